@@ -2,4 +2,9 @@
 //!
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
+pub mod connector;
+pub mod crypto;
+pub mod domain;
 pub mod egress;
+pub mod queue;
+pub mod rules;

@@ -1,0 +1,12 @@
+//! GitLab: its webhooks in, its REST API out.
+
+mod client;
+mod decode;
+mod render;
+mod verify;
+mod wire;
+
+pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
+pub use decode::decode;
+pub use render::{MENTION_HINT, render, Rendered};
+pub use verify::{KEPT_HEADERS, reply_lane, route, verify};

@@ -1,0 +1,180 @@
+//! What a delivery means, whichever system sent it.
+
+use chrono::{DateTime, Utc};
+
+/// A decoded delivery: an event, or why it means nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Something that the rules act on.
+    Event(Box<Event>),
+    /// Nothing to act on, with the reason for the log.
+    Ignored(String),
+}
+
+/// What happened in a tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A comment on an issue was written or edited.
+    CommentPosted(Comment),
+    /// An issue was opened or changed.
+    IssueChanged {
+        /// The project it is in.
+        project: RemoteProject,
+        /// The issue as it is now.
+        issue: IssueFacts,
+    },
+    /// Somebody's membership changed.
+    MemberChanged {
+        /// Remote id of the user.
+        user: String,
+        /// What is remembered as the outcome.
+        summary: String,
+    },
+    /// Groups or projects came, went, moved or were renamed.
+    TreeChanged {
+        /// What is remembered as the outcome.
+        summary: String,
+    },
+}
+
+/// A comment on an issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// The project of the issue.
+    pub project: RemoteProject,
+    /// The issue.
+    pub issue: IssueFacts,
+    /// Remote id of the comment.
+    pub remote_id: String,
+    /// Remote id of the thread, where the tracker has threads.
+    pub discussion_id: Option<String>,
+    /// Who wrote or edited it: the sender of the event, not the comment's author.
+    pub actor: RemoteUser,
+    /// The comment's Markdown, without NUL characters.
+    pub text: String,
+    /// Whether it is new.
+    pub change: CommentChange,
+    /// When it was first written.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// True where the comment itself is hidden from readers who may see the issue.
+    pub internal: bool,
+    /// Address of the comment for people.
+    pub url: Option<String>,
+}
+
+/// Whether a comment is new or edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommentChange {
+    /// Written just now.
+    Created,
+    /// Changed after it was written.
+    Edited,
+}
+
+/// A user as the tracker names him in an event; only the id is proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteUser {
+    /// Immutable remote id.
+    pub id: String,
+    /// Username, which its owner can change.
+    pub username: String,
+    /// Display name, which its owner can change.
+    pub name: String,
+    /// True where the tracker's naming marks a bot account.
+    pub is_bot: bool,
+}
+
+/// A project as an event names it; where it really is, is asked from the tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteProject {
+    /// Immutable remote id.
+    pub id: String,
+    /// Path with namespace at the time of the event.
+    pub path: String,
+}
+
+/// A project as the tracker's API describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectFacts {
+    /// Immutable remote id.
+    pub remote_id: String,
+    /// Path with namespace.
+    pub path: String,
+    /// Who may read it.
+    pub visibility: Visibility,
+    /// The namespaces it is in, outermost first, as (remote id, path, name); empty for a personal project.
+    pub namespaces: Vec<(String, String, String)>,
+}
+
+/// Who may read a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Members.
+    Private,
+    /// Everybody who is signed in.
+    Internal,
+    /// Everybody.
+    Public,
+}
+
+impl Visibility {
+    /// Returns the word used in database and API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Internal => "internal",
+            Self::Public => "public",
+        }
+    }
+
+    /// Returns the visibility for a word; an unknown word counts as public, which reveals least.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "private" => Self::Private,
+            "internal" => Self::Internal,
+            _ => Self::Public,
+        }
+    }
+}
+
+/// An issue as an event describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueFacts {
+    /// Immutable remote id.
+    pub remote_id: String,
+    /// Number within the project.
+    pub iid: i64,
+    /// Title.
+    pub title: String,
+    /// State in the tracker's words.
+    pub state: String,
+    /// True where only some members may read it.
+    pub confidential: bool,
+    /// Remote id of the author.
+    pub author: String,
+    /// Remote ids of the assignees.
+    pub assignees: Vec<String>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What an access level is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// A group.
+    Group,
+    /// A project.
+    Project,
+}
+
+impl Scope {
+    /// Returns the word used in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Project => "project",
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Deliveries: stored in groups, read in order, settled once.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Claimed, QueueError};
+use crate::domain::{ConnectionId, DeliveryId, Lane, RootId, WebhookId};
+
+/// A delivery on its way into the inbox.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its id, in the order of arrival.
+    pub id: DeliveryId,
+    /// Tenant of the webhook.
+    pub root: RootId,
+    /// The webhook it came through.
+    pub webhook: WebhookId,
+    /// The webhook's connection.
+    pub connection: ConnectionId,
+    /// Deliveries of one lane are processed in order.
+    pub lane: Lane,
+    /// Tells a repeat within the webhook.
+    pub dedupe_key: [u8; 16],
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// A JSON object of the headers that are kept.
+    pub headers: String,
+    /// The body as it came.
+    pub body: bytes::Bytes,
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// New: it is in the inbox.
+    New(DeliveryId),
+    /// It came before, under this id.
+    Repeat(DeliveryId),
+    /// It came before and its work had died: it is taken up again.
+    Revived(DeliveryId),
+}
+
+/// A delivery on its way out of the inbox.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The webhook it came through.
+    pub webhook: WebhookId,
+    /// A JSON object of the headers that were kept.
+    pub headers: String,
+    /// The body as it came.
+    pub body: Vec<u8>,
+    /// How often it was tried before.
+    pub attempts: i16,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What came of processing a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboxVerdict {
+    /// Its work is done.
+    Done(String),
+    /// There was nothing to do.
+    Ignored(String),
+    /// It is tried again after a pause.
+    Later(String, Duration),
+    /// It is not tried again unless somebody replays it.
+    Dead(String),
+}
+
+/// Stores a group of arrivals durably, with one commit; returns what became of each, in their order.
+///
+/// The arrivals must be sorted by root, webhook and dedupe key, so that two groups cannot wait for each other.
+pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
+    let column = Columns::of(arrivals);
+    // A lane that exists is locked without being changed: whoever is about to remove it waits and then finds the new work.
+    let new = sqlx::query_scalar!(
+        r#"WITH arrived AS (
+               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::timestamptz[], $8::text[], $9::bytea[])
+                   AS arrived (root_id, id, webhook_id, connection_id, lane, dedupe_key, received_at, headers, body)),
+           stored AS (
+               INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
+               SELECT root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body FROM arrived
+               ON CONFLICT (root_id, webhook_id, dedupe_key) DO NOTHING
+               RETURNING root_id, id),
+           queued AS (
+               INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
+               SELECT DISTINCT root_id, 'inbox', lane, connection_id, now() FROM arrived JOIN stored USING (root_id, id)
+               ORDER BY root_id, lane
+               ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false)
+           SELECT id AS "id: DeliveryId" FROM stored"#,
+        &column.roots,
+        &column.ids,
+        &column.webhooks,
+        &column.connections,
+        &column.lanes,
+        &column.dedupe_keys as &[&[u8]],
+        &column.received,
+        &column.headers as &[&str],
+        &column.bodies as &[&[u8]],
+    )
+    .fetch_all(pool)
+    .await?;
+    if new.len() == arrivals.len() {
+        return Ok(arrivals.iter().map(|arrival| Stored::New(arrival.id)).collect());
+    }
+    let repeats = recognise(pool, arrivals, &new).await?;
+    let stored = arrivals.iter().map(|arrival| {
+        let known = repeats.get(&(arrival.root, arrival.webhook, arrival.dedupe_key));
+        match known {
+            Some(stored) if !new.contains(&arrival.id) => *stored,
+            _ => Stored::New(arrival.id),
+        }
+    });
+    Ok(stored.collect())
+}
+
+struct Columns<'a> {
+    roots: Vec<i64>,
+    ids: Vec<Uuid>,
+    webhooks: Vec<i64>,
+    connections: Vec<i64>,
+    lanes: Vec<i64>,
+    dedupe_keys: Vec<&'a [u8]>,
+    received: Vec<DateTime<Utc>>,
+    headers: Vec<&'a str>,
+    bodies: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(arrivals: &'a [Arrival]) -> Self {
+        Self {
+            roots: arrivals.iter().map(|arrival| arrival.root.0).collect(),
+            ids: arrivals.iter().map(|arrival| arrival.id.0).collect(),
+            webhooks: arrivals.iter().map(|arrival| arrival.webhook.0).collect(),
+            connections: arrivals.iter().map(|arrival| arrival.connection.0).collect(),
+            lanes: arrivals.iter().map(|arrival| arrival.lane.0).collect(),
+            dedupe_keys: arrivals.iter().map(|arrival| arrival.dedupe_key.as_slice()).collect(),
+            received: arrivals.iter().map(|arrival| arrival.received_at).collect(),
+            headers: arrivals.iter().map(|arrival| arrival.headers.as_str()).collect(),
+            bodies: arrivals.iter().map(|arrival| arrival.body.as_ref()).collect(),
+        }
+    }
+}
+
+type RepeatKey = (RootId, WebhookId, [u8; 16]);
+
+/// Finds the deliveries that arrivals repeat, and takes up again those whose work had died.
+async fn recognise(
+    pool: &PgPool,
+    arrivals: &[Arrival],
+    new: &[DeliveryId],
+) -> sqlx::Result<HashMap<RepeatKey, Stored>> {
+    let repeats: Vec<Arrival> = arrivals
+        .iter()
+        .filter(|arrival| !new.contains(&arrival.id))
+        .cloned()
+        .collect();
+    let column = Columns::of(&repeats);
+    let known = sqlx::query!(
+        r#"SELECT deliveries.id AS "id: DeliveryId", deliveries.root_id AS "root: RootId", deliveries.webhook_id AS "webhook: WebhookId",
+                  deliveries.dedupe_key, deliveries.state = 'dead' AS "dead!"
+           FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS arrived (root_id, webhook_id, dedupe_key)
+           JOIN deliveries USING (root_id, webhook_id, dedupe_key)"#,
+        &column.roots,
+        &column.webhooks,
+        &column.dedupe_keys as &[&[u8]],
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut found = HashMap::new();
+    for row in known {
+        let revived = row.dead && revive(&mut *pool.acquire().await?, row.root, row.id).await?;
+        let stored = if revived {
+            Stored::Revived(row.id)
+        } else {
+            Stored::Repeat(row.id)
+        };
+        if let Ok(key) = row.dedupe_key.try_into() {
+            found.insert((row.root, row.webhook, key), stored);
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a dead or otherwise settled-without-success delivery pending again; returns false where it is not dead.
+pub(super) async fn revive(
+    connection: &mut PgConnection,
+    root: RootId,
+    id: DeliveryId,
+) -> sqlx::Result<bool> {
+    let revived = sqlx::query!(
+        "WITH revived AS (
+             UPDATE deliveries SET state = 'pending', attempts = 0, next_at = NULL, settled_at = NULL, outcome = 'taken up again'
+             WHERE root_id = $1 AND id = $2 AND state = 'dead'
+             RETURNING root_id, lane, webhook_id)
+         INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
+         SELECT revived.root_id, 'inbox', revived.lane, webhooks.connection_id, now()
+         FROM revived JOIN webhooks ON webhooks.root_id = revived.root_id AND webhooks.id = revived.webhook_id
+         ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease",
+        root.0,
+        id.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(revived.rows_affected() > 0)
+}
+
+/// Reads the waiting deliveries of leased lanes, at most `per_lane` each, in order.
+pub async fn read(
+    pool: &PgPool,
+    claimed: &[Claimed],
+    per_lane: usize,
+) -> sqlx::Result<HashMap<Lane, Vec<Delivery>>> {
+    let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
+    let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
+                  waiting.headers, waiting.body, waiting.attempts, waiting.received_at
+           FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
+           CROSS JOIN LATERAL (
+               SELECT * FROM deliveries
+               WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
+               ORDER BY deliveries.id LIMIT $3) AS waiting
+           ORDER BY mine.lane, waiting.id"#,
+        &roots,
+        &lanes,
+        i64::try_from(per_lane).unwrap_or(i64::MAX),
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut by_lane: HashMap<Lane, Vec<Delivery>> = HashMap::new();
+    for row in rows {
+        by_lane.entry(row.lane).or_default().push(Delivery {
+            id: row.id,
+            webhook: row.webhook,
+            headers: row.headers,
+            body: row.body,
+            attempts: row.attempts,
+            received_at: row.received_at,
+        });
+    }
+    Ok(by_lane)
+}
+
+/// Records what came of a delivery, within the transaction that holds its changes.
+///
+/// # Errors
+/// Fails with [`QueueError::LostLease`] when the lane is somebody else's by now or the delivery is settled; the caller rolls back.
+pub async fn settle(
+    connection: &mut PgConnection,
+    claimed: Claimed,
+    id: DeliveryId,
+    verdict: &InboxVerdict,
+) -> Result<(), QueueError> {
+    let (state, outcome, pause) = match verdict {
+        InboxVerdict::Done(outcome) => ("done", outcome, None),
+        InboxVerdict::Ignored(outcome) => ("ignored", outcome, None),
+        InboxVerdict::Dead(outcome) => ("dead", outcome, None),
+        InboxVerdict::Later(outcome, pause) => ("pending", outcome, Some(pause.as_secs_f64())),
+    };
+    let settled = sqlx::query!(
+        "UPDATE deliveries
+         SET state = $5, outcome = $6, attempts = attempts + 1,
+             next_at = now() + make_interval(secs => $7), settled_at = CASE WHEN $5 = 'pending' THEN NULL ELSE now() END
+         WHERE root_id = $1 AND id = $2 AND settled_at IS NULL
+           AND EXISTS (SELECT FROM lanes WHERE root_id = $1 AND queue = 'inbox' AND lane = $3 AND lease = $4)",
+        claimed.root.0,
+        id.0,
+        claimed.lane.0,
+        claimed.lease,
+        state,
+        outcome,
+        pause,
+    )
+    .execute(connection)
+    .await?;
+    match settled.rows_affected() {
+        1 => Ok(()),
+        _ => Err(QueueError::LostLease),
+    }
+}

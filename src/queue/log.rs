@@ -1,0 +1,204 @@
+//! The log of deliveries as people look at it, and replay.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgPool, types::Json};
+use uuid::Uuid;
+
+use super::inbox::revive;
+use crate::domain::{ConnectionId, DeliveryId, Effect, Queue, RootId};
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliverySummary {
+    /// The delivery's id.
+    pub id: DeliveryId,
+    /// Name of the webhook.
+    pub webhook: String,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// pending, done, ignored or dead.
+    pub state: String,
+    /// One sentence: what came of it.
+    pub outcome: Option<String>,
+    /// How often it was tried.
+    pub attempts: i16,
+    /// Effects of it that are dead.
+    pub dead_effects: i64,
+}
+
+/// A delivery with everything that followed from it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeliveryLog {
+    /// The line of the log.
+    #[serde(flatten)]
+    pub summary: DeliverySummary,
+    /// The headers that were kept.
+    pub headers: serde_json::Value,
+    /// The body, as text where it is text.
+    pub body: String,
+    /// The effects, in order.
+    pub effects: Vec<EffectLog>,
+}
+
+/// An effect with its attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EffectLog {
+    /// The effect's id.
+    pub id: Uuid,
+    /// The call.
+    pub effect: Effect,
+    /// pending, done or dead.
+    pub state: String,
+    /// What came of it last.
+    pub outcome: Option<String>,
+    /// When it is tried again.
+    pub next_at: Option<DateTime<Utc>>,
+    /// The attempts that were recorded.
+    pub attempts: Vec<AttemptLog>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptLog {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i32,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// Returns the newest deliveries, those of one webhook or in one state where asked for.
+pub async fn deliveries(
+    pool: &PgPool,
+    webhook: Option<&str>,
+    state: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeliverySummary>> {
+    sqlx::query_as!(
+        DeliverySummary,
+        r#"SELECT deliveries.id AS "id: DeliveryId", webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts,
+                  (SELECT count(*) FROM effects
+                   WHERE effects.root_id = deliveries.root_id AND effects.delivery_id = deliveries.id AND effects.state = 'dead') AS "dead_effects!"
+           FROM deliveries
+           JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
+           WHERE ($1::text IS NULL OR lower(webhooks.name) = lower($1)) AND ($2::text IS NULL OR deliveries.state = $2)
+           ORDER BY deliveries.id DESC LIMIT $3"#,
+        webhook,
+        state,
+        limit,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Returns a delivery with its effects and their attempts.
+pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
+    let row = sqlx::query!(
+        r#"SELECT deliveries.root_id AS "root: RootId", webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts, headers, body
+           FROM deliveries
+           JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
+           WHERE deliveries.id = $1"#,
+        id.0,
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let effects = effects(pool, row.root, id).await?;
+    let dead_effects = effects.iter().filter(|effect| effect.state == "dead").count();
+    Ok(Some(DeliveryLog {
+        summary: DeliverySummary {
+            id,
+            webhook: row.webhook,
+            received_at: row.received_at,
+            state: row.state,
+            outcome: row.outcome,
+            attempts: row.attempts,
+            dead_effects: i64::try_from(dead_effects).unwrap_or(i64::MAX),
+        },
+        headers: serde_json::from_str(&row.headers).unwrap_or_default(),
+        body: String::from_utf8_lossy(&row.body).into_owned(),
+        effects,
+    }))
+}
+
+async fn effects(pool: &PgPool, root: RootId, delivery: DeliveryId) -> sqlx::Result<Vec<EffectLog>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, payload AS "payload: Json<Effect>", state, outcome, next_at FROM effects
+           WHERE root_id = $1 AND delivery_id = $2 ORDER BY id"#,
+        root.0,
+        delivery.0,
+    )
+    .fetch_all(pool)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let attempts = sqlx::query!(
+        "SELECT effect_id, at, duration_ms, outcome FROM effect_attempts
+         WHERE root_id = $1 AND effect_id = ANY($2) ORDER BY effect_id, attempt",
+        root.0,
+        &ids,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| EffectLog {
+            attempts: attempts
+                .iter()
+                .filter(|attempt| attempt.effect_id == row.id)
+                .map(|attempt| AttemptLog {
+                    at: attempt.at,
+                    duration_ms: attempt.duration_ms,
+                    outcome: attempt.outcome.clone(),
+                })
+                .collect(),
+            id: row.id,
+            effect: row.payload.0,
+            state: row.state,
+            outcome: row.outcome,
+            next_at: row.next_at,
+        })
+        .collect())
+}
+
+/// Takes up again a dead delivery, and the dead effects of a delivery; returns the queues that have work now.
+///
+/// What was done is not done again. An empty list means that nothing of it is dead.
+pub async fn replay(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Vec<(Queue, ConnectionId)>> {
+    let mut tx = pool.begin().await?;
+    let found = sqlx::query!(
+        r#"SELECT deliveries.root_id AS "root: RootId", webhooks.connection_id AS "connection: ConnectionId" FROM deliveries
+           JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
+           WHERE deliveries.id = $1"#,
+        id.0,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(found) = found else { return Ok(Vec::new()) };
+    let mut woken = Vec::new();
+    if revive(&mut tx, found.root, id).await? {
+        woken.push((Queue::Inbox, found.connection));
+    }
+    let effects = sqlx::query!(
+        r#"WITH revived AS (
+               UPDATE effects SET state = 'pending', attempts = 1, next_at = NULL, settled_at = NULL, outcome = 'taken up again'
+               WHERE root_id = $1 AND delivery_id = $2 AND state = 'dead'
+               RETURNING queue, lane, connection_id),
+           queued AS (
+               INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
+               SELECT DISTINCT $1::bigint, queue, lane, connection_id, now() FROM revived
+               ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false)
+           SELECT DISTINCT queue, connection_id AS "connection: ConnectionId" FROM revived"#,
+        found.root.0,
+        id.0,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    woken.extend(effects.into_iter().map(|row| match row.queue.as_str() {
+        "reply" => (Queue::Reply, row.connection),
+        _ => (Queue::Call, row.connection),
+    }));
+    Ok(woken)
+}

@@ -1,0 +1,34 @@
+//! The inbox and the outbox: durable work on Postgres, in order per lane.
+//!
+//! A lane is a row that exists while work of it is unsettled. Whoever sets its lease works it alone, until the lease is released
+//! or runs out. A retry keeps its place at the head of the lane. Work ends done, ignored or dead; dead work stays visible and can be
+//! replayed. Leases are measured by the clock of the database, which all processes share.
+//!
+//! Nothing here knows what the work means.
+
+mod inbox;
+mod lane;
+mod log;
+mod outbox;
+mod prune;
+mod wake;
+
+pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
+pub use lane::{Claim, Claimed, Release, claim, next_ready, release, repair};
+pub use log::{
+    AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay,
+};
+pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take};
+pub use prune::{Pruned, prune};
+pub use wake::{CHANNEL, Signal, Wake, listen, notify};
+
+/// What went wrong between here and the database.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The database did not do it.
+    #[error("the database did not answer a queue statement")]
+    Database(#[from] sqlx::Error),
+    /// The lease ran out and somebody else took the work over.
+    #[error("the lease on the work ran out; somebody else does it now")]
+    LostLease,
+}

@@ -1,0 +1,204 @@
+//! Effects: committed with the change they follow from, taken one per lane, finished in groups.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, types::Json};
+use uuid::Uuid;
+
+use super::{Claimed, Release, lane::release_in};
+use crate::domain::{ConnectionId, DeliveryId, Effect, EffectId, Lane, Queue, RootId};
+
+/// An effect on its way into the outbox.
+#[derive(Debug, Clone)]
+pub struct NewEffect {
+    /// Its id, in the order in which effects of a lane are made.
+    pub id: EffectId,
+    /// The delivery it follows from.
+    pub delivery: Option<DeliveryId>,
+    /// The connection that it calls.
+    pub connection: ConnectionId,
+    /// Effects of one lane are made in order.
+    pub lane: Lane,
+    /// The call.
+    pub effect: Effect,
+}
+
+/// An effect that is to be made now.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its lane, leased.
+    pub claimed: Claimed,
+    /// Its id.
+    pub id: EffectId,
+    /// The delivery it follows from.
+    pub delivery: Option<DeliveryId>,
+    /// The call, or why it does not read.
+    pub effect: Result<Effect, String>,
+    /// The number of this attempt, from 1. A number above 1 means that an earlier attempt may have been made without being recorded.
+    pub attempt: i16,
+    /// When it was committed.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Made.
+    Done(String),
+    /// To be tried again after a pause.
+    Later(String, Duration),
+    /// Given up.
+    Dead(String),
+}
+
+/// One attempt, finished.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The effect's lane.
+    pub claimed: Claimed,
+    /// The effect.
+    pub id: EffectId,
+    /// The attempt's number.
+    pub number: i16,
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// Puts effects into the outbox, within the transaction of the change they follow from.
+pub async fn enqueue(
+    connection: &mut PgConnection,
+    root: RootId,
+    effects: &[NewEffect],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = effects.iter().map(|new| new.id.0).collect();
+    let deliveries: Vec<Option<Uuid>> = effects.iter().map(|new| new.delivery.map(|id| id.0)).collect();
+    let connections: Vec<i64> = effects.iter().map(|new| new.connection.0).collect();
+    let queues: Vec<&str> = effects.iter().map(|new| new.effect.queue().word()).collect();
+    let lanes: Vec<i64> = effects.iter().map(|new| new.lane.0).collect();
+    let payloads: Vec<Json<&Effect>> = effects.iter().map(|new| Json(&new.effect)).collect();
+    sqlx::query!(
+        "WITH new AS (
+             INSERT INTO effects (root_id, id, delivery_id, connection_id, queue, lane, payload, created_at)
+             SELECT $1, new.*, $8 FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bigint[], $7::jsonb[]) AS new
+             RETURNING queue, lane, connection_id)
+         INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
+         SELECT DISTINCT $1::bigint, queue, lane, connection_id, now() FROM new ORDER BY queue, lane
+         ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false",
+        root.0,
+        &ids,
+        &deliveries as &[Option<Uuid>],
+        &connections,
+        &queues as &[&str],
+        &lanes,
+        &payloads as &[Json<&Effect>],
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes the first waiting effect of each leased lane and counts the attempt before it is made, so that one that crashes is known of.
+pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Result<Vec<Pending>> {
+    let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
+    let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
+    let rows = sqlx::query!(
+        r#"WITH head AS MATERIALIZED (
+               SELECT waiting.root_id, waiting.id
+               FROM unnest($2::bigint[], $3::bigint[]) AS mine (root_id, lane)
+               CROSS JOIN LATERAL (
+                   SELECT root_id, id FROM effects
+                   WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
+                   ORDER BY effects.id LIMIT 1) AS waiting)
+           UPDATE effects SET attempts = attempts + 1
+           FROM head WHERE effects.root_id = head.root_id AND effects.id = head.id
+           RETURNING effects.root_id AS "root: RootId", effects.lane AS "lane: Lane", effects.id AS "id: EffectId",
+                     effects.delivery_id AS "delivery: DeliveryId", effects.payload, effects.attempts, effects.created_at"#,
+        queue.word(),
+        &roots,
+        &lanes,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let claimed = *claimed
+                .iter()
+                .find(|claimed| claimed.root == row.root && claimed.lane == row.lane)?;
+            Some(Pending {
+                claimed,
+                id: row.id,
+                delivery: row.delivery,
+                effect: serde_json::from_value(row.payload).map_err(|error| error.to_string()),
+                attempt: row.attempts,
+                created_at: row.created_at,
+            })
+        })
+        .collect())
+}
+
+/// Records a group of attempts and gives their lanes back, with one commit.
+pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::Result<()> {
+    let roots: Vec<i64> = attempts.iter().map(|attempt| attempt.claimed.root.0).collect();
+    let ids: Vec<Uuid> = attempts.iter().map(|attempt| attempt.id.0).collect();
+    let numbers: Vec<i16> = attempts.iter().map(|attempt| attempt.number).collect();
+    let began: Vec<DateTime<Utc>> = attempts.iter().map(|attempt| attempt.at).collect();
+    let took: Vec<i32> = attempts
+        .iter()
+        .map(|attempt| i32::try_from(attempt.took.as_millis()).unwrap_or(i32::MAX))
+        .collect();
+    let parts: Vec<(&str, &str, Option<f64>)> = attempts
+        .iter()
+        .map(|attempt| match &attempt.verdict {
+            Verdict::Done(outcome) => ("done", outcome.as_str(), None),
+            Verdict::Later(outcome, pause) => ("pending", outcome.as_str(), Some(pause.as_secs_f64())),
+            Verdict::Dead(outcome) => ("dead", outcome.as_str(), None),
+        })
+        .collect();
+    let states: Vec<&str> = parts.iter().map(|part| part.0).collect();
+    let outcomes: Vec<&str> = parts.iter().map(|part| part.1).collect();
+    let pauses: Vec<Option<f64>> = parts.iter().map(|part| part.2).collect();
+    let mut tx = pool.begin().await?;
+    // What was called was called, so it is recorded under whatever lease; but settled work stays as it is.
+    sqlx::query!(
+        "WITH made AS (
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::integer[], $6::text[], $7::text[], $8::float8[])
+                 AS made (root_id, id, number, at, took, state, outcome, pause)),
+         log AS (
+             INSERT INTO effect_attempts (root_id, effect_id, attempt, at, duration_ms, outcome)
+             SELECT root_id, id, number, at, took, outcome FROM made ON CONFLICT DO NOTHING)
+         UPDATE effects
+         SET state = made.state, outcome = made.outcome, next_at = now() + make_interval(secs => made.pause),
+             settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END
+         FROM made WHERE effects.root_id = made.root_id AND effects.id = made.id AND effects.settled_at IS NULL",
+        &roots,
+        &ids,
+        &numbers,
+        &began,
+        &took,
+        &states as &[&str],
+        &outcomes as &[&str],
+        &pauses as &[Option<f64>],
+    )
+    .execute(&mut *tx)
+    .await?;
+    let mut lanes: Vec<Release> = attempts
+        .iter()
+        .map(|attempt| Release {
+            claimed: attempt.claimed,
+            pause: match attempt.verdict {
+                Verdict::Later(_, pause) => pause,
+                Verdict::Done(_) | Verdict::Dead(_) => Duration::ZERO,
+            },
+        })
+        .collect();
+    release_in(&mut tx, queue, &mut lanes).await?;
+    tx.commit().await
+}

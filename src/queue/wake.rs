@@ -1,0 +1,166 @@
+//! Waking those who wait for work: in process, and by NOTIFY from other processes.
+//!
+//! A wake-up is a hint. Whoever misses one finds the work at the next poll, and every reconnect of the listener wakes everybody.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::{PgPool, postgres::PgListener};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{ConnectionId, Queue};
+
+/// The channel of Postgres on which processes wake each other.
+pub const CHANNEL: &str = "liaison";
+
+/// Pause before the listener connects again.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// What there is to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// A queue has work about a connection.
+    Work(Queue, ConnectionId),
+    /// Webhooks or their secrets changed.
+    Webhooks,
+}
+
+impl Signal {
+    fn payload(self) -> String {
+        match self {
+            Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
+            Self::Webhooks => "webhooks".to_owned(),
+        }
+    }
+
+    fn parse(payload: &str) -> Option<Self> {
+        if payload == "webhooks" {
+            return Some(Self::Webhooks);
+        }
+        let (word, connection) = payload.split_once(':')?;
+        let queue = [Queue::Inbox, Queue::Reply, Queue::Call]
+            .into_iter()
+            .find(|queue| queue.word() == word)?;
+        Some(Self::Work(queue, ConnectionId(connection.parse().ok()?)))
+    }
+}
+
+/// The bells of one process.
+#[derive(Debug)]
+pub struct Wake {
+    local: HashSet<Queue>,
+    bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
+    webhooks: watch::Sender<u64>,
+}
+
+impl Wake {
+    /// Returns the bells of a process that works the queues of `local` itself.
+    pub fn new(local: impl IntoIterator<Item = Queue>) -> Self {
+        Self {
+            local: local.into_iter().collect(),
+            bells: Mutex::default(),
+            webhooks: watch::Sender::new(0),
+        }
+    }
+
+    /// Returns the bell for a queue's work about a connection. It keeps one ring for a waiter that is not there yet.
+    pub fn bell(&self, queue: Queue, connection: ConnectionId) -> Arc<Notify> {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(bells.entry((queue, connection)).or_default())
+    }
+
+    /// Returns a receiver that changes whenever webhooks may have changed.
+    pub fn webhooks(&self) -> watch::Receiver<u64> {
+        self.webhooks.subscribe()
+    }
+
+    /// Wakes whoever works the queue: in this process if it does, else by NOTIFY.
+    pub async fn announce(&self, pool: &PgPool, signal: Signal) {
+        match signal {
+            Signal::Work(queue, connection) if self.local.contains(&queue) => {
+                self.bell(queue, connection).notify_one();
+            }
+            Signal::Work(..) | Signal::Webhooks => {
+                if let Err(error) = notify(pool, signal).await {
+                    tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
+                }
+            }
+        }
+    }
+
+    fn ring(&self, signal: Signal) {
+        match signal {
+            Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
+            Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
+        }
+    }
+
+    fn ring_all(&self) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().for_each(|bell| bell.notify_one());
+        drop(bells);
+        self.ring(Signal::Webhooks);
+    }
+}
+
+/// Wakes other processes by NOTIFY.
+pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
+    sqlx::query!(r#"SELECT pg_notify($1, $2) AS "done!: ()""#, CHANNEL, signal.payload())
+        .fetch_one(pool)
+        .await
+        .map(drop)
+}
+
+/// Rings the bells for what other processes announce, until `stop`.
+pub async fn listen(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let session = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(CHANNEL).await?;
+            loop {
+                // Connected, for the first time or again: something may have been missed.
+                wake.ring_all();
+                while let Some(notification) = listener.try_recv().await? {
+                    if let Some(signal) = Signal::parse(notification.payload()) {
+                        wake.ring(signal);
+                    }
+                }
+            }
+            #[expect(unreachable_code, reason = "gives the block its type")]
+            sqlx::Result::Ok(())
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ended = session => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "the listener lost its connection");
+                }
+            }
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_read_back() {
+        for signal in [
+            Signal::Work(Queue::Inbox, ConnectionId(3)),
+            Signal::Work(Queue::Reply, ConnectionId(12)),
+            Signal::Work(Queue::Call, ConnectionId(1)),
+            Signal::Webhooks,
+        ] {
+            assert_eq!(Signal::parse(&signal.payload()), Some(signal));
+        }
+        for other in ["", "inbox", "inbox:", "inbox:x", "outbox:1"] {
+            assert_eq!(Signal::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The decisions: who may do what, and what a command changes. Everything here is a pure function.
+//!
+//! A caller asks [`needs`] what to load, loads it into a [`Snapshot`], and gets a [`Plan`] from [`plan`]: the changes to commit
+//! together and the lines of the answer. There is no other way to change anything.
+
+mod answer;
+mod contacts;
+mod permission;
+mod undo;
+mod working;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use permission::{Access, Right, issue_is_readable};
+
+use crate::{
+    domain::{Clock, ContactDraft, ItemId, OperationId},
+    quick_action::{Action, CommandName, ContactRef, Found, contacts as contact_refs, create_contact},
+};
+use working::Working;
+
+/// Contacts that one command may name; the rest is left out and said so.
+pub const MAX_CONTACTS: usize = 100;
+
+/// What has to be loaded to decide on some commands.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Addresses in lower case.
+    pub emails: Vec<String>,
+    /// Names of organizations in lower case.
+    pub organizations: Vec<String>,
+    /// Whether all contacts of the issue are to be listed.
+    pub list: bool,
+    /// How many of the person's last operations on the issue may be taken back.
+    pub undo: usize,
+    /// How many ids for new items.
+    pub ids: usize,
+}
+
+/// The part of the world that a decision looks at.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the person may do here.
+    pub access: Access,
+    /// The contacts behind [`Needs::emails`] and, where asked for, those of the issue.
+    pub contacts: Vec<Contact>,
+    /// The organizations behind [`Needs::organizations`]: id and name in lower case.
+    pub organizations: Vec<(ItemId, String)>,
+    /// The person's last operations on the issue that still stand, newest first.
+    pub operations: Vec<PastOperation>,
+    /// Ids for new items.
+    pub ids: Vec<ItemId>,
+}
+
+/// A contact as the rules see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Its id.
+    pub id: ItemId,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Address as stored.
+    pub email: Option<String>,
+    /// False once deactivated.
+    pub active: bool,
+    /// Whether it is related to the issue.
+    pub related: bool,
+}
+
+/// What one earlier command did.
+#[derive(Debug, Clone)]
+pub struct PastOperation {
+    /// Its id in the history.
+    pub id: OperationId,
+    /// The command's word.
+    pub command: String,
+    /// Its changes, in their order.
+    pub changes: Vec<PastChange>,
+}
+
+/// One row of the history that may be taken back.
+#[derive(Debug, Clone)]
+pub enum PastChange {
+    /// A contact was related to the issue.
+    Related(ItemId),
+    /// A contact was no longer related to it.
+    Unrelated(ItemId),
+    /// A contact was created; `untouched` while nobody used or changed it since.
+    Created {
+        /// The contact.
+        id: ItemId,
+        /// Whether taking it back harms nobody.
+        untouched: bool,
+    },
+}
+
+/// What is to be done, and what is to be said.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Plan {
+    /// Changes to commit together, one operation per command that changes something.
+    pub operations: Vec<Operation>,
+    /// The answer, a line per command.
+    pub lines: Vec<Line>,
+}
+
+/// The changes of one command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id in the history.
+    pub id: OperationId,
+    /// The command.
+    pub command: CommandName,
+    /// What changes, in order.
+    pub changes: Vec<Change>,
+    /// The operation that this one takes back.
+    pub undoes: Option<OperationId>,
+}
+
+/// One change of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Relates a contact to the issue.
+    Relate(ItemId),
+    /// Relates a contact to the issue no longer.
+    Unrelate(ItemId),
+    /// Creates a contact.
+    Create {
+        /// Its id.
+        id: ItemId,
+        /// Its fields.
+        draft: ContactDraft,
+        /// Its organization.
+        organization: Option<ItemId>,
+    },
+    /// Deletes a contact.
+    Delete(ItemId),
+}
+
+/// Returns what has to be loaded to decide on `commands`.
+pub fn needs(commands: &[Found]) -> Needs {
+    let mut needs = Needs::default();
+    for command in commands {
+        let Action::Known(name) = &command.action else {
+            continue;
+        };
+        match name {
+            CommandName::AddContacts | CommandName::RemoveContacts => {
+                let refs = contact_refs(&command.argument);
+                needs.emails.extend(refs.into_iter().take(MAX_CONTACTS).filter_map(
+                    |contact| match contact {
+                        ContactRef::Email(email) => Some(email.to_lowercase()),
+                        ContactRef::NotAnEmail(_) => None,
+                    },
+                ));
+            }
+            CommandName::CreateContact => {
+                if let Ok(new) = create_contact(&command.argument) {
+                    needs.emails.push(new.email.to_lowercase());
+                    needs.organizations.extend(new.organization.map(|name| name.to_lowercase()));
+                    needs.ids += 1;
+                }
+            }
+            CommandName::Contacts => needs.list = true,
+            CommandName::Undo => needs.undo += 1,
+            CommandName::Help => {}
+        }
+    }
+    needs.emails.sort_unstable();
+    needs.emails.dedup();
+    needs
+}
+
+/// Decides what `commands` do, one after the other: a later one sees what an earlier one did.
+pub fn plan(commands: &[Found], snapshot: Snapshot, clock: &dyn Clock) -> Plan {
+    let mut working = Working::new(snapshot);
+    let lines = commands
+        .iter()
+        .map(|command| match &command.action {
+            Action::Known(name) => execute(*name, &command.argument, &mut working, clock),
+            Action::Unknown { word, nearest } => Line::Unknown {
+                word: word.clone(),
+                nearest: *nearest,
+            },
+        })
+        .collect();
+    Plan {
+        operations: working.operations,
+        lines,
+    }
+}
+
+fn execute(name: CommandName, argument: &str, working: &mut Working, clock: &dyn Clock) -> Line {
+    let right = match name {
+        CommandName::AddContacts | CommandName::RemoveContacts | CommandName::Undo => {
+            Some(Right::RelateContacts)
+        }
+        CommandName::Contacts => Some(Right::ViewIssueContacts),
+        CommandName::CreateContact => Some(Right::CreateContacts),
+        CommandName::Help => None,
+    };
+    if let Some(right) = right.filter(|&right| !working.access.allows(right)) {
+        return Line::Refused {
+            command: name,
+            refusal: Refusal::NoRight(right),
+        };
+    }
+    match name {
+        CommandName::AddContacts => contacts::add(argument, working, clock),
+        CommandName::RemoveContacts => contacts::remove(argument, working, clock),
+        CommandName::Contacts => Line::List(working.related()),
+        CommandName::CreateContact => contacts::create(argument, working, clock),
+        CommandName::Undo => undo::undo(working, clock),
+        CommandName::Help => {
+            let word = argument.trim().trim_start_matches('/');
+            Line::Help(CommandName::from_word(word).or_else(|| CommandName::nearest(word)))
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Who may do what in the CRM: the table of rights, in one place.
+
+use crate::domain::{IssueFacts, Level, Visibility};
+
+/// What is known about a person's standing towards an issue and the group that holds its contacts.
+///
+/// Issue contacts need a right in two places: in the group that holds the contacts, and in the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// False once the person was deactivated.
+    pub active: bool,
+    /// Whether the CRM is on for the issue's group and for the group that holds the contacts.
+    pub crm_enabled: bool,
+    /// Level in the group that holds the contacts.
+    pub contact_group: Level,
+    /// Level in the issue's project.
+    pub project: Level,
+    /// Whether the person may read the issue.
+    pub issue_readable: bool,
+}
+
+/// A thing that a person may do or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// See the contacts and organizations of the group.
+    ViewContacts,
+    /// See which contacts an issue has.
+    ViewIssueContacts,
+    /// Relate contacts to an issue, or no longer.
+    RelateContacts,
+    /// Create, edit and archive contacts and organizations.
+    CreateContacts,
+}
+
+impl Access {
+    /// Returns whether the person has the right.
+    pub fn allows(self, right: Right) -> bool {
+        let view = self.active && self.crm_enabled && self.contact_group >= Level::Planner;
+        match right {
+            Right::ViewContacts => view,
+            Right::ViewIssueContacts => view && self.issue_readable,
+            Right::RelateContacts => view && self.issue_readable && self.project >= Level::Planner,
+            Right::CreateContacts => view && self.contact_group >= Level::Developer,
+        }
+    }
+}
+
+/// Returns whether a user may read an issue: a confidential one is for planners and up, its author and its assignees
+/// (GitLab, `issue_policy`).
+pub fn issue_is_readable(
+    issue: &IssueFacts,
+    visibility: Visibility,
+    remote_user: &str,
+    project: Level,
+) -> bool {
+    if issue.confidential {
+        project >= Level::Planner
+            || issue.author == remote_user
+            || issue.assignees.iter().any(|assignee| assignee == remote_user)
+    } else {
+        visibility != Visibility::Private || project >= Level::Guest
+    }
+}
