@@ -7,4 +7,5 @@ pub mod crypto;
 pub mod domain;
 pub mod egress;
 pub mod queue;
+pub mod quick_action;
 pub mod rules;
