@@ -2,6 +2,7 @@
 //!
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
+pub mod config;
 pub mod connector;
 pub mod crypto;
 pub mod domain;
@@ -9,3 +10,4 @@ pub mod egress;
 pub mod queue;
 pub mod quick_action;
 pub mod rules;
+pub mod store;

@@ -118,30 +118,39 @@ pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
 /// Rings the bells for what other processes announce, until `stop`.
 pub async fn listen(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let session = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.listen(CHANNEL).await?;
-            loop {
-                // Connected, for the first time or again: something may have been missed.
-                wake.ring_all();
-                while let Some(notification) = listener.try_recv().await? {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            error = session(&pool, &wake) => {
+                tracing::debug!(%error, "the listener lost its connection");
+            }
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+/// Listens over one connection until it fails; returns why.
+async fn session(pool: &PgPool, wake: &Wake) -> sqlx::Error {
+    let mut listener = match PgListener::connect_with(pool).await {
+        Ok(listener) => listener,
+        Err(error) => return error,
+    };
+    if let Err(error) = listener.listen(CHANNEL).await {
+        return error;
+    }
+    loop {
+        // Connected, for the first time or again: something may have been missed.
+        wake.ring_all();
+        loop {
+            match listener.try_recv().await {
+                Ok(Some(notification)) => {
                     if let Some(signal) = Signal::parse(notification.payload()) {
                         wake.ring(signal);
                     }
                 }
-            }
-            #[expect(unreachable_code, reason = "gives the block its type")]
-            sqlx::Result::Ok(())
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            ended = session => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "the listener lost its connection");
-                }
+                Ok(None) => break,
+                Err(error) => return error,
             }
         }
-        tokio::time::sleep(RECONNECT).await;
     }
 }
 

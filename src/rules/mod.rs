@@ -219,3 +219,21 @@ fn execute(name: CommandName, argument: &str, working: &mut Working, clock: &dyn
         }
     }
 }
+
+impl Change {
+    /// Returns the item that changes.
+    pub fn item(&self) -> ItemId {
+        match self {
+            Self::Relate(id) | Self::Unrelate(id) | Self::Delete(id) | Self::Create { id, .. } => *id,
+        }
+    }
+}
+
+impl PastOperation {
+    /// Returns the items that taking the operation back would touch.
+    pub fn items(&self) -> impl Iterator<Item = ItemId> + '_ {
+        self.changes.iter().map(|change| match change {
+            PastChange::Related(id) | PastChange::Unrelated(id) | PastChange::Created { id, .. } => *id,
+        })
+    }
+}

@@ -216,8 +216,9 @@ impl Client {
 
     /// Returns a project and the groups it is in, or none where the bot sees none.
     pub async fn project(&self, id: &str) -> Result<Option<ProjectFacts>, CallError> {
-        let request = Request::get("GET project", &["projects", id]);
-        let Some(project) = self.find::<WireProject>(request).await? else {
+        let path = ["projects", id];
+        let found = self.find(Request::get("GET project", &path)).await?;
+        let Some(project): Option<WireProject> = found else {
             return Ok(None);
         };
         let namespaces = if project.namespace.kind == "group" {
@@ -238,7 +239,8 @@ impl Client {
 
     /// Returns a group by id or full path, or none where the bot sees none.
     pub async fn group(&self, id_or_path: &str) -> Result<Option<GroupFacts>, CallError> {
-        let mut request = Request::get("GET group", &["groups", id_or_path]);
+        let path = ["groups", id_or_path];
+        let mut request = Request::get("GET group", &path);
         request.query = &[("with_projects", "false")];
         self.find(request).await
     }

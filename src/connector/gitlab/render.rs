@@ -229,7 +229,7 @@ fn help_one(command: CommandName, dialect: &Dialect<'_>) -> String {
 
 fn help_all(dialect: &Dialect<'_>) -> String {
     let mut text = format!("- Commands, each at the start of a line. {MENTION_HINT}");
-    for spec in CATALOGUE {
+    for spec in &CATALOGUE {
         let _ = write!(
             text,
             "\n  - {} {}",

@@ -1,0 +1,501 @@
+//! Puts the layers together and finds out what is wrong with them, all of it, with line and nearest name.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde_path_to_error::Segment;
+use toml::{Table, Value};
+use toml_edit::{Document, Item};
+
+use super::{Config, validate::validate};
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// The file that is read when none is named, if it exists.
+const DEFAULT_FILE: &str = "config/liaison.toml";
+/// Environment variables that configure, as `LIAISON_SECTION__KEY`.
+const PREFIX: &str = "LIAISON_";
+/// More problems than this are a wrong file rather than a file with mistakes.
+const MAX_PROBLEMS: usize = 50;
+
+/// What comes after defaults and file.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// The file that was asked for; otherwise `config/liaison.toml` is read if it exists.
+    pub file: Option<PathBuf>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// Keys set by flags, as `server.listen`.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// Something wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: file and line, environment variable, or key.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.place, self.text)
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the file system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There are problems in it.
+    #[error("the configuration has {}", problems(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn problems(list: &[Problem]) -> String {
+    let mut text = match list.len() {
+        1 => "a problem:".to_owned(),
+        count => format!("{count} problems:"),
+    };
+    for problem in list {
+        text.push_str("\n  ");
+        text.push_str(&problem.to_string());
+    }
+    text
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Reports every problem at once.
+pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
+    let source = Source::read(overrides)?;
+    let mut problems = Vec::new();
+    let mut table = defaults();
+    merge(&mut table, source.table(&mut problems));
+    for (name, value) in &overrides.environment {
+        let Some(path) = variable_path(name) else { continue };
+        set(&mut table, &path, value);
+    }
+    for (key, value) in &overrides.flags {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        set(&mut table, &path, value);
+    }
+    let config = read(table, &source, overrides, &mut problems);
+    if let Some(config) = config.filter(|_| problems.is_empty()) {
+        problems = validate(&config)
+            .into_iter()
+            .map(|(path, text)| Problem {
+                place: source.place(&path, overrides),
+                text,
+            })
+            .collect();
+        if problems.is_empty() {
+            return Ok(config);
+        }
+    }
+    Err(ConfigError::Problems(problems))
+}
+
+fn defaults() -> Table {
+    // A test holds that the compiled-in file reads.
+    DEFAULTS.parse().unwrap_or_default()
+}
+
+/// Deserialises, and on an error takes the offending key out and goes on, so that all are found.
+fn read(
+    mut table: Table,
+    source: &Source,
+    overrides: &Overrides,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
+    for _ in 0..MAX_PROBLEMS {
+        let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
+            Ok(config) => return Some(config),
+            Err(error) => error,
+        };
+        let message = error.inner().message().to_owned();
+        let mut path: Vec<Step> = error.path().iter().filter_map(Step::of).collect();
+        let unknown = quoted_after(&message, "unknown field ");
+        if let Some(field) = unknown
+            && path.last() != Some(&Step::Key(field.to_owned()))
+        {
+            path.push(Step::Key(field.to_owned()));
+        }
+        problems.push(Problem {
+            place: source.place(&path, overrides),
+            text: explain(&message, unknown, &path),
+        });
+        if !remove(&mut table, &path) {
+            return None;
+        }
+    }
+    None
+}
+
+fn explain(message: &str, unknown: Option<&str>, path: &[Step]) -> String {
+    let key = dotted(path);
+    let Some(field) = unknown else {
+        return format!("{key}: {message}");
+    };
+    let known: Vec<&str> = message
+        .split_once("expected ")
+        .map_or("", |(_, rest)| rest)
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .collect();
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::osa_distance(field, name), name))
+        .filter(|&(distance, name)| distance <= name.len().max(3) / 2)
+        .min();
+    match nearest {
+        Some((_, name)) => format!("there is no key {key}; did you mean {name}?"),
+        None => format!("there is no key {key}; here may stand {}", known.join(", ")),
+    }
+}
+
+fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
+    message.strip_prefix(words)?.strip_prefix('`')?.split('`').next()
+}
+
+/// One step of a path into the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A key of a table.
+    Key(String),
+    /// A place in a list.
+    Index(usize),
+}
+
+impl Step {
+    fn of(segment: &Segment) -> Option<Self> {
+        match segment {
+            Segment::Map { key } => Some(Self::Key(key.clone())),
+            Segment::Seq { index } => Some(Self::Index(*index)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        }
+    }
+}
+
+fn dotted(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            // People count from one.
+            Step::Index(index) => text.push_str(&format!("[{}]", index + 1)),
+        }
+    }
+    text
+}
+
+/// The configuration file's text, for line numbers.
+struct Source {
+    path: Option<PathBuf>,
+    text: String,
+}
+
+impl Source {
+    fn read(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = overrides
+            .file
+            .clone()
+            .or_else(|| default.exists().then(|| default.to_owned()));
+        let text = match &path {
+            None => String::new(),
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+                    path: path.display().to_string(),
+                    source,
+                })?
+            }
+        };
+        Ok(Self { path, text })
+    }
+
+    fn table(&self, problems: &mut Vec<Problem>) -> Table {
+        self.text.parse().unwrap_or_else(|error: toml::de::Error| {
+            problems.push(Problem {
+                place: self.line(error.span().map_or(0, |span| span.start)),
+                text: error.message().to_owned(),
+            });
+            Table::new()
+        })
+    }
+
+    fn line(&self, offset: usize) -> String {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let file = self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        format!("{}:{}", file.display(), before.matches('\n').count() + 1)
+    }
+
+    /// Names the place of a key: flag, environment variable, or file and line of the nearest thing that stands there.
+    fn place(&self, path: &[Step], overrides: &Overrides) -> String {
+        let key = dotted(path);
+        if overrides.flags.iter().any(|(flag, _)| *flag == key) {
+            return format!("flag for {key}");
+        }
+        let variable = overrides.environment.iter().find(|(name, _)| {
+            variable_path(name).is_some_and(|path| path.join(".") == key)
+        });
+        if let Some((name, _)) = variable {
+            return name.clone();
+        }
+        match self.offset(path) {
+            Some(offset) => self.line(offset),
+            None => key,
+        }
+    }
+
+    fn offset(&self, path: &[Step]) -> Option<usize> {
+        let document = Document::parse(self.text.as_str()).ok()?;
+        let mut item = document.as_item();
+        let mut offset = None;
+        for step in path {
+            let next = match step {
+                Step::Key(key) => {
+                    let (name, value) = item.as_table_like()?.get_key_value(key)?;
+                    offset = name.span().map(|span| span.start).or(offset);
+                    value
+                }
+                Step::Index(index) => match item {
+                    Item::ArrayOfTables(tables) => {
+                        let table = tables.get(*index)?;
+                        offset = table.span().map(|span| span.start).or(offset);
+                        // A table of an array is no item of its own: look its keys up from here.
+                        return self.within(table, path, *index, offset);
+                    }
+                    // Elements of an inline list are found with the key of the list.
+                    _ => return offset,
+                },
+            };
+            item = next;
+        }
+        offset
+    }
+
+    /// Goes on below a table of an array of tables.
+    fn within(
+        &self,
+        table: &toml_edit::Table,
+        path: &[Step],
+        index: usize,
+        fallback: Option<usize>,
+    ) -> Option<usize> {
+        let at = path.iter().position(|step| *step == Step::Index(index))?;
+        let rest = path.get(at + 1..)?;
+        let Some(Step::Key(key)) = rest.first() else {
+            return fallback;
+        };
+        let Some((name, item)) = table.get_key_value(key) else {
+            return fallback;
+        };
+        let offset = name.span().map(|span| span.start).or(fallback);
+        match (rest.get(1), item) {
+            (Some(Step::Index(index)), Item::ArrayOfTables(tables)) => match tables.get(*index) {
+                Some(table) => {
+                    let offset = table.span().map(|span| span.start).or(offset);
+                    self.within(table, rest, *index, offset)
+                }
+                None => offset,
+            },
+            _ => offset,
+        }
+    }
+}
+
+/// Returns the path that an environment variable sets, if it configures.
+fn variable_path(name: &str) -> Option<Vec<String>> {
+    let rest = name.strip_prefix(PREFIX)?;
+    rest.contains("__")
+        .then(|| rest.split("__").map(str::to_lowercase).collect())
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            // A secret is one value in three shapes: the later one replaces the earlier whole.
+            (Some(Value::Table(into)), Value::Table(from)) if !is_secret(into) && !is_secret(&from) => {
+                merge(into, from);
+            }
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn is_secret(table: &Table) -> bool {
+    table.contains_key("file") || table.contains_key("env")
+}
+
+fn set(table: &mut Table, path: &[String], text: &str) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        table.insert(first.clone(), literal(text));
+        return;
+    }
+    let next = table
+        .entry(first.clone())
+        .or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(next) = next {
+        set(next, rest, text);
+    }
+}
+
+/// Reads numbers, booleans, lists and tables as TOML, everything else as text.
+fn literal(text: &str) -> Value {
+    let read = format!("value = {text}").parse::<Table>().ok();
+    match read.and_then(|mut table| table.remove("value")) {
+        Some(value) if !value.is_datetime() => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+fn remove(table: &mut Table, path: &[Step]) -> bool {
+    let Some((Step::Key(first), rest)) = path.split_first() else {
+        return false;
+    };
+    if rest.is_empty() {
+        return table.remove(first).is_some();
+    }
+    table.get_mut(first).is_some_and(|value| remove_in(value, rest))
+}
+
+fn remove_in(value: &mut Value, path: &[Step]) -> bool {
+    match (value, path.split_first()) {
+        (Value::Table(table), Some((Step::Key(_), _))) => remove(table, path),
+        (Value::Array(list), Some((Step::Index(index), rest))) => match list.get_mut(*index) {
+            Some(_) if rest.is_empty() => {
+                list.remove(*index);
+                true
+            }
+            Some(value) => remove_in(value, rest),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let overrides = Overrides {
+            file: Some(file.path().to_owned()),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            flags: Vec::new(),
+        };
+        load(&overrides).map_err(|error| match error {
+            ConfigError::Problems(problems) => problems
+                .iter()
+                .map(|problem| problem.to_string().replace(&file.path().display().to_string(), "FILE"))
+                .collect(),
+            ConfigError::Unreadable { .. } => panic!("{error}"),
+        })
+    }
+
+    #[test]
+    fn defaults_are_complete() {
+        let config = load_text("", &[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert!(config.database.migrate);
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let text = "[server]\nlisten = \"127.0.0.1:1\"\n[queue]\nattempts = 3\n[secrets]\nkey = \"x\"";
+        let config = load_text(text, &[("LIAISON_SERVER__LISTEN", "127.0.0.1:2"), ("LIAISON_CONFIG", "x"), ("LIAISON_QUEUE__RETRY_SECONDS", "[1, 2]")]).unwrap();
+        assert_eq!(config.server.listen.port(), 2);
+        assert_eq!((config.queue.attempts, config.queue.retry_seconds), (3, vec![1, 2]));
+        assert!(matches!(config.secrets.key, super::super::Secret::Plain(_)));
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_line() {
+        let text = r#"[server]
+lisen = "127.0.0.1:1"
+max_connections = "many"
+
+[[connection]]
+name = "gitlab"
+kind = "gitlab"
+ulr = "https://gitlab.example.com"
+url = "https://gitlab.example.com"
+bot = "liaison"
+
+[[group]]
+path = "acme"
+name = "Acme"
+[[group.webhook]]
+name = "a"
+conection = "gitlab"
+connection = "gitlab"
+"#;
+        let problems = load_text(text, &[("LIAISON_QUEUE__ATEMPTS", "3")]).unwrap_err();
+        let find = |start: &str| {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(start)),
+                "{start} in {problems:#?}"
+            );
+        };
+        find("FILE:2: there is no key server.lisen; did you mean listen?");
+        find("FILE:3: server.max_connections: invalid type");
+        find("FILE:8: there is no key connection[1].ulr; did you mean url?");
+        find("FILE:17: there is no key group[1].webhook[1].conection; did you mean connection?");
+        find("LIAISON_QUEUE__ATEMPTS: there is no key queue.atempts; did you mean attempts?");
+    }
+
+    #[test]
+    fn broken_toml_is_named_with_its_line() {
+        let problems = load_text("[server]\nlisten = \n", &[]).unwrap_err();
+        assert!(problems[0].starts_with("FILE:2: "), "{problems:?}");
+    }
+
+    #[test]
+    fn references_are_checked() {
+        let text = r#"[[connection]]
+name = "gitlab"
+kind = "gitlab"
+url = "https://gitlab.example.com"
+bot = "liaison"
+token = "t"
+[[group]]
+path = "acme/x y"
+name = "Acme"
+tracker = { connection = "gitlb", path = "acme" }
+members = [{ person = "ann", level = "boss" }]
+[[group.webhook]]
+name = "a b"
+connection = "gitlab"
+"#;
+        let problems = load_text(text, &[]).unwrap_err().join("\n");
+        for part in ["FILE:8: ", "gitlb", "ann", "boss", "FILE:13: ", "secret"] {
+            assert!(problems.contains(part), "{part} in\n{problems}");
+        }
+    }
+}

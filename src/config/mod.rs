@@ -1,0 +1,250 @@
+//! The configuration: sections, defaults, where each value comes from, and every problem at once.
+//!
+//! Defaults are `config/default.toml`, compiled in. A file comes after them, then the environment, then flags.
+
+mod load;
+mod secret;
+mod validate;
+
+pub use load::{ConfigError, Overrides, Problem, load};
+pub use secret::{Secret, SecretError};
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::domain::ConnectionKind;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The service's addresses.
+    pub server: Server,
+    /// Postgres.
+    pub database: Database,
+    /// Keys.
+    pub secrets: Secrets,
+    /// How work is retried and kept.
+    pub queue: Queue,
+    /// How long answers about rights are believed.
+    pub access: Access,
+    /// Logging.
+    pub log: Log,
+    /// Declared connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connection: Vec<Connection>,
+    /// Declared people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub person: Vec<Person>,
+    /// Declared root groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<Group>,
+}
+
+/// The service's addresses.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// The address under which the outside reaches it.
+    pub public_url: Url,
+    /// Where metrics are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Most connections at a time.
+    pub max_connections: usize,
+}
+
+/// Postgres.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// A Postgres of the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// Where the private Postgres keeps its data.
+    pub data_dir: PathBuf,
+    /// Folder of Postgres' programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin_dir: Option<PathBuf>,
+    /// Most connections per process.
+    pub pool: u32,
+    /// Longest that one statement may run, in seconds.
+    pub statement_timeout_seconds: u64,
+    /// Whether `serve` applies migrations.
+    pub migrate: bool,
+}
+
+/// Keys.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// The key that seals credentials at rest.
+    pub key: Secret,
+}
+
+/// How work is retried and kept.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Lanes worked at the same time, per connection and queue.
+    pub concurrency: usize,
+    /// How long a lease lasts, in seconds.
+    pub lease_seconds: u64,
+    /// Pauses between attempts, in seconds.
+    pub retry_seconds: Vec<u64>,
+    /// Attempts before work is dead.
+    pub attempts: i16,
+    /// Days after which settled work is forgotten.
+    pub retain_days: u32,
+}
+
+/// How long answers about rights are believed.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// How long a level is believed, in seconds.
+    pub cache_seconds: u32,
+    /// How long the place of a project is believed, in seconds.
+    pub place_seconds: u32,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// What is logged.
+    pub filter: String,
+    /// How it looks.
+    pub format: LogFormat,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A declared connection.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// Its name, by which the file refers to it.
+    pub name: String,
+    /// What it connects to.
+    pub kind: ConnectionKind,
+    /// Base address of the other side.
+    pub url: Url,
+    /// The bot's access token there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// The bot's username there.
+    pub bot: String,
+    /// Whether comments of other bots run commands.
+    #[serde(default)]
+    pub allow_bots: bool,
+    /// Comments the bot may write in a minute; GitLab's own limit is 300.
+    #[serde(default = "notes_per_minute")]
+    pub notes_per_minute: u32,
+}
+
+fn notes_per_minute() -> u32 {
+    300
+}
+
+/// A declared person.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Username in Liaison.
+    pub username: String,
+    /// E-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Who this is elsewhere.
+    #[serde(default)]
+    pub identities: Vec<Identity>,
+}
+
+/// A person on one connection.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Name of the connection.
+    pub connection: String,
+    /// Immutable id there.
+    pub id: String,
+    /// Username there.
+    pub username: String,
+}
+
+/// A declared root group.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its path: one segment, since declared groups are root groups.
+    pub path: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the CRM is on.
+    #[serde(default = "on")]
+    pub crm: bool,
+    /// The tracker's namespace that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<Tracker>,
+    /// Members, for groups whose tracker does not tell.
+    #[serde(default)]
+    pub members: Vec<Member>,
+    /// Its webhooks.
+    #[serde(default)]
+    pub webhook: Vec<Webhook>,
+}
+
+fn on() -> bool {
+    true
+}
+
+/// A namespace of a tracker.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracker {
+    /// Name of the connection.
+    pub connection: String,
+    /// Full path there.
+    pub path: String,
+}
+
+/// A declared member.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Username of the person.
+    pub person: String,
+    /// Access level, in words.
+    pub level: String,
+}
+
+/// A declared webhook.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name, which is in its URL.
+    pub name: String,
+    /// Name of the connection.
+    pub connection: String,
+    /// The shared token that the sender sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// The signing token (`whsec_…`) that the sender signs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_token: Option<Secret>,
+}

@@ -1,0 +1,159 @@
+//! What the types cannot say: names that refer to each other, and values that must fit.
+
+use super::{Config, Connection, Group, load::Step};
+use crate::{
+    crypto::SigningKey,
+    domain::{ConnectionKind, Level},
+};
+
+type Problems = Vec<(Vec<Step>, String)>;
+
+/// Shortest secret token of a webhook, in characters: what can be guessed is no secret.
+const MIN_SECRET: usize = 8;
+
+fn path(steps: &[&str], indices: &[usize]) -> Vec<Step> {
+    let mut indices = indices.iter();
+    steps
+        .iter()
+        .flat_map(|step| {
+            let index = step.ends_with("[]").then(|| indices.next()).flatten();
+            let key = Step::Key(step.trim_end_matches("[]").to_owned());
+            std::iter::once(key).chain(index.map(|index| Step::Index(*index)))
+        })
+        .collect()
+}
+
+/// Returns every problem with its place.
+pub(super) fn validate(config: &Config) -> Problems {
+    let mut problems = Problems::new();
+    if !matches!(config.server.public_url.scheme(), "http" | "https") {
+        problems.push((path(&["server", "public_url"], &[]), "must begin with http:// or https://".into()));
+    }
+    for (name, value) in [
+        ("concurrency", config.queue.concurrency as u64),
+        ("retry_seconds", config.queue.retry_seconds.len() as u64),
+        ("attempts", u64::try_from(config.queue.attempts).unwrap_or(0)),
+    ] {
+        if value == 0 {
+            problems.push((path(&["queue", name], &[]), "must be at least one".into()));
+        }
+    }
+    // The longest a call may take is 10 s, and an effect makes three at most.
+    if config.queue.lease_seconds < 40 {
+        problems.push((path(&["queue", "lease_seconds"], &[]), "must be at least 40, longer than the slowest call".into()));
+    }
+    // A process needs connections for intake, for work and for listening.
+    if config.database.pool < 4 {
+        problems.push((path(&["database", "pool"], &[]), "must be at least 4".into()));
+    }
+    for (index, connection) in config.connection.iter().enumerate() {
+        validate_connection(connection, index, config, &mut problems);
+    }
+    for (index, person) in config.person.iter().enumerate() {
+        for identity in &person.identities {
+            known_connection(config, &identity.connection, path(&["person[]", "identities"], &[index]), &mut problems);
+        }
+    }
+    for (index, group) in config.group.iter().enumerate() {
+        validate_group(group, index, config, &mut problems);
+    }
+    problems
+}
+
+fn validate_connection(connection: &Connection, index: usize, config: &Config, problems: &mut Problems) {
+    let at = |key: &str| path(&["connection[]", key], &[index]);
+    let before = config.connection.iter().take(index);
+    if before.into_iter().any(|other| other.name == connection.name) {
+        problems.push((at("name"), format!("there are two connections named {}", connection.name)));
+    }
+    if connection.kind != ConnectionKind::Gitlab {
+        problems.push((at("kind"), format!("{} is not supported yet; this version connects to gitlab", connection.kind.word())));
+    }
+    if !matches!(connection.url.scheme(), "http" | "https") {
+        problems.push((at("url"), "must begin with http:// or https://".into()));
+    }
+    if connection.bot.is_empty() {
+        problems.push((at("bot"), "must be the bot's username, without @".into()));
+    }
+    if connection.notes_per_minute == 0 {
+        problems.push((at("notes_per_minute"), "must be at least one".into()));
+    }
+    match &connection.token {
+        None => problems.push((at("name"), "has no token: without one the bot can neither ask for rights nor answer".into())),
+        Some(token) => {
+            if let Err(error) = token.resolve() {
+                problems.push((at("token"), error.to_string()));
+            }
+        }
+    }
+}
+
+fn known_connection(config: &Config, name: &str, at: Vec<Step>, problems: &mut Problems) {
+    if !config.connection.iter().any(|connection| connection.name == name) {
+        problems.push((at, format!("there is no [[connection]] named {name}")));
+    }
+}
+
+/// Returns whether a text may be part of a URL path without escaping.
+fn is_slug(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 100
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut Problems) {
+    let at = |key: &str| path(&["group[]", key], &[index]);
+    if !is_slug(&group.path) {
+        problems.push((at("path"), "must be one word of letters, digits, -, _ and .: declared groups are root groups".into()));
+    }
+    if config.group.iter().take(index).any(|other| other.path.eq_ignore_ascii_case(&group.path)) {
+        problems.push((at("path"), format!("there are two groups at {}", group.path)));
+    }
+    if let Some(tracker) = &group.tracker {
+        known_connection(config, &tracker.connection, at("tracker"), problems);
+    }
+    for member in &group.members {
+        if !config.person.iter().any(|person| person.username.eq_ignore_ascii_case(&member.person)) {
+            problems.push((at("members"), format!("there is no [[person]] named {}", member.person)));
+        }
+        if let Err(error) = member.level.parse::<Level>() {
+            problems.push((at("members"), error.to_string()));
+        }
+    }
+    for (number, webhook) in group.webhook.iter().enumerate() {
+        let at = |key: &str| path(&["group[]", "webhook[]", key], &[index, number]);
+        if !is_slug(&webhook.name) {
+            problems.push((at("name"), "must be one word of letters, digits, -, _ and .: it stands in the URL".into()));
+        }
+        known_connection(config, &webhook.connection, at("connection"), problems);
+        match (&webhook.secret, &webhook.signing_token) {
+            (None, None) => problems.push((at("name"), "needs a secret or a signing_token: without one anybody could send".into())),
+            (secret, signing) => {
+                if let Some(secret) = secret {
+                    match secret.resolve() {
+                        Err(error) => problems.push((at("secret"), error.to_string())),
+                        Ok(secret) if secrecy::ExposeSecret::expose_secret(&secret).len() < MIN_SECRET => {
+                            problems.push((at("secret"), format!("must have at least {MIN_SECRET} characters")));
+                        }
+                        Ok(_) => {}
+                    }
+                }
+                if let Some(signing) = signing {
+                    match signing.resolve().map(|token| SigningKey::parse(&token)) {
+                        Err(error) => problems.push((at("signing_token"), error.to_string())),
+                        Ok(Err(error)) => problems.push((at("signing_token"), error.to_string())),
+                        Ok(Ok(_)) => {}
+                    }
+                }
+            }
+        }
+    }
+    let names = config.group.iter().flat_map(|group| &group.webhook);
+    let mut seen = std::collections::HashSet::new();
+    for name in names.map(|webhook| webhook.name.to_lowercase()) {
+        if !seen.insert(name.clone()) && index == 0 {
+            problems.push((at("webhook"), format!("there are two webhooks named {name}")));
+        }
+    }
+}

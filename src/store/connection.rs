@@ -1,0 +1,127 @@
+//! Connections to trackers and messengers.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::{
+    crypto::{SealError, SealingKey},
+    domain::{ConnectionId, ConnectionKind},
+};
+
+/// A connection as it is stored.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it connects to.
+    pub kind: ConnectionKind,
+    /// Base address of the other side.
+    pub url: String,
+    /// The bot's username there.
+    pub bot: String,
+    /// The bot's immutable id there, once asked.
+    pub bot_remote_id: Option<String>,
+    token_sealed: Option<Vec<u8>>,
+}
+
+/// A connection as it is declared.
+#[derive(Debug)]
+pub struct Declared<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it connects to.
+    pub kind: ConnectionKind,
+    /// Base address of the other side.
+    pub url: &'a str,
+    /// The bot's username there.
+    pub bot: &'a str,
+    /// The bot's access token there.
+    pub token: Option<&'a SecretString>,
+}
+
+fn place(id: ConnectionId) -> String {
+    format!("connections.token_sealed:{id}")
+}
+
+impl Connection {
+    /// Opens the access token.
+    pub fn token(&self, key: &SealingKey) -> Result<Option<SecretString>, SealError> {
+        self.token_sealed
+            .as_deref()
+            .map(|sealed| key.open(&place(self.id), sealed))
+            .transpose()
+    }
+}
+
+/// Creates or changes a declared connection; another address or token makes the bot's id unknown again.
+pub async fn declare(
+    connection: &mut PgConnection,
+    declared: &Declared<'_>,
+    key: &SealingKey,
+    now: DateTime<Utc>,
+) -> Result<ConnectionId, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"INSERT INTO connections (name, kind, url, bot_username, managed, created_at) VALUES ($1, $2, $3, $4, true, $5)
+           ON CONFLICT (name) DO UPDATE
+           SET kind = excluded.kind, url = excluded.url, bot_username = excluded.bot_username, managed = true,
+               bot_remote_id = CASE WHEN (connections.url, connections.bot_username) = (excluded.url, excluded.bot_username)
+                                    THEN connections.bot_remote_id END
+           RETURNING id AS "id: ConnectionId""#,
+        declared.name,
+        declared.kind.word(),
+        declared.url,
+        declared.bot,
+        now,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let sealed = declared
+        .token
+        .map(|token| key.seal(&place(id), token))
+        .transpose()
+        .unwrap_or_default();
+    sqlx::query!("UPDATE connections SET token_sealed = $2 WHERE id = $1", id.0, sealed)
+        .execute(connection)
+        .await?;
+    Ok(id)
+}
+
+/// Returns all connections, by name.
+pub async fn list(connection: &mut PgConnection) -> Result<Vec<Connection>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: ConnectionId", name, kind, url, bot_username, bot_remote_id, token_sealed FROM connections ORDER BY name"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(Connection {
+                id: row.id,
+                name: row.name,
+                // The check constraint admits known kinds only.
+                kind: row.kind.parse().ok()?,
+                url: row.url,
+                bot: row.bot_username,
+                bot_remote_id: row.bot_remote_id,
+                token_sealed: row.token_sealed,
+            })
+        })
+        .collect())
+}
+
+/// Remembers the bot's immutable id on the other side.
+pub async fn set_bot(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+    remote_id: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE connections SET bot_remote_id = $2 WHERE id = $1", id.0, remote_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

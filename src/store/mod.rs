@@ -1,0 +1,85 @@
+//! The state in Postgres: SQL by aggregate, rows to domain and back.
+//!
+//! Functions take a connection, so that the caller decides what is one transaction. Constraint names become conflicts here.
+
+pub mod access;
+pub mod comment;
+pub mod connection;
+pub mod group;
+pub mod history;
+pub mod item;
+pub mod person;
+pub mod road;
+pub mod token;
+pub mod webhook;
+
+use std::time::Duration;
+
+use sqlx::{
+    PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// The schema's migrations, compiled in.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// What went wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else changed the same thing at the same time; deciding again on the new state settles it.
+    #[error("the change met another one at {constraint}")]
+    Conflict {
+        /// The constraint that both would break.
+        constraint: String,
+    },
+    /// The database did not do it.
+    #[error("the database did not answer a statement of the store")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let constraint = error
+            .as_database_error()
+            .filter(|error| {
+                // Unique and foreign key violations, serialisation failures and deadlocks: all mean "look again".
+                error.is_unique_violation()
+                    || error.is_foreign_key_violation()
+                    || matches!(error.code().as_deref(), Some("40001" | "40P01"))
+            })
+            .map(|error| error.constraint().unwrap_or("a lock").to_owned());
+        match constraint {
+            Some(constraint) => Self::Conflict { constraint },
+            None => Self::Database(error),
+        }
+    }
+}
+
+/// How many connections a process may hold, and what each may take.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolLimits {
+    /// Most connections.
+    pub connections: u32,
+    /// Longest a statement may run.
+    pub statement: Duration,
+}
+
+/// Returns a pool of connections; they are made when they are first needed.
+pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
+    let milliseconds = limits.statement.as_millis().to_string();
+    let options = options
+        .application_name("liaison")
+        .options([("statement_timeout", milliseconds.as_str()), ("lock_timeout", "10000")]);
+    PgPoolOptions::new()
+        .max_connections(limits.connections)
+        .acquire_timeout(Duration::from_secs(5))
+        // A ping before each use would be a round trip per statement; a broken connection shows itself.
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// Brings the schema up to date, under a lock that other processes wait for.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    MIGRATOR.run(pool).await
+}

@@ -1,0 +1,99 @@
+//! People and their identities on connections. Identities are told apart by immutable remote ids alone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::domain::{ConnectionId, PersonId, RemoteUser};
+
+/// Creates or changes a declared person; returns his id.
+pub async fn declare(
+    connection: &mut PgConnection,
+    username: &str,
+    email: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<PersonId, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"INSERT INTO people (username, name, email, managed, created_at) VALUES ($1, $1, $2, true, $3)
+           ON CONFLICT (lower(username)) DO UPDATE SET email = excluded.email, managed = true, active = true
+           RETURNING id AS "id: PersonId""#,
+        username,
+        email,
+        now,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
+/// Gives a declared identity to a person, taking it from whoever had it.
+pub async fn declare_identity(
+    connection: &mut PgConnection,
+    person: PersonId,
+    on: ConnectionId,
+    remote_id: &str,
+    username: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO identities (connection_id, remote_id, person_id, username, managed) VALUES ($1, $2, $3, $4, true)
+         ON CONFLICT (connection_id, remote_id) DO UPDATE
+         SET person_id = excluded.person_id, username = excluded.username, managed = true",
+        on.0,
+        remote_id,
+        person.0,
+        username,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Makes a person of a tracker's user who is seen for the first time.
+///
+/// A username that another person has already is told apart by the connection and remote id, which never make two people one.
+pub async fn meet(
+    connection: &mut PgConnection,
+    on: ConnectionId,
+    user: &RemoteUser,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let name = if user.name.trim().is_empty() {
+        &user.username
+    } else {
+        &user.name
+    };
+    let distinct = format!("{}-{on}-{}", user.username, user.id);
+    sqlx::query!(
+        "WITH person AS (
+             INSERT INTO people (username, name, created_at)
+             SELECT CASE WHEN EXISTS (SELECT FROM people WHERE lower(username) = lower($3)) THEN $6 ELSE $3 END, $4, $7
+             WHERE NOT EXISTS (SELECT FROM identities WHERE connection_id = $1 AND remote_id = $2)
+             RETURNING id)
+         INSERT INTO identities (connection_id, remote_id, person_id, username, is_bot)
+         SELECT $1, $2, person.id, $3, $5 FROM person",
+        on.0,
+        user.id,
+        user.username,
+        name,
+        user.is_bot,
+        distinct,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Returns the active person with a username, without regard to case.
+pub async fn find(
+    connection: &mut PgConnection,
+    username: &str,
+) -> Result<Option<PersonId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT id AS "id: PersonId" FROM people WHERE lower(username) = lower($1) AND active"#,
+        username,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,74 @@
+//! API tokens of people. Only digests are stored.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::domain::PersonId;
+
+/// A token as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiToken {
+    /// Its number, by which it is revoked.
+    pub id: i64,
+    /// Username of the person it acts for.
+    pub person: String,
+    /// What it is for.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a new token; returns its number.
+pub async fn create(
+    connection: &mut PgConnection,
+    person: PersonId,
+    name: &str,
+    digest: &[u8; 32],
+    (now, expires_at): (DateTime<Utc>, Option<DateTime<Utc>>),
+) -> Result<i64, StoreError> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO api_tokens (person_id, name, digest, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        person.0,
+        name,
+        digest.as_slice(),
+        now,
+        expires_at,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
+/// Returns all tokens, newest first.
+pub async fn list(connection: &mut PgConnection) -> Result<Vec<ApiToken>, StoreError> {
+    let tokens = sqlx::query_as!(
+        ApiToken,
+        "SELECT api_tokens.id, people.username AS person, api_tokens.name, api_tokens.created_at, expires_at, revoked_at
+         FROM api_tokens JOIN people ON people.id = api_tokens.person_id ORDER BY api_tokens.id DESC",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(tokens)
+}
+
+/// Revokes a token; returns false where there is no such token in force.
+pub async fn revoke(
+    connection: &mut PgConnection,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let revoked = sqlx::query!(
+        "UPDATE api_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
+        id,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(revoked.rows_affected() == 1)
+}
