@@ -1,1 +1,3 @@
-fn main(){}
+//! Everything that needs the built program, a real PostgreSQL or the network.
+
+mod cluster;
