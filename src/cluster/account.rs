@@ -19,23 +19,24 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Returns the account to run a new cluster as, or `None` when the program is not root and so runs it as itself.
+    /// Returns the account to run a new cluster as, or `None` when the program is not root and so
+    /// runs it as itself.
     pub(super) fn for_new_cluster() -> Result<Option<Self>, ClusterError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
         let passwd = read_passwd();
-        let known = |name: &&str| {
-            entries(&passwd).find(|account| account.name == **name && account.uid != 0)
-        };
+        let known =
+            |name: &str| entries(&passwd).find(|account| account.name == name && account.uid != 0);
         NAMES
             .iter()
-            .find_map(|name| known(&name))
+            .find_map(|name| known(name))
             .map(Some)
             .ok_or(ClusterError::NoAccount)
     }
 
-    /// Returns the account to run the existing cluster in `data` as: its owner, since PostgreSQL accepts no other.
+    /// Returns the account to run the existing cluster in `data` as: its owner, since PostgreSQL
+    /// accepts no other.
     pub(super) fn for_existing(data: &Path) -> Result<Option<Self>, ClusterError> {
         let owner = fs::metadata(data).map_err(ClusterError::io("read", data))?;
         let us = rustix::process::geteuid();
@@ -52,7 +53,8 @@ impl Account {
         }
     }
 
-    /// In a container the owner of a mounted folder often has no name, so the folder's own group must do.
+    /// In a container the owner of a mounted folder often has no name, so the folder's own group
+    /// must do.
     fn of_owner(passwd: &str, owner: &Metadata) -> Self {
         entries(passwd)
             .find(|account| account.uid == owner.uid())
@@ -63,9 +65,11 @@ impl Account {
             })
     }
 
-    /// Returns the first folder on the way to `path`, itself included, that this account may not enter.
+    /// Returns the first folder on the way to `path`, itself included, that this account may not
+    /// enter.
     ///
-    /// Mode bits alone are asked; an access list that grants more is not seen and ends in a needless refusal, never in a failure later.
+    /// Mode bits alone are asked; an access list that grants more is not seen and ends in a
+    /// needless refusal, never in a failure later.
     pub(super) fn blocked_at(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         for folder in path.ancestors() {
             if !self.may_execute(&fs::metadata(folder)?) {
@@ -86,7 +90,8 @@ impl Account {
     }
 }
 
-/// An unreadable file is as good as an empty one: either way there is nobody to drop to, and the error says so.
+/// An unreadable file is as good as an empty one: either way there is nobody to drop to, and the
+/// error says so.
 fn read_passwd() -> String {
     fs::read("/etc/passwd")
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -115,7 +120,8 @@ mod tests {
 
     #[test]
     fn reads_passwd() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\n# a comment\nbroken:x:many:1::\n\npostgres:x:101:104:admin,,,:/var:/bin/sh\n";
+        let passwd = "root:x:0:0:root:/root:/bin/bash\n# a comment\nbroken:x:many:1::\n\n\
+                      postgres:x:101:104:admin,,,:/var:/bin/sh\n";
         let read: Vec<_> = entries(passwd)
             .map(|account| (account.name, account.uid, account.gid))
             .collect();

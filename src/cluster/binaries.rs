@@ -1,6 +1,7 @@
 //! Finds PostgreSQL's own programs.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,11 +24,13 @@ pub(super) struct Binaries {
 impl Binaries {
     /// Finds the binaries for data of the major version `wanted`, or for new data.
     ///
-    /// A configured `bin_dir` is the only place looked at: another version than the configured one would be a surprise.
+    /// A configured `bin_dir` is the only place looked at: another version than the configured one
+    /// would be a surprise.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::NoBinaries`], or [`ClusterError::OtherMajor`] when there are some but none that reads the data.
+    /// [`ClusterError::NoBinaries`], or [`ClusterError::OtherMajor`] when there are some but none
+    /// that reads the data.
     pub(super) fn find(
         bin_dir: Option<&Path>,
         wanted: Option<(u32, &Path)>,
@@ -100,6 +103,8 @@ fn usual_places() -> Vec<PathBuf> {
     ] {
         places.extend(versioned(prefix, "postgresql@", "bin"));
     }
+    let mut seen = HashSet::new();
+    places.retain(|folder| seen.insert(folder.clone()));
     places
 }
 
@@ -129,7 +134,8 @@ fn versioned(parent: &str, prefix: &str, below: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Looks at one folder: nothing there, binaries that can be used, or the reason why those there cannot.
+/// Looks at one folder: nothing there, binaries that can be used, or the reason why those there
+/// cannot.
 fn examine(folder: &Path, account: Option<&Account>) -> Result<Option<Binaries>, String> {
     let postgres = folder.join("postgres");
     if !is_program(&postgres) || !is_program(&folder.join("initdb")) {
@@ -167,7 +173,8 @@ fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// Reads the 15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, and the 19 of `19devel` and `19beta1`.
+/// Reads the 15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, and the 19 of `19devel`
+/// and `19beta1`.
 fn major_version(said: &str) -> Option<u32> {
     let (_, version) = said.split_once("(PostgreSQL) ")?;
     let digits = version

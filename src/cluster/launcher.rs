@@ -1,9 +1,10 @@
-//! The step between the program and PostgreSQL: a process that gives up root, ties its life to the program's, and becomes
-//! `postgres` or `initdb`.
+//! The step between the program and PostgreSQL: a process that gives up root, ties its life to the
+//! program's, and becomes `postgres` or `initdb`.
 //!
-//! The program re-executes itself with [`WORD`] as first argument, because the request "interrupt me when my parent dies" can only
-//! be made by the child itself, after its change of user (which clears the request) and before PostgreSQL takes over; doing it
-//! between fork and exec would need `unsafe`.
+//! The program re-executes itself with [`WORD`] as first argument, because the request "interrupt
+//! me when my parent dies" can only be made by the child itself, after its change of user (which
+//! clears the request) and before PostgreSQL takes over; doing it between fork and exec would need
+//! `unsafe`.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,11 +20,13 @@ use super::account::Account;
 /// The hidden first argument that makes the program a launcher.
 pub const WORD: &str = "__postgres-launcher";
 
-/// What PostgreSQL may see of the program's environment: enough to find libraries and the time zone, none of the program's secrets
-/// and none of the `PG…` variables that would change what it does.
+/// What PostgreSQL may see of the program's environment: enough to find libraries and the time
+/// zone, none of the program's secrets and none of the `PG…` variables that would change what it
+/// does.
 const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ"];
 
-/// Becomes the PostgreSQL program named by `args`, the arguments behind [`WORD`]; returns only on failure.
+/// Becomes the PostgreSQL program named by `args`, the arguments behind [`WORD`]; returns only on
+/// failure.
 ///
 /// Must be called before the process starts a thread.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -54,7 +57,8 @@ fn follow_parent_into_death() -> rustix::io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::INT))
 }
 
-/// Other systems have no such request: there a killed program leaves PostgreSQL running, and the next start waits for it in vain.
+/// Other systems have no such request: there a killed program leaves PostgreSQL running, and the
+/// next start waits for it in vain.
 #[cfg(not(target_os = "linux"))]
 fn follow_parent_into_death() -> rustix::io::Result<()> {
     Ok(())
@@ -71,7 +75,8 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Spawns `binary` in `folder`, its output going to `output`.
     ///
-    /// The request to die with the parent follows the *thread* that spawns: it has to live as long as the child shall.
+    /// The request to die with the parent follows the *thread* that spawns: it has to live as long
+    /// as the child shall.
     pub(super) fn spawn(
         &self,
         binary: &Path,
@@ -80,8 +85,8 @@ impl Launcher {
         output: &File,
     ) -> Result<process::Child, ClusterError> {
         let failed = || ClusterError::io("run", &self.program);
-        // Opened here, as root, and executed through the descriptor: the account may be unable to reach the program by its path, for
-        // instance in root's home.
+        // Opened here, as root, and executed through the descriptor: the account may be unable to
+        // reach the program by its path, for instance in root's home.
         let program = File::open(&self.program).map_err(failed())?;
         let path = match self.account {
             Some(_) => PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd())),
@@ -104,7 +109,8 @@ impl Launcher {
         command
             .stdout(output.try_clone().map_err(failed())?)
             .stderr(output.try_clone().map_err(failed())?);
-        // A group of its own, so that Ctrl-C in a terminal reaches the program only, which stops PostgreSQL last.
+        // A group of its own, so that Ctrl-C in a terminal reaches the program only, which stops
+        // PostgreSQL last.
         command.process_group(0);
         if let Some(account) = &self.account {
             command.uid(account.uid).gid(account.gid);

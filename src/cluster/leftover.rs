@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process;
 
-/// Says whether a start failed because an earlier server, or its last backends, still holds the data: that passes.
+/// Says whether a start failed because an earlier server, or its last backends, still holds the
+/// data: that passes.
 ///
-/// `lines` are the server's own, which are in English because the launcher and `initdb` set the locale.
+/// `lines` are the server's own, which are in English because the launcher and `initdb` set the
+/// locale.
 pub(super) fn still_held(lines: &str) -> bool {
     let lock_file = |line: &str| line.contains("lock file \"") && line.contains("already exists");
     lines
@@ -14,12 +16,14 @@ pub(super) fn still_held(lines: &str) -> bool {
         .any(|line| lock_file(line) || line.contains("pre-existing shared memory block"))
 }
 
-/// Makes a lock file of PostgreSQL's harmless whose process id now belongs to a process that is no server of `data`.
+/// Makes a lock file of PostgreSQL's harmless whose process id now belongs to a process that is no
+/// server of `data`.
 ///
-/// PostgreSQL refuses to start while *any* process of its user has the id in the file, be it a zombie or, after a restart of the
-/// machine or container, a stranger. Removing the file would take away the id of the shared memory, by which PostgreSQL
-/// recognises backends that outlived their server; so only the process id is replaced, by that of the program itself, which
-/// PostgreSQL does not mind because it is its parent.
+/// PostgreSQL refuses to start while *any* process of its user has the id in the file, be it a
+/// zombie or, after a restart of the machine or container, a stranger. Removing the file would take
+/// away the id of the shared memory, by which PostgreSQL recognises backends that outlived their
+/// server; so only the process id is replaced, by that of the program itself, which PostgreSQL does
+/// not mind because it is its parent.
 pub(super) fn release(lock_file: &Path, data: &Path) {
     let Ok(text) = fs::read_to_string(lock_file) else {
         return;
@@ -65,7 +69,7 @@ mod tests {
     fn recognises_what_passes() {
         for (lines, passes) in [
             (
-                "FATAL:  lock file \"postmaster.pid\" already exists\nHINT:  Is another postmaster (PID 7) running?",
+                "FATAL:  lock file \"postmaster.pid\" already exists\nHINT:  Is another running?",
                 true,
             ),
             (

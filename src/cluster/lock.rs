@@ -1,6 +1,7 @@
 //! The lock that makes one process the owner of a data folder.
 //!
-//! PostgreSQL's own `postmaster.pid` guards its files but not the decision who starts, stops and restarts it.
+//! PostgreSQL's own `postmaster.pid` guards its files but not the decision who starts, stops and
+//! restarts it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -16,7 +17,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of `data_dir`, or returns `None` when another process, or another cluster of this one, has it.
+    /// Takes the lock of `data_dir`, or returns `None` when another process, or another cluster of
+    /// this one, has it.
     pub(super) fn take(data_dir: &Path) -> Result<Option<Self>, ClusterError> {
         let path = data_dir.join(FILE);
         let file = OpenOptions::new()

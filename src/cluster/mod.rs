@@ -1,8 +1,10 @@
-//! A private PostgreSQL cluster that Liaison creates and supervises when no `database.url` is configured.
+//! A private PostgreSQL cluster that Liaison creates and supervises when no `database.url` is
+//! configured.
 //!
-//! [`Cluster::start`] finds PostgreSQL's own binaries, creates the data folder on the first start, runs `postgres` as a child
-//! that listens on a Unix socket only, restarts it when it dies and stops it when the [`Cluster`] goes.
-//! Whether PostgreSQL runs is always answered by connecting: a process id may be stale, reused, or that of a zombie.
+//! [`Cluster::start`] finds PostgreSQL's own binaries, creates the data folder on the first start,
+//! runs `postgres` as a child that listens on a Unix socket only, restarts it when it dies and
+//! stops it when the [`Cluster`] goes. Whether PostgreSQL runs is always answered by connecting: a
+//! process id may be stale, reused, or that of a zombie.
 //!
 //! The room knows nothing of Liaison's schema: it ends with an empty database called `liaison`.
 
@@ -37,11 +39,13 @@ const JOIN_PAUSE: Duration = Duration::from_millis(20);
 /// What a cluster needs to know to start.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder that holds the cluster, its lock and its log; created when missing, unused by [`Durability::ThrowAway`].
+    /// The folder that holds the cluster, its lock and its log; created when missing, unused by
+    /// [`Durability::ThrowAway`].
     pub data_dir: PathBuf,
     /// The folder of `initdb` and `postgres`; when unset they are searched for.
     pub bin_dir: Option<PathBuf>,
-    /// The program that is re-executed to start PostgreSQL, see [`launcher`]; usually [`std::env::current_exe`].
+    /// The program that is re-executed to start PostgreSQL, see [`launcher`]; usually
+    /// [`std::env::current_exe`].
     pub launcher: PathBuf,
     /// Whether data must outlive a crash of the machine.
     pub durability: Durability,
@@ -66,11 +70,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster of `options.data_dir`, creating it the first time, and returns when it takes connections.
+    /// Starts the cluster of `options.data_dir`, creating it the first time, and returns when it
+    /// takes connections.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::AlreadyServing`] when another Liaison holds the folder; otherwise what was wrong, where, and what to do.
+    /// [`ClusterError::AlreadyServing`] when another Liaison holds the folder; otherwise what was
+    /// wrong, where, and what to do.
     pub async fn start(options: Options) -> Result<Self, ClusterError> {
         match options.durability {
             Durability::Full => {
@@ -87,14 +93,16 @@ impl Cluster {
         }
     }
 
-    /// Connects to the cluster of `options.data_dir` if another process runs it, otherwise starts it.
+    /// Connects to the cluster of `options.data_dir` if another process runs it, otherwise starts
+    /// it.
     ///
-    /// A joined cluster is not stopped with this handle, and goes when the process that started it ends.
+    /// A joined cluster is not stopped with this handle, and goes when the process that started it
+    /// ends.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::NotAnswering`] when another process holds the folder but its PostgreSQL takes no connection within 10 s;
-    /// otherwise as for [`Cluster::start`].
+    /// [`ClusterError::NotAnswering`] when another process holds the folder but its PostgreSQL
+    /// takes no connection within 10 s; otherwise as for [`Cluster::start`].
     pub async fn join_or_start(options: Options) -> Result<Self, ClusterError> {
         if options.durability == Durability::ThrowAway {
             return Self::start(options).await;
@@ -160,8 +168,9 @@ impl Cluster {
         probe::url(&self.socket_folder)
     }
 
-    /// Returns the folder that holds the data folder `postgres` and `postgres.log`: the canonical `data_dir`, or its replacement
-    /// under `/var/lib/liaison` when the account that PostgreSQL runs as cannot reach `data_dir`.
+    /// Returns the folder that holds the data folder `postgres` and `postgres.log`: the canonical
+    /// `data_dir`, or its replacement under `/var/lib/liaison` when the account that PostgreSQL
+    /// runs as cannot reach `data_dir`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,6 +1,7 @@
 //! Where a cluster's files and its socket are.
 //!
-//! The answer depends on the data folder and the file system only, so that two processes find the same.
+//! The answer depends on the data folder and the file system only, so that two processes find the
+//! same.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -32,35 +33,30 @@ impl Place {
     /// Finds the place of the cluster of the canonical `data_dir`, or where a new one would go.
     pub(super) fn settle(data_dir: &Path) -> Result<Self, ClusterError> {
         let elsewhere = Path::new(ELSEWHERE).join(short_hash(data_dir));
-        // Data that exists decides: a folder whose mode changed must not lead to a second, empty cluster.
-        let existing = [data_dir, &elsewhere]
+        // Data that exists decides: a folder whose mode changed must not lead to a second, empty
+        // cluster.
+        let existing = [data_dir, elsewhere.as_path()]
             .into_iter()
             .find(|folder| data_in(folder).is_dir());
         let (folder, account) = if let Some(folder) = existing {
             let account = Account::for_existing(&data_in(folder))?;
             check_reachable(folder, account.as_ref())?;
-            (folder.to_owned(), account)
+            (folder, account)
         } else {
             let account = Account::for_new_cluster()?;
-            match check_reachable(data_dir, account.as_ref()) {
-                Ok(()) => (data_dir.to_owned(), account),
-                Err(ClusterError::NotReachable { blocked, user, .. }) => {
-                    tracing::warn!(
-                        "PostgreSQL runs as the user {user}, who may not enter {}: the database goes to {} instead of {}",
-                        blocked.display(),
-                        elsewhere.display(),
-                        data_dir.display(),
-                    );
-                    prepare_elsewhere(&elsewhere)?;
-                    check_reachable(&elsewhere, account.as_ref())?;
-                    (elsewhere, account)
-                }
-                Err(error) => return Err(error),
-            }
+            let folder = choose_folder(data_dir, &elsewhere, account.as_ref())?;
+            (folder, account)
         };
+        if folder == elsewhere {
+            tracing::info!(
+                "the database of {} is in {}",
+                data_dir.display(),
+                folder.display()
+            );
+        }
         Ok(Self {
-            socket_folder: socket_folder(&folder),
-            folder,
+            socket_folder: socket_folder(folder),
+            folder: folder.to_owned(),
             account,
         })
     }
@@ -107,7 +103,8 @@ pub(super) fn prepare_data_dir(data_dir: &Path) -> Result<PathBuf, ClusterError>
     fs::canonicalize(data_dir).map_err(ClusterError::io("open", data_dir))
 }
 
-/// Says whether `folder` is a folder, not a link to one, of the account or, without one, of this process's user.
+/// Says whether `folder` is a folder, not a link to one, of the account or, without one, of this
+/// process's user.
 pub(super) fn belongs_to(folder: &Path, account: Option<&Account>) -> bool {
     let owner = account.map_or_else(
         || rustix::process::geteuid().as_raw(),
@@ -137,6 +134,29 @@ fn check_reachable(folder: &Path, account: Option<&Account>) -> Result<(), Clust
     }
 }
 
+/// Returns `data_dir` for a new cluster, or `elsewhere` if the account cannot reach that.
+fn choose_folder<'a>(
+    data_dir: &'a Path,
+    elsewhere: &'a Path,
+    account: Option<&Account>,
+) -> Result<&'a Path, ClusterError> {
+    let (blocked, user) = match check_reachable(data_dir, account) {
+        Ok(()) => return Ok(data_dir),
+        Err(ClusterError::NotReachable { blocked, user, .. }) => (blocked, user),
+        Err(error) => return Err(error),
+    };
+    tracing::warn!(
+        "PostgreSQL runs as the user {user}, who may not enter {}: \
+         the database goes to {} instead of {}",
+        blocked.display(),
+        elsewhere.display(),
+        data_dir.display(),
+    );
+    prepare_elsewhere(elsewhere)?;
+    check_reachable(elsewhere, account)?;
+    Ok(elsewhere)
+}
+
 /// Sets the modes itself, since the umask of a service may be stricter than the account needs.
 fn prepare_elsewhere(folder: &Path) -> Result<(), ClusterError> {
     for folder in [Path::new(ELSEWHERE), folder] {
@@ -150,7 +170,8 @@ fn prepare_elsewhere(folder: &Path) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Returns `<folder>/run` if a socket in it has a path that the system takes, else a short folder among the temporary ones.
+/// Returns `<folder>/run` if a socket in it has a path that the system takes, else a short folder
+/// among the temporary ones.
 fn socket_folder(folder: &Path) -> PathBuf {
     let name = format!("liaison-{}", short_hash(folder));
     let fits = |folder: &PathBuf| folder.join(SOCKET).as_os_str().len() <= LONGEST_SOCKET_PATH;
@@ -161,7 +182,8 @@ fn socket_folder(folder: &Path) -> PathBuf {
         .unwrap_or_else(|| Path::new("/tmp").join(name))
 }
 
-/// FNV-1a, 64 bits: the name of a folder must stay the same for ever, which the standard library's hashes do not promise.
+/// FNV-1a, 64 bits: the name of a folder must stay the same for ever, which the standard library's
+/// hashes do not promise.
 fn short_hash(path: &Path) -> String {
     let hash = path
         .as_os_str()

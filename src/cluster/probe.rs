@@ -58,7 +58,7 @@ pub(super) fn url(socket_folder: &Path) -> String {
         match byte {
             // The unreserved characters of RFC 3986, section 2.3.
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                url.push(char::from(*byte))
+                url.push(char::from(*byte));
             }
             // Writing to a string cannot fail.
             _ => drop(write!(url, "%{byte:02X}")),

@@ -18,23 +18,25 @@ const LONGEST_LOG: u64 = 10_000_000;
 const SHOWN_BYTES: u64 = 8_000;
 const SHOWN_LINES: usize = 12;
 
-/// Settings of every server. The rest is PostgreSQL's default, durability and the 128 MB of shared buffers included, which suit a
-/// small machine as they are.
+/// Settings of every server. The rest is PostgreSQL's default, durability and the 128 MB of shared
+/// buffers included, which suit a small machine as they are.
 const SETTINGS: &[&str] = &[
     // Reachable through the socket only.
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    // Liaison's statements are short: compiling them costs more than it saves, and parallel workers would multiply the memory of a
-    // statement, in /dev/shm, of which a container has 64 MB.
+    // Liaison's statements are short: compiling them costs more than it saves, and parallel workers
+    // would multiply the memory of a statement, in /dev/shm, of which a container has 64 MB.
     "jit=off",
     "max_parallel_workers_per_gather=0",
-    // Neither statements nor the values in a message's details belong in a log: they hold names and e-mail addresses.
+    // Neither statements nor the values in a message's details belong in a log: they hold names and
+    // e-mail addresses.
     "log_min_error_statement=panic",
     "log_error_verbosity=terse",
     "cluster_name=liaison",
 ];
 
-/// What [`Durability::ThrowAway`] adds: nothing is written twice or waited for, nothing runs in the background.
+/// What [`Durability::ThrowAway`] adds: nothing is written twice or waited for, nothing runs in the
+/// background.
 const THROW_AWAY_SETTINGS: &[&str] = &[
     "fsync=off",
     "synchronous_commit=off",
@@ -89,7 +91,8 @@ impl Setup {
         Ok(setup)
     }
 
-    /// Creates the data under another name first, so that a folder with the right name is always complete.
+    /// Creates the data under another name first, so that a folder with the right name is always
+    /// complete.
     fn create_data(&self) -> Result<(), ClusterError> {
         let (unfinished, data) = (self.place.unfinished_data(), self.place.data());
         tracing::info!(
@@ -107,8 +110,9 @@ impl Setup {
             "-U".into(),
             probe::SUPERUSER.into(),
         ];
-        // Trust is safe here: the only way in is a socket in a folder of mode 0700, so whoever can ask for a connection is the
-        // cluster's owner or root, and could as well read the data files. A password would have to lie beside them.
+        // Trust is safe here: the only way in is a socket in a folder of mode 0700, so whoever can
+        // ask for a connection is the cluster's owner or root, and could as well read the data
+        // files. A password would have to lie beside them.
         args.push("--auth=trust".into());
         // The same order of strings on every machine.
         args.extend(
@@ -162,7 +166,8 @@ impl Setup {
         Ok(Server { child, log_start })
     }
 
-    /// Says whether the process that has the data open is `server`, rather than an earlier one that has not yet gone.
+    /// Says whether the process that has the data open is `server`, rather than an earlier one that
+    /// has not yet gone.
     pub(super) fn is_held_by(&self, server: &Server) -> bool {
         let text = fs::read_to_string(self.place.data().join("postmaster.pid")).unwrap_or_default();
         text.lines()
@@ -254,10 +259,8 @@ mod tests {
         fs::write(&log, "old\nnew\nnewest\n").unwrap();
         assert_eq!(last_lines(&log, 4).unwrap(), "new\nnewest");
         assert_eq!(last_lines(&log, 100).unwrap(), "");
-        let many: String = (0..5_000)
-            .map(|number| format!("line {number}\n"))
-            .collect();
-        fs::write(&log, many).unwrap();
+        let many: Vec<_> = (0..5_000).map(|number| format!("line {number}")).collect();
+        fs::write(&log, many.join("\n")).unwrap();
         let shown = last_lines(&log, 0).unwrap();
         assert_eq!(
             (shown.lines().count(), shown.lines().last()),

@@ -1,7 +1,8 @@
-//! The thread that PostgreSQL lives by: it starts it, says when it is ready, restarts it when it dies, and stops it.
+//! The thread that PostgreSQL lives by: it starts it, says when it is ready, restarts it when it
+//! dies, and stops it.
 //!
-//! A plain thread and no task, because PostgreSQL is interrupted when the *thread* that spawned it ends, and the threads of a
-//! runtime come and go.
+//! A plain thread and no task, because PostgreSQL is interrupted when the *thread* that spawned it
+//! ends, and the threads of a runtime come and go.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,17 +21,20 @@ use super::probe::{self, Answer};
 use super::server::{Server, Setup};
 use super::{ClusterError, Durability, Options, leftover};
 
-/// The pause between two questions whether the server is ready: short at first, then, while it recovers, sparing.
+/// The pause between two questions whether the server is ready: short at first, then, while it
+/// recovers, sparing.
 const POLL: Duration = Duration::from_millis(7);
 const SLOW_POLL: Duration = Duration::from_millis(100);
 const POLLED_FAST: Duration = Duration::from_secs(3);
 /// How long a first start waits for an earlier server that still shuts down.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(30);
-/// The pause before a restart: the first, the longest, and how long a server must have run for the pause to be the first again.
+/// The pause before a restart: the first, the longest, and how long a server must have run for the
+/// pause to be the first again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(30);
-/// PostgreSQL's fast shutdown, then its immediate one, each with the time it gets; then there is no asking.
+/// PostgreSQL's fast shutdown, then its immediate one, each with the time it gets; then there is no
+/// asking.
 const STOP_SIGNALS: [(Signal, Duration); 2] = [
     (Signal::INT, Duration::from_secs(10)),
     (Signal::QUIT, Duration::from_secs(10)),
@@ -191,7 +195,8 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the server, waiting for an earlier one to go; `None` when it was to be stopped meanwhile.
+    /// Starts the server, waiting for an earlier one to go; `None` when it was to be stopped
+    /// meanwhile.
     fn first_start(&self) -> Result<Option<Server>, ClusterError> {
         let begun = Instant::now();
         loop {
@@ -221,7 +226,8 @@ impl Keeper {
 
     /// Spawns the server once and waits until it takes connections.
     ///
-    /// There is no limit while it lives: it may be replaying what a crash left, and stopping it would only begin that anew.
+    /// There is no limit while it lives: it may be replaying what a crash left, and stopping it
+    /// would only begin that anew.
     fn attempt(&self) -> Result<Attempt, ClusterError> {
         let mut server = self.setup.spawn()?;
         if let Err(error) = self.watch(&server) {
@@ -273,8 +279,8 @@ impl Keeper {
         }
     }
 
-    /// Reports the end of the server as an event, without reaping it: until then its process id cannot become another's, so
-    /// that a signal can never hit a stranger.
+    /// Reports the end of the server as an event, without reaping it: until then its process id
+    /// cannot become another's, so that a signal can never hit a stranger.
     fn watch(&self, server: &Server) -> Result<(), ClusterError> {
         let pid = Pid::from_child(&server.child);
         let outbox = self.mailbox.outbox.clone();
@@ -305,10 +311,10 @@ impl Keeper {
             };
             match self.reap(&mut server) {
                 Ok(status) => {
-                    tracing::error!("PostgreSQL ended unexpectedly ({status}): restarting it")
+                    tracing::error!("PostgreSQL ended unexpectedly ({status}): restarting it");
                 }
                 Err(error) => {
-                    tracing::error!("PostgreSQL ended unexpectedly: restarting it ({error})")
+                    tracing::error!("PostgreSQL ended unexpectedly: restarting it ({error})");
                 }
             }
             if begun.elapsed() > STEADY {
@@ -341,7 +347,7 @@ impl Keeper {
                     );
                 }
                 Err(error) => {
-                    tracing::error!("PostgreSQL did not start, next attempt in {pause:?}: {error}")
+                    tracing::error!("PostgreSQL did not start, next attempt in {pause:?}: {error}");
                 }
             }
         }

@@ -15,7 +15,8 @@ const PREFIX: &str = "liaison-throw-away-";
 /// A folder younger than this may belong to a process that is about to lock it.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// Creates and locks a folder of its own: in memory where the system has that, else among the temporary ones.
+/// Creates and locks a folder of its own: in memory where the system has that, else among the
+/// temporary ones.
 pub(super) fn create_folder() -> Result<(PathBuf, Lock), ClusterError> {
     create_in(Path::new("/dev/shm")).or_else(|_| create_in(&std::env::temp_dir()))
 }
@@ -26,7 +27,8 @@ fn create_in(parent: &Path) -> Result<(PathBuf, Lock), ClusterError> {
     loop {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = parent.join(format!("{PREFIX}{}-{number}", process::id()));
-        // Root's folder has to be entered by the account that PostgreSQL runs as; what is in it is private.
+        // Root's folder has to be entered by the account that PostgreSQL runs as; what is in it is
+        // private.
         match DirBuilder::new().mode(0o711).create(&folder) {
             Ok(()) => {
                 let folder =
@@ -41,7 +43,8 @@ fn create_in(parent: &Path) -> Result<(PathBuf, Lock), ClusterError> {
     }
 }
 
-/// Removes what processes of this user left behind that ended without stopping their cluster, as test binaries do.
+/// Removes what processes of this user left behind that ended without stopping their cluster, as
+/// test binaries do.
 fn sweep(parent: &Path) {
     let us = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
