@@ -11,6 +11,7 @@
 mod account;
 mod binaries;
 mod error;
+mod keeper;
 pub mod launcher;
 mod leftover;
 mod lock;
@@ -61,6 +62,8 @@ pub enum Durability {
 }
 
 /// A running cluster; dropping it stops PostgreSQL if this handle started it.
+///
+/// The drop blocks its thread until PostgreSQL has ended; [`Cluster::stop`] does not.
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,

@@ -121,7 +121,7 @@ impl Setup {
         if self.durability == Durability::ThrowAway {
             args.push("--no-sync".into());
         }
-        let (log, log_start) = self.open_log()?;
+        let (log, log_start) = open_log(&self.place.log())?;
         let initdb = self.binaries.path("initdb");
         let mut child = self.launcher.spawn(&initdb, &args, &unfinished, &log)?;
         let status = child
@@ -159,7 +159,7 @@ impl Setup {
         for setting in SETTINGS.iter().chain(more) {
             args.extend(["-c", setting].map(OsString::from));
         }
-        let (log, log_start) = self.open_log()?;
+        let (log, log_start) = open_log(&self.place.log())?;
         let child = self
             .launcher
             .spawn(&self.binaries.path("postgres"), &args, &data, &log)?;
@@ -190,29 +190,27 @@ impl Setup {
         self.log_since(server.log_start)
     }
 
-    /// Opens the log for appending, and tells where it ends now.
-    fn open_log(&self) -> Result<(File, u64), ClusterError> {
-        let path = self.place.log();
-        let opened = || {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&path)?;
-            let mut length = file.metadata()?.len();
-            if length > LONGEST_LOG {
-                file.set_len(0)?;
-                length = 0;
-            }
-            Ok((file, length))
-        };
-        opened().map_err(ClusterError::io("open", &path))
-    }
-
     fn log_since(&self, start: u64) -> String {
         last_lines(&self.place.log(), start)
             .unwrap_or_else(|error| format!("(it cannot be read: {error})"))
     }
+}
+
+/// Opens a log for appending, emptied if it is too long, and tells where it ends now.
+fn open_log(path: &Path) -> Result<(File, u64), ClusterError> {
+    let opened = || {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)?;
+        if file.metadata()?.len() > LONGEST_LOG {
+            file.set_len(0)?;
+        }
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    };
+    opened().map_err(ClusterError::io("open", path))
 }
 
 /// Returns the last lines of a file, looking at nothing before `start`.
@@ -266,6 +264,21 @@ mod tests {
             (shown.lines().count(), shown.lines().last()),
             (SHOWN_LINES, Some("line 4999"))
         );
+    }
+
+    #[test]
+    fn empties_a_log_that_is_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("postgres.log");
+        for (before, after) in [(0, 0), (LONGEST_LOG, LONGEST_LOG), (LONGEST_LOG + 1, 0)] {
+            File::create(&log).unwrap().set_len(before).unwrap();
+            let (file, end) = open_log(&log).unwrap();
+            assert_eq!(
+                (end, file.metadata().unwrap().len()),
+                (after, after),
+                "{before}"
+            );
+        }
     }
 
     #[test]

@@ -55,9 +55,11 @@ fn pid_file(cluster: &Cluster) -> PathBuf {
     cluster.folder().join("postgres/postmaster.pid")
 }
 
-fn pid_in(file: &Path) -> Pid {
-    let text = fs::read_to_string(file).unwrap();
-    Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
+/// Returns the server's process id, or `None` while there is no server or it writes the file.
+fn pid_in(file: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(file).ok()?;
+    let (pid, _) = text.split_once('\n')?;
+    Pid::from_raw(pid.parse().ok()?)
 }
 
 #[tokio::test]
@@ -101,7 +103,10 @@ async fn is_durable_private_and_not_root() {
     }
     let socket_folder = cluster.connect_options().get_socket().unwrap().clone();
     assert_eq!(fs::metadata(&socket_folder).unwrap().mode() & 0o777, 0o700);
-    let process = format!("/proc/{}", pid_in(&pid_file(&cluster)).as_raw_nonzero());
+    let process = format!(
+        "/proc/{}",
+        pid_in(&pid_file(&cluster)).unwrap().as_raw_nonzero()
+    );
     assert_ne!(fs::metadata(&process).unwrap().uid(), 0);
     let environment = fs::read_to_string(format!("{process}/environ")).unwrap();
     assert!(!environment.contains("CARGO"), "{environment}");
@@ -116,7 +121,7 @@ async fn comes_back_when_killed() {
     let bystander = connect(&cluster).await;
     for _ in 0..2 {
         let killed = pid_in(&pid_file(&cluster));
-        kill_process(killed, Signal::KILL).unwrap();
+        kill_process(killed.unwrap(), Signal::KILL).unwrap();
         let begun = Instant::now();
         while pid_in(&pid_file(&cluster)) == killed
             || cluster.connect_options().connect().await.is_err()
@@ -134,7 +139,7 @@ async fn comes_back_when_killed() {
 async fn stops_while_it_restarts() {
     let data_dir = reachable_folder();
     let cluster = Cluster::start(options(data_dir.path())).await.unwrap();
-    kill_process(pid_in(&pid_file(&cluster)), Signal::KILL).unwrap();
+    kill_process(pid_in(&pid_file(&cluster)).unwrap(), Signal::KILL).unwrap();
     cluster.stop().await;
     Cluster::start(options(data_dir.path()))
         .await
@@ -361,7 +366,7 @@ async fn follows_a_killed_program() {
     let cluster = Cluster::start(options(data_dir.path())).await.unwrap();
     println!("started {:?} after the program was killed", begun.elapsed());
     assert_ne!(pid_in(&pid_file), server);
-    assert!(test_kill_process(pid_in(&pid_file)).is_ok());
+    assert!(test_kill_process(pid_in(&pid_file).unwrap()).is_ok());
     assert_eq!(kept_row(&cluster).await, "here");
 }
 
@@ -396,4 +401,31 @@ async fn a_throw_away_cluster_leaves_nothing() {
     drop(cluster);
     other.stop().await;
     assert!(folders.iter().all(|folder| !folder.exists()));
+}
+
+#[tokio::test]
+async fn the_program_may_lie_where_postgres_cannot_go() {
+    let home = tempfile::tempdir().unwrap();
+    let launcher = home.path().join("liaison");
+    std::os::unix::fs::symlink(LAUNCHER, &launcher).unwrap();
+    fs::set_permissions(home.path(), Permissions::from_mode(0o700)).unwrap();
+    cluster::throw_away(launcher).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_launcher_that_does_not_launch_is_an_error() {
+    let data_dir = reachable_folder();
+    for (launcher, part) in [
+        ("/bin/false", "initdb"),
+        ("/nonexistent/liaison", "/nonexistent/liaison"),
+    ] {
+        let options = Options {
+            launcher: PathBuf::from(launcher),
+            ..options(data_dir.path())
+        };
+        let error = Cluster::start(options).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    // What a failed attempt leaves is not taken for a cluster.
+    Cluster::start(options(data_dir.path())).await.unwrap();
 }
