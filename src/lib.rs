@@ -2,12 +2,17 @@
 //!
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
+pub mod cluster;
 pub mod config;
 pub mod connector;
 pub mod crypto;
 pub mod domain;
 pub mod egress;
+pub mod intake;
 pub mod queue;
 pub mod quick_action;
 pub mod rules;
+pub mod server;
 pub mod store;
+pub mod telemetry;
+pub mod worker;
