@@ -216,27 +216,27 @@ pub async fn read(
     pool: &PgPool,
     claimed: &[Claimed],
     per_lane: usize,
-) -> sqlx::Result<HashMap<Lane, Vec<Delivery>>> {
+) -> sqlx::Result<HashMap<(RootId, Lane), Vec<Delivery>>> {
     let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
+        r#"SELECT mine.root_id AS "root!: RootId", mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
                   waiting.headers, waiting.body, waiting.attempts, waiting.received_at
            FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
            CROSS JOIN LATERAL (
                SELECT * FROM deliveries
                WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
                ORDER BY deliveries.id LIMIT $3) AS waiting
-           ORDER BY mine.lane, waiting.id"#,
+           ORDER BY mine.root_id, mine.lane, waiting.id"#,
         &roots,
         &lanes,
         i64::try_from(per_lane).unwrap_or(i64::MAX),
     )
     .fetch_all(pool)
     .await?;
-    let mut by_lane: HashMap<Lane, Vec<Delivery>> = HashMap::new();
+    let mut by_lane: HashMap<(RootId, Lane), Vec<Delivery>> = HashMap::new();
     for row in rows {
-        by_lane.entry(row.lane).or_default().push(Delivery {
+        by_lane.entry((row.root, row.lane)).or_default().push(Delivery {
             id: row.id,
             webhook: row.webhook,
             headers: row.headers,

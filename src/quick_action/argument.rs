@@ -321,7 +321,7 @@ mod tests {
             ("a@@x Bob <b@x.org>", &["!a@@x", "b@x.org"]),
             ("[contact:ann]", &["!contact:ann"]),
             ("[]", &[]),
-            ("Bob <bob>", &["!Bob", "!bob"]),
+            ("Bob <ann>", &["!Bob", "!ann"]),
             ("[a@x.org", &["![a@x.org"]),
             ("@ a@ @b a@b@c", &["!@", "!a@", "!@b", "!a@b@c"]),
             (

@@ -1,11 +1,11 @@
 //! The parts of a paragraph's source in which no command is looked for: code spans and HTML blocks.
 //!
-//! This follows the two regular expressions of GitLab's extractor rather than Markdown, since they
-//! differ: `` `.+?` `` takes one character after the opening backtick whatever it is, so the second
-//! of two adjacent backticks opens nothing and closes nothing; and an HTML block may stand inside a
-//! paragraph. Each search is linear over the whole block, however many attempts fail.
+//! This follows GitLab's extractor rather than Markdown, since they differ. There a code span is a
+//! backtick, at least one character whatever it is, and all up to the next backtick, so that the
+//! second of two adjacent backticks neither opens nor closes anything; and an HTML block may stand
+//! inside a paragraph. Each search is linear over the whole block, however many attempts fail.
 
-/// Finds code spans: `` `.+?` `` with the dot matching line ends.
+/// Finds code spans, which may reach over lines.
 #[derive(Debug, Default)]
 pub(super) struct CodeSpans {
     /// No span that starts later can be closed, since an earlier one was not.
@@ -27,7 +27,8 @@ impl CodeSpans {
     }
 }
 
-/// Finds HTML blocks: `^<[^>]+?>\n.+?\n<\/[^>]+?>$` with the dot matching line ends.
+/// Finds HTML blocks: a line that starts with a tag and ends with it, at least one character, and a
+/// line that is a closing tag. A tag may itself reach over lines.
 #[derive(Debug, Default)]
 pub(super) struct HtmlBlocks {
     brackets: ClosingBrackets,
@@ -53,7 +54,8 @@ impl HtmlBlocks {
     }
 }
 
-/// Returns start and end of every `\n<\/[^>]+?>$` of the block.
+/// Returns start and end of every closing tag that ends a line and whose `<` starts one, with the line
+/// end before it.
 fn closing_tags(block: &str) -> Vec<(usize, usize)> {
     let mut brackets = ClosingBrackets::default();
     let mut tags = Vec::new();
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_spans_as_the_regular_expression_sees_them() {
+    fn code_spans_as_gitlab_sees_them() {
         // Block, start, end.
         let cases = [
             ("`a` b", 0, Some(3)),
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn html_blocks_as_the_regular_expression_sees_them() {
+    fn html_blocks_as_gitlab_sees_them() {
         let cases = [
             ("<b>\nx\n</b>", Some(10)),
             ("<b>\nx\n</b>\nrest", Some(10)),

@@ -2,7 +2,7 @@
 //!
 //! The caller says what a command line looks like; where such a line counts is decided here as
 //! GitLab's extractor does it: in top-level paragraphs, outside code spans and HTML blocks, from the
-//! first column. The text must be free of carriage returns.
+//! first column. The text must be scannable and free of carriage returns.
 
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ pub(super) fn extract<'t, T>(
     matches
 }
 
-/// Returns `text` with each range replaced, stripped at its end as Ruby's `rstrip` does it. The
+/// Returns `text` with each range replaced, and [`stripped`]. The
 /// ranges must be in order and must not overlap.
 pub(super) fn rewrite<R: AsRef<str>>(
     text: &str,
@@ -61,9 +61,13 @@ pub(super) fn rewrite<R: AsRef<str>>(
         copied = range.end;
     }
     rest.push_str(text.get(copied..).unwrap_or_default());
-    let kept = rest.trim_end_matches(|c| c == '\0' || is_space(c)).len();
-    rest.truncate(kept);
+    rest.truncate(stripped(&rest).len());
     rest
+}
+
+/// Returns `text` without what Ruby's `rstrip` takes off its end.
+pub(super) fn stripped(text: &str) -> &str {
+    text.trim_end_matches(|c| c == '\0' || is_space(c))
 }
 
 /// Whether Ruby's `\s` matches the character.

@@ -10,6 +10,47 @@ use comrak::nodes::{AstNode, NodeValue};
 use comrak::options::{Extension, Parse};
 use comrak::{Arena, Options, arena_tree::NodeEdge, parse_document};
 
+use super::MAX_TEXT;
+
+/// The most steps that comrak may spend on open blocks: well under a second.
+const MAX_NESTING_STEPS: usize = 64 * 1024 * 1024;
+
+/// Whether the text is short and flat enough to be parsed in little time.
+///
+/// Each block that the parser holds open costs it a step per line, blank and lazy lines included:
+/// three thousand nested list items, which thirty lines can open, make the line ends that fill up
+/// the text take half a minute. How many are open at once is estimated from above: a list or quote
+/// takes at least a column of some line's start, while a `>>>` block takes none on later lines.
+pub(super) fn is_scannable(text: &str) -> bool {
+    if text.len() > MAX_TEXT {
+        return false;
+    }
+    let (mut lines, mut columns, mut quote_blocks) = (0, 0, 0);
+    for line in text.lines() {
+        lines += 1;
+        columns = columns.max(container_columns(line));
+        quote_blocks += usize::from(opens_quote_block(line));
+    }
+    lines * (columns + quote_blocks) <= MAX_NESTING_STEPS
+}
+
+/// Returns how many columns of the line's start may belong to lists and quotes.
+fn container_columns(line: &str) -> usize {
+    const TAB: usize = 4;
+    line.bytes()
+        .map_while(|byte| match byte {
+            b'\t' => Some(TAB),
+            b' ' | b'>' | b'-' | b'+' | b'*' | b'.' | b')' | b':' | b'0'..=b'9' => Some(1),
+            _ => None,
+        })
+        .sum()
+}
+
+/// Whether the line may open a block of the form `>>>` or `>>> [!note]`.
+fn opens_quote_block(line: &str) -> bool {
+    line.contains(">>>") && (line.trim_end().ends_with('>') || line.contains("[!"))
+}
+
 /// Returns the lines, counted from 0, of every top-level paragraph whose text shows a line that
 /// starts with one of `markers`.
 pub(super) fn paragraphs(text: &str, markers: &[char]) -> Vec<RangeInclusive<usize>> {

@@ -44,8 +44,9 @@ pub struct Parsed {
     pub text: String,
     /// How many further commands the text holds beyond [`MAX_COMMANDS`].
     pub dropped: usize,
-    /// Whether the text is longer than [`MAX_TEXT`] and was therefore not looked at.
-    pub oversized: bool,
+    /// Whether the text was not looked at: it is longer than [`MAX_TEXT`], or it is nested so that
+    /// looking at it would take long.
+    pub unscanned: bool,
 }
 
 /// One command as it stands in a text.
@@ -77,14 +78,14 @@ pub enum Action {
 
 /// Returns the commands of `text` and the text that remains without them.
 pub fn parse(text: &str, dialect: &Dialect<'_>) -> Parsed {
-    if text.len() > MAX_TEXT {
+    let text = without_carriage_returns(text);
+    if !markdown::is_scannable(&text) {
         return Parsed {
-            text: text.to_owned(),
-            oversized: true,
+            text: text.into_owned(),
+            unscanned: true,
             ..Parsed::default()
         };
     }
-    let text = without_carriage_returns(text);
     let matches = extract::extract(&text, dialect.markers(), |line| dialect.recognise(line));
 
     let known = matches
@@ -103,7 +104,7 @@ pub fn parse(text: &str, dialect: &Dialect<'_>) -> Parsed {
         commands: commands.collect(),
         text: rest,
         dropped,
-        oversized: false,
+        unscanned: false,
     }
 }
 

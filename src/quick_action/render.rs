@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::extract::{extract, rewrite};
+use super::extract::{extract, rewrite, stripped};
 use super::spelling::{Native, native};
-use super::{MAX_TEXT, without_carriage_returns};
+use super::{markdown, without_carriage_returns};
 
 /// The most characters of user text that a code span shows; an e-mail address fits.
 pub const MAX_CODE_SPAN: usize = 255;
@@ -38,7 +38,7 @@ pub fn code_span(text: &str) -> String {
 /// `known` gets each candidate name in lower case; names that it rejects are left alone.
 pub fn redact(text: &str, known: impl Fn(&str) -> bool) -> String {
     let text = without_carriage_returns(text);
-    if text.len() <= MAX_TEXT {
+    if markdown::is_scannable(&text) {
         let matches = extract(&text, &['/'], |line| command(line, &known));
         let spans = matches.iter().map(|found| {
             let line_end = text
@@ -52,13 +52,15 @@ pub fn redact(text: &str, known: impl Fn(&str) -> bool) -> String {
             return redacted;
         }
     }
-    let lines = text
+    // Every such line is wrapped, wherever it stands. What is stripped is stripped first, since a
+    // line may become a command by that.
+    stripped(&text)
         .split_inclusive('\n')
         .map(|line| match command(line, &known) {
             Some(native) => Cow::Owned(wrapped(&native, line.ends_with('\n'))),
             None => Cow::Borrowed(line),
-        });
-    rewrite(&lines.collect::<String>(), std::iter::empty::<(_, &str)>())
+        })
+        .collect()
 }
 
 /// Returns the known command that the line would be.
@@ -152,7 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn redacting_uncovers_no_command() {
+    fn redacting_makes_no_command() {
+        // A tab is no blank after a name, unless the line ends there.
+        assert_eq!(redact("/open\n/close\t", |_| true), "`/open`\n`/close`");
         // The backtick of the first line pairs with the one that hid the second command.
         let text = "/close a`b\nx `y\n/close\n` z";
         let redacted = redact(text, |_| true);

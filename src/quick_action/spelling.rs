@@ -92,8 +92,8 @@ pub(super) struct Native<'t> {
     pub(super) argument: &'t str,
 }
 
-/// Reads a line, given with its line end, as GitLab's
-/// `^\/NAME(?:[ ](?<arg>[^\n]*))?(?:\s*\n|$)` does.
+/// Reads a line, given with its line end, as GitLab does: after the name either the line ends or a
+/// space and the argument follow. Other blanks may only stand before a line end.
 pub(super) fn native(line: &str) -> Option<Native<'_>> {
     let rest = line.strip_prefix('/')?;
     let body = rest.strip_suffix('\n');
@@ -106,7 +106,6 @@ pub(super) fn native(line: &str) -> Option<Native<'_>> {
     if let Some(argument) = tail.strip_prefix(' ') {
         return Some(Native { name, argument });
     }
-    // Blanks other than a space may only stand between the name and a line end.
     let ends_here = tail.is_empty() || has_line_end && tail.chars().all(is_space);
     ends_here.then_some(Native { name, argument: "" })
 }

@@ -27,7 +27,7 @@ pub(super) fn unescaped(argument: &str) -> String {
     while let Some(c) = characters.next() {
         match characters.peek() {
             Some(next) if c == '\\' && next.is_ascii_punctuation() => {
-                plain.extend(characters.next())
+                plain.extend(characters.next());
             }
             _ => plain.push(c),
         }

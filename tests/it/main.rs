@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! Everything that needs the built program, a real PostgreSQL or the network.
 
 #![expect(
@@ -9,4 +6,3 @@ fn main() {}
 )]
 
 mod cluster;
->>>>>>> cluster

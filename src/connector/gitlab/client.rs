@@ -273,24 +273,26 @@ impl Client {
             .map_or(Level::None, |member| Level::from_number(member.access_level)))
     }
 
-    /// Looks for a reply that was posted though its answer was lost; returns the note's id.
+    /// Looks for a reply that was posted though its answer was lost; returns the note's id and text.
     pub async fn find_reply(
         &self,
         on: &CommentRef,
         reply: ReplyId,
         bot: &str,
         internal: bool,
-    ) -> Result<Option<String>, CallError> {
+    ) -> Result<Option<(String, String)>, CallError> {
         let marker = marker(reply);
-        let is_ours =
-            |note: &WireNote| note.author.id.to_string() == bot && note.body.contains(&marker);
+        let ours = |notes: Vec<WireNote>| {
+            let is_ours =
+                |note: &WireNote| note.author.id.to_string() == bot && note.body.contains(&marker);
+            notes.into_iter().find(is_ours).map(|note| (note.id.to_string(), note.body))
+        };
         let iid = on.issue.to_string();
         if let Some(discussion) = on.discussion.as_deref().filter(|_| !internal) {
             let path = ["projects", &on.project, "issues", &iid, "discussions", discussion];
             let found: Option<WireDiscussion> =
                 self.find(Request::get("GET discussion", &path)).await?;
-            let notes = found.map(|discussion| discussion.notes).unwrap_or_default();
-            return Ok(notes.iter().find(|note| is_ours(note)).map(|note| note.id.to_string()));
+            return Ok(found.and_then(|discussion| ours(discussion.notes)));
         }
         let path = ["projects", &on.project, "issues", &iid, "notes"];
         for page in 1..=SEARCHED_PAGES {
@@ -299,10 +301,11 @@ impl Client {
             let query = [("sort", "desc"), ("order_by", "created_at"), ("per_page", "100"), ("page", &page)];
             request.query = &query;
             let notes: Vec<WireNote> = self.read(request).await?;
-            if let Some(note) = notes.iter().find(|note| is_ours(note)) {
-                return Ok(Some(note.id.to_string()));
+            let is_last = notes.len() < 100;
+            if let Some(found) = ours(notes) {
+                return Ok(Some(found));
             }
-            if notes.len() < 100 {
+            if is_last {
                 break;
             }
         }

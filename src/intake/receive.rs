@@ -1,0 +1,151 @@
+//! `POST /hooks/{webhook}`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, Request, StatusCode, header};
+use serde::Serialize;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::{
+    Problem,
+    body::{Budget, read},
+    book::{Book, Entry},
+    writer::Writer,
+};
+use crate::{
+    connector::gitlab,
+    domain::{Clock, DeliveryId},
+    queue::{Arrival, Stored},
+    telemetry,
+};
+
+/// What the receiver needs.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// The webhooks.
+    pub book: watch::Receiver<Arc<Book>>,
+    /// Where deliveries are stored.
+    pub writer: Writer,
+    /// Memory for large bodies.
+    pub budget: Budget,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    delivery: DeliveryId,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+/// Returns the receiver's route.
+pub fn router(intake: Intake) -> Router {
+    Router::new()
+        .route("/hooks/{webhook}", post(receive))
+        .with_state(intake)
+}
+
+async fn receive(
+    State(intake): State<Intake>,
+    Path(webhook): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let id = DeliveryId(intake.clock.id());
+    let span = tracing::info_span!("delivery", %id, webhook);
+    match accept(&intake, &webhook, id, request).instrument(span).await {
+        Ok(stored) => {
+            let (status, label, delivery, duplicate) = match stored {
+                Stored::New(id) => (StatusCode::ACCEPTED, "stored", id, false),
+                Stored::Repeat(id) => (StatusCode::OK, "repeat", id, true),
+                Stored::Revived(id) => (StatusCode::OK, "revived", id, true),
+            };
+            telemetry::count_received(label);
+            (status, Json(Receipt { delivery, duplicate })).into_response()
+        }
+        Err(problem) => {
+            telemetry::count_received(problem.label());
+            problem.into_response()
+        }
+    }
+}
+
+async fn accept(
+    intake: &Intake,
+    webhook: &str,
+    id: DeliveryId,
+    request: Request<Body>,
+) -> Result<Stored, Problem> {
+    let entry = Arc::clone(intake.book.borrow().find(webhook).ok_or(Problem::UnknownWebhook)?);
+    if !entry.active {
+        return Err(Problem::Gone);
+    }
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return Err(Problem::UnsupportedType);
+    }
+    let length = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = read(body, length, &intake.budget).await?;
+    let arrival = arrival(intake, &entry, id, &head.headers, body.bytes)?;
+    let stored = intake.writer.store(arrival).await;
+    drop(body.share);
+    tracing::debug!(?stored, "received");
+    stored
+}
+
+/// Proves the sender and finds lane and key; what is wrong goes to the log, without any value of the request.
+fn arrival(
+    intake: &Intake,
+    entry: &Entry,
+    id: DeliveryId,
+    headers: &HeaderMap,
+    body: bytes::Bytes,
+) -> Result<Arrival, Problem> {
+    let now = intake.clock.now();
+    gitlab::verify(headers, &body, &entry.secrets, now).map_err(|error| {
+        tracing::warn!(%error, "a delivery was refused");
+        Problem::Unauthorized
+    })?;
+    let routing = gitlab::route(entry.connection, headers, &body).map_err(|error| {
+        tracing::warn!(%error, "a delivery was refused");
+        Problem::Malformed
+    })?;
+    Ok(Arrival {
+        id,
+        root: entry.root,
+        webhook: entry.id,
+        connection: entry.connection,
+        lane: routing.lane,
+        dedupe_key: routing.dedupe_key,
+        received_at: now,
+        headers: kept(headers),
+        body,
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn kept(headers: &HeaderMap) -> String {
+    let kept: BTreeMap<&str, &str> = gitlab::KEPT_HEADERS
+        .into_iter()
+        .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)))
+        .collect();
+    serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
+}

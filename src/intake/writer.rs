@@ -1,0 +1,148 @@
+//! Grouped commits: requests that wait at the same time share one transaction, and each is answered after it.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::Problem;
+use crate::{
+    domain::Queue,
+    queue::{self, Arrival, Signal, Stored, Wake},
+};
+
+/// Writers at work. A lane always has the same one, so that what arrives in order is committed in order, and two groups never hold
+/// the same lane or key.
+const WRITERS: usize = 2;
+/// Arrivals that may wait for each writer; more are refused.
+const WAITING: usize = 1024;
+/// Most arrivals of one commit.
+const GROUP: usize = 256;
+/// Most bytes of one commit's bodies.
+const GROUP_BYTES: usize = 8 << 20;
+/// Longest that a commit may take before its senders are asked to try again.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
+
+type Waiting = (Arrival, oneshot::Sender<Result<Stored, Problem>>);
+
+/// The entrance to the writers.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    lanes: Arc<Vec<mpsc::Sender<Waiting>>>,
+}
+
+/// The writers' tasks: they end when every [`Writer`] is dropped and all that waits is stored.
+pub type WriterTasks = TaskTracker;
+
+impl Writer {
+    /// Starts the writers.
+    pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> (Self, WriterTasks) {
+        let tasks = TaskTracker::new();
+        let lanes = (0..WRITERS)
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(WAITING);
+                tasks.spawn(write(receiver, pool.clone(), Arc::clone(wake)));
+                sender
+            })
+            .collect();
+        tasks.close();
+        (
+            Self {
+                lanes: Arc::new(lanes),
+            },
+            tasks,
+        )
+    }
+
+    /// Stores an arrival and returns what became of it, once that is durable.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`] when too many wait, or the database does not answer in time.
+    pub async fn store(&self, arrival: Arrival) -> Result<Stored, Problem> {
+        let (answer, stored) = oneshot::channel();
+        let writer = usize::from(arrival.lane.0 % 2 != 0);
+        let lane = self.lanes.get(writer).ok_or(Problem::Unavailable)?;
+        lane.try_send((arrival, answer))
+            .map_err(|_| Problem::Unavailable)?;
+        stored.await.unwrap_or(Err(Problem::Unavailable))
+    }
+}
+
+async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, wake: Arc<Wake>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
+        while !group.is_empty() {
+            let mut bytes = 0;
+            let fits = group
+                .iter()
+                .take_while(|(arrival, _)| {
+                    bytes += arrival.body.len();
+                    bytes <= GROUP_BYTES
+                })
+                .count();
+            let rest = group.split_off(fits.max(1));
+            commit(std::mem::replace(&mut group, rest), &pool, &wake).await;
+        }
+    }
+}
+
+async fn commit(mut group: Vec<Waiting>, pool: &PgPool, wake: &Wake) {
+    // One order of keys for all groups; repeats of one delivery keep the order of arrival.
+    group.sort_by(|(a, _), (b, _)| {
+        (a.root, a.webhook, a.dedupe_key, a.id).cmp(&(b.root, b.webhook, b.dedupe_key, b.id))
+    });
+    let (arrivals, answers): (Vec<Arrival>, Vec<_>) = group.into_iter().unzip();
+    let results = match store(pool, &arrivals).await {
+        Ok(stored) => stored.into_iter().map(Ok).collect(),
+        // The database is there and refuses something: one bad row must not fail the others.
+        Err(Failure::Refused) if arrivals.len() > 1 => one_by_one(pool, &arrivals).await,
+        Err(_) => vec![Err(Problem::Unavailable); arrivals.len()],
+    };
+    let work: HashSet<_> = arrivals
+        .iter()
+        .zip(&results)
+        .filter(|(_, result)| matches!(result, Ok(Stored::New(_) | Stored::Revived(_))))
+        .map(|(arrival, _)| arrival.connection)
+        .collect();
+    for (answer, result) in answers.into_iter().zip(results) {
+        // A sender that went away needs no answer.
+        let _ = answer.send(result);
+    }
+    for connection in work {
+        wake.announce(pool, Signal::Work(Queue::Inbox, connection)).await;
+    }
+}
+
+enum Failure {
+    /// The database answers, and refuses.
+    Refused,
+    /// The database does not answer.
+    Away,
+}
+
+async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failure> {
+    match tokio::time::timeout(COMMIT_TIMEOUT, queue::store(pool, arrivals)).await {
+        Ok(Ok(stored)) => Ok(stored),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, deliveries = arrivals.len(), "a group of deliveries could not be stored");
+            Err(match error {
+                sqlx::Error::Database(_) => Failure::Refused,
+                _ => Failure::Away,
+            })
+        }
+        Err(_) => {
+            tracing::warn!(deliveries = arrivals.len(), "Postgres did not answer in time");
+            Err(Failure::Away)
+        }
+    }
+}
+
+async fn one_by_one(pool: &PgPool, arrivals: &[Arrival]) -> Vec<Result<Stored, Problem>> {
+    let mut results = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        let stored = store(pool, std::slice::from_ref(arrival)).await.ok();
+        results.push(stored.and_then(|stored| stored.first().copied()).ok_or(Problem::Unavailable));
+    }
+    results
+}

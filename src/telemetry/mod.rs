@@ -1,0 +1,9 @@
+//! Logs and metrics. Plain values in; no secret, address or text of a person may go in.
+
+mod log;
+mod metric;
+
+pub use log::{Format, init};
+pub use metric::{
+    PoolState, count_delivery, count_effect, count_received, observe_pool, recorder, record_lag,
+};

@@ -1,0 +1,305 @@
+//! A comment: its commands are decided on, and changes, history, answer and delivery are committed together.
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{
+    lookup::{Questions, outside},
+    process::{Failure, Job},
+};
+use crate::{
+    connector::gitlab::{self, Rendered},
+    domain::{Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId},
+    queue::{self, InboxVerdict, NewEffect, Signal},
+    quick_action::{Dialect, Found, Parsed, Signature, added, parse},
+    rules::{Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
+    store::{
+        StoreError, access,
+        comment::{self, SeenComment},
+        history,
+        item::{self, Scene},
+        road::{self, Actor, Fresh, Place, Surroundings},
+    },
+};
+
+/// How often a decision is made anew because something changed meanwhile, questions to the tracker included.
+const ROUNDS: usize = 6;
+/// Lines that an answer keeps through many edits.
+const KEPT_LINES: usize = 100;
+
+/// Acts on a comment.
+pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVerdict, Failure> {
+    let dialect = Dialect {
+        bot: Some(&job.remote.bot),
+        slash: true,
+    };
+    let parsed = parse(&comment.text, &dialect);
+    if parsed.unscanned {
+        return job.ignore("the comment is too long or too deeply nested to be searched for commands").await;
+    }
+    if parsed.commands.is_empty() && comment.change == CommentChange::Created {
+        return job.ignore("no commands in it").await;
+    }
+    if comment.actor.id == job.remote.bot_id(&job.worker.pool).await? {
+        return job.ignore("written by the bot itself").await;
+    }
+    if comment.actor.is_bot && !job.remote.allow_bots {
+        return job.ignore("written by another bot").await;
+    }
+    for _ in 0..ROUNDS {
+        let mut tx = job.worker.pool.begin().await?;
+        let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
+        let known = road::surroundings(&mut tx, scope, comment, fresh(job)).await?;
+        if let Some(questions) = Questions::about(&known) {
+            tx.rollback().await?;
+            if !questions.ask(job, comment).await? {
+                return job.ignore(outside(&comment.project)).await;
+            }
+            continue;
+        }
+        match decide(job, comment, &parsed, known, tx).await {
+            Err(Failure::Store(StoreError::Conflict { constraint })) => {
+                tracing::debug!(constraint, "met another change; deciding again");
+            }
+            decided => return decided,
+        }
+    }
+    Err(Failure::Store(StoreError::Conflict {
+        constraint: "every attempt".to_owned(),
+    }))
+}
+
+fn fresh(job: &Job<'_>) -> Fresh {
+    let now = job.worker.clock.now();
+    Fresh {
+        places: now - job.worker.place_fresh,
+        levels: now - job.worker.level_fresh,
+    }
+}
+
+async fn decide(
+    job: &Job<'_>,
+    comment: &Comment,
+    parsed: &Parsed,
+    known: Surroundings,
+    tx: Transaction<'_, Postgres>,
+) -> Result<InboxVerdict, Failure> {
+    let (Some(place), Some(actor)) = (known.project, known.actor) else {
+        return job.ignore(outside(&comment.project)).await;
+    };
+    if !place.within {
+        tx.rollback().await?;
+        return job.ignore(outside(&comment.project)).await;
+    }
+    if actor.is_bot && !job.remote.allow_bots {
+        tx.rollback().await?;
+        return job.ignore("written by another bot").await;
+    }
+    let run = Run {
+        job,
+        comment,
+        place,
+        actor,
+        signatures: parsed.commands.iter().map(Signature::from).collect(),
+    };
+    match known.seen {
+        Some(seen) if seen.version > comment.updated_at => {
+            tx.rollback().await?;
+            job.ignore("an older version of the comment than the one acted on").await
+        }
+        Some(seen) => {
+            let new = added(&seen.commands, parsed.commands.clone());
+            run.act(tx, &new, parsed.dropped, Some(seen)).await
+        }
+        None if comment.change == CommentChange::Edited && comment.created_at < known.webhook_since => {
+            run.act(tx, &[], 0, None).await
+        }
+        None => run.act(tx, &parsed.commands, parsed.dropped, None).await,
+    }
+}
+
+/// A comment that is acted on, with all that had to be asked.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    comment: &'a Comment,
+    place: Place,
+    actor: Actor,
+    /// All commands of this version.
+    signatures: Vec<Signature>,
+}
+
+impl Run<'_> {
+    /// Runs the commands of `new` and commits all that follows. Without any, remembers the version, so that a later edit is compared with it.
+    async fn act(
+        self,
+        mut tx: Transaction<'_, Postgres>,
+        new: &[Found],
+        dropped: usize,
+        seen: Option<SeenComment>,
+    ) -> Result<InboxVerdict, Failure> {
+        let issue = self.issue(&mut tx).await?;
+        let mut state = SeenComment {
+            version: self.comment.updated_at,
+            commands: self.signatures.clone(),
+            reply: ReplyId(self.job.worker.clock.id()),
+            reply_lines: Vec::new(),
+            reply_internal: false,
+        };
+        let answered = seen.as_ref().filter(|seen| !seen.reply_lines.is_empty()).map(|seen| seen.reply_internal);
+        if let Some(seen) = seen {
+            (state.reply, state.reply_lines, state.reply_internal) = (seen.reply, seen.reply_lines, seen.reply_internal);
+        }
+        let whose = (self.job.claimed.root, self.job.remote.id, issue);
+        if new.is_empty() {
+            comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
+            let why = "the edit adds no command".to_owned();
+            return self.job.settle(tx, InboxVerdict::Ignored(why)).await;
+        }
+        let plan = self.plan(&mut tx, issue, new).await?;
+        let audience = audience(&plan, self.comment.issue.confidential || self.comment.internal, answered);
+        let counts = audience == Audience::ThreadWithCounts;
+        let rendered = gitlab::render(&plan.lines, dropped, &self.job.remote.bot, counts);
+        state.reply_lines.extend(rendered.lines);
+        let surplus = state.reply_lines.len().saturating_sub(KEPT_LINES);
+        state.reply_lines.drain(..surplus);
+        state.reply_internal = audience == Audience::Internal;
+        comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
+        self.apply(&mut tx, issue, &plan).await?;
+        let effects = self.effects(&plan, &state);
+        queue::enqueue(&mut tx, self.job.claimed.root, &effects, self.job.worker.clock.now()).await?;
+        let changes: usize = plan.operations.iter().map(|operation| operation.changes.len()).sum();
+        let outcome = format!("{} commands run, {changes} changes", new.len());
+        let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
+        for queue in [Queue::Call, Queue::Reply] {
+            let signal = Signal::Work(queue, self.job.remote.id);
+            self.job.worker.wake.announce(&self.job.worker.pool, signal).await;
+        }
+        Ok(verdict)
+    }
+
+    async fn issue(&self, connection: &mut PgConnection) -> Result<IssueId, StoreError> {
+        match self.place.issue {
+            Some((issue, true)) => Ok(issue),
+            _ => road::put_issue(connection, self.job.claimed.root, self.place.project, &self.comment.issue).await,
+        }
+    }
+
+    /// Loads what the commands need and decides.
+    async fn plan(
+        &self,
+        connection: &mut PgConnection,
+        issue: IssueId,
+        commands: &[Found],
+    ) -> Result<Plan, StoreError> {
+        let (root, group) = (self.job.claimed.root, self.place.contact_group);
+        let needs = needs(commands);
+        let operations = if needs.undo > 0 {
+            history::standing(connection, root, issue, self.actor.person).await?
+        } else {
+            Vec::new()
+        };
+        let past: Vec<i64> = operations
+            .iter()
+            .take(needs.undo)
+            .flat_map(|operation| operation.items().map(|item| item.0))
+            .collect();
+        let snapshot = Snapshot {
+            access: self.access(connection).await?,
+            contacts: if needs.emails.is_empty() && !needs.list && past.is_empty() {
+                Vec::new()
+            } else {
+                item::contacts(connection, (root, group, issue), &needs, &past).await?
+            },
+            organizations: if needs.organizations.is_empty() {
+                Vec::new()
+            } else {
+                item::organizations(connection, root, group, &needs.organizations).await?
+            },
+            operations,
+            ids: if needs.ids == 0 {
+                Vec::new()
+            } else {
+                item::reserve_ids(connection, needs.ids).await?
+            },
+        };
+        Ok(plan(commands, snapshot, &*self.job.worker.clock))
+    }
+
+    async fn access(&self, connection: &mut PgConnection) -> Result<Access, StoreError> {
+        let project = self.actor.project_level.unwrap_or(Level::None);
+        let contact_group = match (&self.place.contact_group_remote, self.actor.contact_level) {
+            (Some(_), level) => level.unwrap_or(Level::None),
+            // The tracker does not tell of this group: Liaison's own memberships do.
+            (None, _) => {
+                let now = self.job.worker.clock.now();
+                let (root, group) = (self.job.claimed.root, self.place.contact_group);
+                access::own_level(connection, root, group, self.actor.person, now).await?
+            }
+        };
+        let issue = &self.comment.issue;
+        Ok(Access {
+            active: self.actor.active,
+            crm_enabled: self.place.crm_enabled,
+            contact_group,
+            project,
+            issue_readable: issue_is_readable(issue, self.place.visibility, &self.comment.actor.id, project),
+        })
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        issue: IssueId,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
+        if plan.operations.is_empty() {
+            return Ok(());
+        }
+        let scene = Scene {
+            root: self.job.claimed.root,
+            group: self.place.contact_group,
+            issue,
+            actor: self.actor.person,
+            now: self.job.worker.clock.now(),
+        };
+        for operation in &plan.operations {
+            item::apply(connection, scene, &operation.changes).await?;
+        }
+        history::record(connection, scene, self.job.delivery.id, &plan.operations).await
+    }
+
+    fn effects(&self, plan: &Plan, state: &SeenComment) -> [NewEffect; 2] {
+        let on = CommentRef {
+            project: self.comment.project.id.clone(),
+            issue: self.comment.issue.iid,
+            comment: self.comment.remote_id.clone(),
+            discussion: self.comment.discussion_id.clone(),
+        };
+        let answers = self.comment.url.as_deref().filter(|_| state.reply_internal);
+        let cause = self.job.cause.clone();
+        [
+            self.effect(Effect::React {
+                on: on.clone(),
+                reaction: plan.reaction(),
+                cause: cause.clone(),
+            }),
+            self.effect(Effect::Reply {
+                on,
+                reply: state.reply,
+                body: Rendered::body(&state.reply_lines, state.reply, answers),
+                internal: state.reply_internal,
+                cause,
+            }),
+        ]
+    }
+
+    fn effect(&self, effect: Effect) -> NewEffect {
+        let paced = effect.queue() == Queue::Reply;
+        NewEffect {
+            id: EffectId(self.job.worker.clock.id()),
+            delivery: Some(self.job.delivery.id),
+            connection: self.job.remote.id,
+            lane: gitlab::reply_lane(self.job.remote.id, effect.on(), paced),
+            effect,
+        }
+    }
+}

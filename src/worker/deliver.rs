@@ -1,0 +1,270 @@
+//! The outbox: effects are made in order per lane, each once, also through crashes.
+
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use tokio::{sync::mpsc, time::Instant};
+use tracing::Instrument;
+
+use super::{Remote, RemoteError, Worker, pump::Pump};
+use crate::{
+    connector::gitlab::CallError,
+    domain::{CommentRef, Effect, Queue, ReplyId},
+    egress::Retry,
+    queue::{self, Attempt, Pending, Release, Verdict},
+    store::{StoreError, comment},
+    telemetry,
+};
+
+/// Attempts that are recorded with one commit.
+const GROUP: usize = 256;
+
+/// Makes the effects of one queue of a connection until the service stops.
+pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
+    let pump = Pump::new(worker.clone(), Arc::clone(&remote), queue);
+    let (finish, finished) = mpsc::channel(GROUP);
+    worker.tasks.spawn(record(worker.clone(), Arc::clone(&remote), queue, finished));
+    while let Some(load) = pump.next().await {
+        let heads = match queue::take(&worker.pool, queue, &load.claimed).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                tracing::warn!(%error, "effects could not be taken; their leases run out");
+                continue;
+            }
+        };
+        let busy: HashSet<_> = heads.iter().map(|head| (head.claimed.root, head.claimed.lane)).collect();
+        let empty = load.claimed.iter().filter(|claimed| !busy.contains(&(claimed.root, claimed.lane)));
+        let empty: Vec<Release> = empty
+            .map(|claimed| Release {
+                claimed: *claimed,
+                pause: Duration::ZERO,
+            })
+            .collect();
+        if !empty.is_empty()
+            && let Err(error) = queue::release(&worker.pool, queue, empty).await
+        {
+            tracing::warn!(%error, "lanes could not be given back; their leases run out");
+        }
+        for (pending, place) in heads.into_iter().zip(load.places) {
+            let (worker, remote, finish) = (worker.clone(), Arc::clone(&remote), finish.clone());
+            worker.tasks.clone().spawn(async move {
+                let attempt = attempt(&worker, &remote, queue, pending).await;
+                // The receiver ends after the last sender.
+                let _ = finish.send(attempt).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Records attempts in groups, and has lanes with more work looked at.
+async fn record(
+    worker: Worker,
+    remote: Arc<Remote>,
+    queue: Queue,
+    mut finished: mpsc::Receiver<Attempt>,
+) {
+    let bell = worker.wake.bell(queue, remote.id);
+    let mut group = Vec::new();
+    while finished.recv_many(&mut group, GROUP).await > 0 {
+        let group = std::mem::take(&mut group);
+        if let Err(error) = queue::finish(&worker.pool, queue, &group).await {
+            tracing::warn!(%error, "attempts could not be recorded; their leases run out and they are looked at again");
+        }
+        bell.notify_one();
+    }
+}
+
+/// Why an effect was not made.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the stored effect does not read: {0}")]
+    Unreadable(String),
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Call(error) => Self::Call(error),
+            RemoteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Failure {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Call(error) => error.retry(),
+            Self::Store(_) => Retry::Later { after: None },
+            Self::Unreadable(_) => Retry::Never,
+        }
+    }
+}
+
+async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pending) -> Attempt {
+    let at = worker.clock.now();
+    let began = Instant::now();
+    if pending.attempt == 1 {
+        telemetry::record_lag(queue.word(), (at - pending.created_at).to_std().unwrap_or_default());
+    }
+    let kind = match &pending.effect {
+        Ok(Effect::Reply { .. }) => "reply",
+        Ok(Effect::React { .. }) => "react",
+        Err(_) => "unreadable",
+    };
+    let delivery = pending.delivery.map(tracing::field::display);
+    let span = tracing::info_span!("effect", id = %pending.id, delivery, kind, attempt = pending.attempt);
+    let made = AssertUnwindSafe(make(worker, remote, &pending)).catch_unwind().instrument(span.clone()).await;
+    let _entered = span.entered();
+    let verdict = match made {
+        Ok(Ok(outcome)) => Verdict::Done(outcome.to_owned()),
+        Ok(Err(failure)) => {
+            if let Failure::Call(error) = &failure {
+                remote.heed(error);
+            }
+            give_up_or_wait(worker, pending.attempt, failure.to_string(), failure.retry())
+        }
+        Err(_panic) => {
+            let failed = "an internal error, which is in the log".to_owned();
+            give_up_or_wait(worker, pending.attempt, failed, Retry::Later { after: None })
+        }
+    };
+    match &verdict {
+        Verdict::Done(outcome) => {
+            telemetry::count_effect(kind, "done");
+            tracing::info!(outcome, "done");
+        }
+        Verdict::Later(outcome, pause) => {
+            telemetry::count_effect(kind, "later");
+            tracing::warn!(outcome, pause_s = pause.as_secs(), "to be tried again");
+        }
+        Verdict::Dead(outcome) => {
+            telemetry::count_effect(kind, "dead");
+            tracing::error!(outcome, "dead: replay its delivery once the reason is gone");
+        }
+    }
+    Attempt {
+        claimed: pending.claimed,
+        id: pending.id,
+        number: pending.attempt,
+        at,
+        took: began.elapsed(),
+        verdict,
+    }
+}
+
+fn give_up_or_wait(worker: &Worker, attempt: i16, why: String, retry: Retry) -> Verdict {
+    match worker.schedule.next(attempt, retry) {
+        Some(pause) => Verdict::Later(why, pause),
+        None => Verdict::Dead(why),
+    }
+}
+
+async fn make(worker: &Worker, remote: &Remote, pending: &Pending) -> Result<&'static str, Failure> {
+    match &pending.effect {
+        Err(error) => Err(Failure::Unreadable(error.clone())),
+        Ok(Effect::React { on, reaction, cause }) => {
+            remote.client.react(on, *reaction, cause.as_deref()).await?;
+            Ok("reaction set")
+        }
+        Ok(Effect::Reply {
+            on,
+            reply,
+            body,
+            internal,
+            cause,
+        }) => {
+            let answer = Answer {
+                on,
+                reply: *reply,
+                body,
+                internal: *internal,
+                cause: cause.as_deref(),
+            };
+            answer.put(worker, remote, pending).await
+        }
+    }
+}
+
+/// The text that the answer to a comment is to have.
+struct Answer<'a> {
+    on: &'a CommentRef,
+    reply: ReplyId,
+    body: &'a str,
+    internal: bool,
+    cause: Option<&'a str>,
+}
+
+impl Answer<'_> {
+    async fn put(
+        &self,
+        worker: &Worker,
+        remote: &Remote,
+        pending: &Pending,
+    ) -> Result<&'static str, Failure> {
+        let whose = (pending.claimed.root, remote.id);
+        let mut connection = worker.pool.acquire().await?;
+        let posted = comment::posted_reply(&mut connection, whose, &self.on.comment).await?;
+        drop(connection);
+        if let Some(note) = posted {
+            return self.edit(remote, &note).await;
+        }
+        // An earlier attempt may have posted without living to tell: the marker shows.
+        let found = if pending.attempt > 1 {
+            let bot = remote.bot_id(&worker.pool).await?;
+            remote.client.find_reply(self.on, self.reply, bot, self.internal).await?
+        } else {
+            None
+        };
+        let (note, outcome) = match found {
+            Some((note, text)) if text.trim() == self.body.trim() => (note, "answer was posted before"),
+            Some((note, _)) => {
+                self.edit(remote, &note).await?;
+                (note, "answer was posted before, and brought up to date")
+            }
+            None => (self.post(remote).await?, "answer posted"),
+        };
+        let mut connection = worker.pool.acquire().await?;
+        comment::set_posted_reply(&mut connection, whose, &self.on.comment, &note).await?;
+        Ok(outcome)
+    }
+
+    async fn edit(&self, remote: &Remote, note: &str) -> Result<&'static str, Failure> {
+        remote.pace().await;
+        let there = remote.client.edit_note(self.on, note, self.body, self.cause).await?;
+        Ok(if there {
+            "answer brought up to date"
+        } else {
+            "the answer was deleted over there and stays deleted"
+        })
+    }
+
+    async fn post(&self, remote: &Remote) -> Result<String, Failure> {
+        remote.pace().await;
+        let posted = remote.client.post_reply(self.on, self.body, self.internal, self.cause).await;
+        match posted {
+            // The thread is gone with the comment: whoever asked still gets the answer, on the issue.
+            Err(CallError::Status { status, .. })
+                if status == StatusCode::NOT_FOUND && self.on.discussion.is_some() && !self.internal =>
+            {
+                let on = CommentRef {
+                    discussion: None,
+                    ..self.on.clone()
+                };
+                Ok(remote.client.post_reply(&on, self.body, false, self.cause).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The loops that work the queues: process understands deliveries, deliver makes calls.
+//!
+//! Every connection has loops of its own, so that one that hangs keeps nobody else waiting.
+
+mod comment;
+mod deliver;
+mod lookup;
+mod pump;
+mod process;
+mod remote;
+mod retry;
+
+pub use deliver::deliver;
+pub use process::process;
+pub use remote::{Remote, RemoteError};
+pub use retry::Schedule;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{domain::Clock, queue::Wake};
+
+/// What every loop needs.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The database.
+    pub pool: PgPool,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// Who wakes the loops, and whom they wake.
+    pub wake: Arc<Wake>,
+    /// When to try again.
+    pub schedule: Schedule,
+    /// Lanes worked at the same time, per connection and queue.
+    pub concurrency: usize,
+    /// How long a lane is leased.
+    pub lease: Duration,
+    /// How long a level that the tracker told is believed.
+    pub level_fresh: Duration,
+    /// How long the place of a project is believed.
+    pub place_fresh: Duration,
+    /// Tasks of the loops; their end is waited for.
+    pub tasks: TaskTracker,
+    /// Ends the loops.
+    pub stop: CancellationToken,
+}

@@ -1,0 +1,292 @@
+//! The inbox: deliveries are decoded, decided on and settled, in order per lane.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{sync::mpsc, time::Instant};
+use tracing::Instrument;
+
+use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump};
+use crate::{
+    connector::gitlab::{self, CallError},
+    domain::{Decoded, Event, Queue, RemoteProject, IssueFacts},
+    egress::Retry,
+    queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
+    store::{StoreError, access, group, road},
+    telemetry,
+};
+
+/// Deliveries of one lane that are worked under one lease.
+const PER_LANE: usize = 20;
+/// Lanes that are given back with one commit.
+const GROUP: usize = 256;
+
+/// One delivery at work.
+pub(super) struct Job<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) remote: &'a Remote,
+    pub(super) claimed: Claimed,
+    pub(super) delivery: &'a Delivery,
+    /// The sender's id of the event, which goes back with the calls that follow.
+    pub(super) cause: Option<String>,
+}
+
+/// Why a delivery is not settled yet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Somebody else works the lane by now.
+    #[error("the lease ran out")]
+    Lost,
+    /// It will not work, whenever it is tried.
+    #[error("{0}")]
+    Hopeless(String),
+    /// The other side did not say what had to be known.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::LostLease => Self::Lost,
+            QueueError::Database(error) => Self::Store(error.into()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Call(error) => Self::Call(error),
+            RemoteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Failure {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Hopeless(_) => Retry::Never,
+            Self::Call(error) => match error.retry() {
+                // A question that is refused today may be answered tomorrow: people grant rights.
+                Retry::Never => Retry::Later { after: None },
+                later @ Retry::Later { .. } => later,
+            },
+            Self::Lost | Self::Store(_) => Retry::Later { after: None },
+        }
+    }
+}
+
+/// Works the inbox of a connection until the service stops.
+pub async fn process(worker: Worker, remote: Arc<Remote>) {
+    let pump = Arc::new(Pump::new(worker.clone(), Arc::clone(&remote), Queue::Inbox));
+    let (release, released) = mpsc::channel(GROUP);
+    worker.tasks.spawn(give_back(worker.clone(), Arc::clone(&remote), released));
+    while let Some(load) = pump.next().await {
+        let since = Instant::now();
+        let mut waiting = match queue::read(&worker.pool, &load.claimed, PER_LANE).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::warn!(%error, "deliveries could not be read; their leases run out");
+                continue;
+            }
+        };
+        for (claimed, place) in load.claimed.into_iter().zip(load.places) {
+            let deliveries = waiting.remove(&(claimed.root, claimed.lane)).unwrap_or_default();
+            let (worker, remote) = (worker.clone(), Arc::clone(&remote));
+            let (pump, release) = (Arc::clone(&pump), release.clone());
+            worker.tasks.clone().spawn(async move {
+                let mut pause = Some(Duration::ZERO);
+                for delivery in &deliveries {
+                    if pump.is_worn(since) {
+                        break;
+                    }
+                    pause = work(&worker, &remote, claimed, delivery).await;
+                    if pause != Some(Duration::ZERO) {
+                        break;
+                    }
+                }
+                if let Some(pause) = pause {
+                    // The receiver ends after the last sender.
+                    let _ = release.send(Release { claimed, pause }).await;
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Gives lanes back in groups, and has those with more work looked at.
+async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Receiver<Release>) {
+    let bell = worker.wake.bell(Queue::Inbox, remote.id);
+    let mut group = Vec::new();
+    while released.recv_many(&mut group, GROUP).await > 0 {
+        let group = std::mem::take(&mut group);
+        if let Err(error) = queue::release(&worker.pool, Queue::Inbox, group).await {
+            tracing::warn!(%error, "lanes could not be given back; their leases run out");
+        }
+        bell.notify_one();
+    }
+}
+
+/// Works one delivery. Returns how long its lane has to pause, or none where the lane is somebody else's.
+async fn work(
+    worker: &Worker,
+    remote: &Remote,
+    claimed: Claimed,
+    delivery: &Delivery,
+) -> Option<Duration> {
+    let lag = worker.clock.now() - delivery.received_at;
+    telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
+    let job = Job {
+        worker,
+        remote,
+        claimed,
+        delivery,
+        cause: cause(&delivery.headers),
+    };
+    let span = tracing::info_span!("delivery", id = %delivery.id, attempt = delivery.attempts + 1);
+    let verdict = AssertUnwindSafe(handle(&job)).catch_unwind().instrument(span.clone()).await;
+    let verdict = match verdict {
+        Ok(Ok(outcome)) => {
+            let _entered = span.enter();
+            report(&outcome);
+            return Some(Duration::ZERO);
+        }
+        Ok(Err(Failure::Lost)) => return None,
+        Ok(Err(failure)) => {
+            if let Failure::Call(error) = &failure {
+                remote.heed(error);
+            }
+            give_up_or_wait(worker, delivery, &failure.to_string(), failure.retry())
+        }
+        Err(_panic) => {
+            let failed = "an internal error, which is in the log";
+            give_up_or_wait(worker, delivery, failed, Retry::Later { after: None })
+        }
+    };
+    let _entered = span.clone().entered();
+    report(&verdict);
+    drop(_entered);
+    let settled = async {
+        let mut connection = worker.pool.acquire().await.map_err(QueueError::from)?;
+        queue::settle(&mut connection, claimed, delivery.id, &verdict).await
+    };
+    match (settled.instrument(span).await, verdict) {
+        (Ok(()), InboxVerdict::Later(_, pause)) => Some(pause),
+        (Ok(()), _) => Some(Duration::ZERO),
+        (Err(QueueError::LostLease), _) => None,
+        (Err(error), _) => {
+            tracing::warn!(%error, "what came of a delivery could not be recorded; it is tried again");
+            Some(Duration::from_secs(1))
+        }
+    }
+}
+
+fn give_up_or_wait(worker: &Worker, delivery: &Delivery, why: &str, retry: Retry) -> InboxVerdict {
+    match worker.schedule.next(delivery.attempts + 1, retry) {
+        Some(pause) => InboxVerdict::Later(why.to_owned(), pause),
+        None => InboxVerdict::Dead(why.to_owned()),
+    }
+}
+
+fn report(verdict: &InboxVerdict) {
+    match verdict {
+        InboxVerdict::Done(outcome) => {
+            telemetry::count_delivery("done");
+            tracing::info!(outcome, "done");
+        }
+        InboxVerdict::Ignored(outcome) => {
+            telemetry::count_delivery("ignored");
+            tracing::info!(outcome, "ignored");
+        }
+        InboxVerdict::Later(outcome, pause) => {
+            telemetry::count_delivery("later");
+            tracing::warn!(outcome, pause_s = pause.as_secs(), "to be tried again");
+        }
+        InboxVerdict::Dead(outcome) => {
+            telemetry::count_delivery("dead");
+            tracing::error!(outcome, "dead: replay it once the reason is gone");
+        }
+    }
+}
+
+fn cause(headers: &str) -> Option<String> {
+    let mut headers: BTreeMap<String, String> = serde_json::from_str(headers).ok()?;
+    headers.remove("x-gitlab-event-uuid")
+}
+
+/// Understands a delivery and settles it together with its changes.
+async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
+    let decoded = gitlab::decode(&job.delivery.body)
+        .map_err(|error| Failure::Hopeless(error.to_string()))?;
+    let event = match decoded {
+        Decoded::Event(event) => *event,
+        Decoded::Ignored(reason) => return job.ignore(reason).await,
+    };
+    match event {
+        Event::CommentPosted(posted) => comment(job, &posted).await,
+        Event::IssueChanged { project, issue } => issue_changed(job, &project, &issue).await,
+        Event::MemberChanged { user, summary } => {
+            let mut tx = job.worker.pool.begin().await?;
+            access::forget(&mut tx, job.claimed.root, job.remote.id, &user).await?;
+            job.settle(tx, InboxVerdict::Done(summary)).await
+        }
+        Event::TreeChanged { summary } => {
+            let mut tx = job.worker.pool.begin().await?;
+            group::forget_places(&mut tx, job.claimed.root, job.remote.id).await?;
+            job.settle(tx, InboxVerdict::Done(summary)).await
+        }
+    }
+}
+
+async fn issue_changed(
+    job: &Job<'_>,
+    project: &RemoteProject,
+    issue: &IssueFacts,
+) -> Result<InboxVerdict, Failure> {
+    let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
+    for asked in [false, true] {
+        let mut tx = job.worker.pool.begin().await?;
+        if let Some(known) = road::project_within(&mut tx, scope, &project.id).await? {
+            road::put_issue(&mut tx, job.claimed.root, known, issue).await?;
+            let outcome = format!("what is known of issue {} is up to date", issue.iid);
+            return job.settle(tx, InboxVerdict::Done(outcome)).await;
+        }
+        tx.rollback().await?;
+        if asked || !lookup::place(job, &project.id).await? {
+            break;
+        }
+    }
+    job.ignore(lookup::outside(project)).await
+}
+
+impl Job<'_> {
+    /// Commits a transaction together with what came of the delivery.
+    pub(super) async fn settle(
+        &self,
+        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+        verdict: InboxVerdict,
+    ) -> Result<InboxVerdict, Failure> {
+        queue::settle(&mut tx, self.claimed, self.delivery.id, &verdict).await?;
+        tx.commit().await?;
+        Ok(verdict)
+    }
+
+    /// Settles a delivery that changes nothing.
+    pub(super) async fn ignore(&self, reason: impl Into<String>) -> Result<InboxVerdict, Failure> {
+        let verdict = InboxVerdict::Ignored(reason.into());
+        let mut connection = self.worker.pool.acquire().await?;
+        queue::settle(&mut connection, self.claimed, self.delivery.id, &verdict).await?;
+        Ok(verdict)
+    }
+}

@@ -1,0 +1,116 @@
+//! Leases lanes for a queue of a connection, as many as can be worked, and waits when there are none.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use uuid::Uuid;
+
+use super::{Remote, Worker};
+use crate::{
+    domain::Queue,
+    queue::{self, Claim, Claimed},
+};
+
+/// Longest wait without a wake-up; the net under lost notifications.
+const POLL: Duration = Duration::from_secs(5);
+/// Wait after the database failed.
+const TROUBLE: Duration = Duration::from_millis(500);
+/// How long lanes may gather before they are leased together, while others are being worked.
+const GATHER: Duration = Duration::from_millis(3);
+
+/// Leased lanes, and their places among those worked at the same time.
+pub(super) struct Load {
+    pub(super) claimed: Vec<Claimed>,
+    pub(super) places: Vec<OwnedSemaphorePermit>,
+}
+
+/// Leases lanes until the service stops.
+pub(super) struct Pump {
+    worker: Worker,
+    remote: Arc<Remote>,
+    queue: Queue,
+    places: Arc<Semaphore>,
+}
+
+impl Pump {
+    pub(super) fn new(worker: Worker, remote: Arc<Remote>, queue: Queue) -> Self {
+        let places = Arc::new(Semaphore::new(worker.concurrency));
+        Self {
+            worker,
+            remote,
+            queue,
+            places,
+        }
+    }
+
+    /// Returns the next lanes to work, or none once the service stops.
+    pub(super) async fn next(&self) -> Option<Load> {
+        let bell = self.worker.wake.bell(self.queue, self.remote.id);
+        loop {
+            let places = tokio::select! {
+                () = self.worker.stop.cancelled() => return None,
+                places = self.free_places() => places,
+            };
+            if let Some(until) = self.remote.paused_until() {
+                tokio::select! {
+                    () = self.worker.stop.cancelled() => return None,
+                    () = sleep_until(until) => continue,
+                }
+            }
+            let claim = Claim {
+                queue: self.queue,
+                connection: self.remote.id,
+                limit: places.len(),
+                lease_for: self.worker.lease,
+            };
+            let lease: Uuid = self.worker.clock.id();
+            let wait = match queue::claim(&self.worker.pool, claim, lease).await {
+                Ok(claimed) if !claimed.is_empty() => return Some(Load { claimed, places }),
+                Ok(_) => self.until_next().await,
+                Err(error) => {
+                    tracing::warn!(%error, queue = self.queue.word(), "lanes could not be leased");
+                    TROUBLE
+                }
+            };
+            drop(places);
+            tokio::select! {
+                () = self.worker.stop.cancelled() => return None,
+                () = bell.notified() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Takes the free places: all at once when few lanes are worked, else after others had a moment to become free too,
+    /// since a statement for many lanes costs little more than one for one.
+    async fn free_places(&self) -> Vec<OwnedSemaphorePermit> {
+        let half = u32::try_from(self.worker.concurrency.div_ceil(2)).unwrap_or(1);
+        let gathered = timeout(GATHER, self.places.acquire_many(half)).await;
+        drop(gathered);
+        let mut places = Vec::new();
+        if let Ok(first) = Arc::clone(&self.places).acquire_owned().await {
+            places.push(first);
+        }
+        while let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            places.push(place);
+        }
+        places
+    }
+
+    /// Returns how long to wait for the next lane that is due at a known time.
+    async fn until_next(&self) -> Duration {
+        match queue::next_ready(&self.worker.pool, self.queue, self.remote.id).await {
+            Ok(Some(next)) => next.clamp(Duration::from_millis(1), POLL),
+            Ok(None) => POLL,
+            Err(_) => TROUBLE,
+        }
+    }
+
+    /// Returns whether a lease taken at `since` is too old to begin other work under it.
+    pub(super) fn is_worn(&self, since: Instant) -> bool {
+        since.elapsed() > self.worker.lease / 3
+    }
+}
