@@ -3,3 +3,4 @@
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
 pub mod egress;
+pub mod sandbox;
