@@ -119,6 +119,29 @@ fn header_map(headers: &[(&'static str, String)]) -> HeaderMap {
         .collect()
 }
 
+/// Makes one request and returns the status and the beginning of the answer, or why there was none.
+async fn attempt(
+    egress: &Egress,
+    url: Url,
+    headers: &[(&'static str, String)],
+    body: Bytes,
+) -> (Option<u16>, String) {
+    let call = Call {
+        method: Method::POST,
+        url,
+        headers: header_map(headers),
+        body,
+    };
+    match egress.send(call).await {
+        Ok(answer) => {
+            let body = answer.body.get(..LOGGED_ANSWER).unwrap_or(&answer.body);
+            let text = String::from_utf8_lossy(body).into_owned();
+            (Some(answer.status.as_u16()), text)
+        }
+        Err(error) => (None, error.to_string()),
+    }
+}
+
 /// Makes the requests of one lane of a hook, one after the other, until the hook is gone.
 pub(super) async fn deliver(
     shared: Weak<Shared>,
@@ -153,20 +176,8 @@ pub(super) async fn deliver(
             return;
         };
         let (at, started) = (now(), Instant::now());
-        let call = Call {
-            method: Method::POST,
-            url: url.clone(),
-            headers: header_map(&headers),
-            body: outgoing.body.clone(),
-        };
-        let (status, response) = match egress.send(call).await {
-            Ok(answer) => {
-                let body = answer.body.get(..LOGGED_ANSWER).unwrap_or(&answer.body);
-                let text = String::from_utf8_lossy(body).into_owned();
-                (Some(answer.status.as_u16()), text)
-            }
-            Err(error) => (None, error.to_string()),
-        };
+        let body = outgoing.body.clone();
+        let (status, response) = attempt(egress, url.clone(), &headers, body).await;
         tracing::debug!(hook, status, event = outgoing.event, "sandbox hook sent");
         shared.change(|state| {
             state.last_delivery += 1;

@@ -88,14 +88,14 @@ impl Sandbox {
             .with_state(self.clone())
     }
 
-    /// Asks `question` of the state; it runs under the lock and should be short.
+    /// Asks `question` of the state; it runs under the lock, so it should be short and must not use the handle.
     pub fn read<T>(&self, question: impl FnOnce(&State) -> T) -> T {
         question(&self.shared.lock())
     }
 
     /// Waits until `question` has an answer and returns it, or `None` when `within` has passed.
     ///
-    /// It is asked again after every change of the state.
+    /// It is asked again after every change of the state, under the lock as in [`Self::read`].
     pub async fn wait_for<T>(
         &self,
         question: impl Fn(&State) -> Option<T>,

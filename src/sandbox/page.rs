@@ -40,28 +40,10 @@ const POLICY: &str =
 pub(super) fn router() -> Router<Sandbox> {
     Router::new()
         .route("/", get(document))
-        .route(
-            "/sandbox/page.css",
-            get(|| async { asset("text/css; charset=utf-8", include_str!("page/page.css")) }),
-        )
-        .route(
-            "/sandbox/page.js",
-            get(|| async {
-                asset(
-                    "text/javascript; charset=utf-8",
-                    include_str!("page/page.js"),
-                )
-            }),
-        )
-        .route(
-            "/sandbox/markdown.js",
-            get(|| async {
-                asset(
-                    "text/javascript; charset=utf-8",
-                    include_str!("page/markdown.js"),
-                )
-            }),
-        )
+        .route("/sandbox/page.css", get(style))
+        .route("/sandbox/page.js", get(script))
+        .route("/sandbox/markdown.js", get(markdown))
+        .route("/sandbox/icon.svg", get(icon))
         .route("/sandbox/state", get(state))
         .route("/sandbox/comment", post(comment))
         .route("/sandbox/edit", post(edit))
@@ -100,6 +82,28 @@ async fn guard(request: Request, next: Next) -> Response {
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("page/page.css"))
+}
+
+async fn script() -> Response {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("page/page.js"),
+    )
+}
+
+async fn markdown() -> Response {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("page/markdown.js"),
+    )
+}
+
+async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("page/icon.svg"))
 }
 
 async fn document() -> Response {

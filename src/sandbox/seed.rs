@@ -37,53 +37,53 @@ pub struct Demo {
     pub form: u64,
 }
 
+/// What an issue of the demo says.
+#[derive(Clone, Copy)]
+struct Words {
+    title: &'static str,
+    description: &'static str,
+    confidential: bool,
+}
+
+const ORDER: Words = Words {
+    title: "Order 20417: two of five chairs arrived damaged",
+    description: "The customer sent photos of two chairs with **broken armrests**.\n\n\
+        - Delivery was on Tuesday\n- The carrier noted no damage\n\nWho talks to the warehouse?",
+    confidential: false,
+};
+
+const INCIDENT: Words = Words {
+    title: "Customer received another customer's invoice",
+    description: "Invoice `2026-0381` went to the wrong mailbox. Keep this between us until we know **why**.",
+    confidential: true,
+};
+
+const FORM: Words = Words {
+    title: "Contact form swallows messages with umlauts",
+    description: "Steps to reproduce:\n\n1. Open the contact form\n2. Write a message with `ü` in it\n\
+        3. Press *Send*\n\nThe page says thank you, but no mail arrives.",
+    confidential: false,
+};
+
 impl Sandbox {
     /// Builds the demo's world in an empty tracker; the bot's account gets `bot_token`.
     ///
     /// # Errors
     /// Fails only when the tracker refuses its own people, as with a pace set before.
     pub fn seed_demo(&self, bot_token: &str) -> Result<Demo, Refusal> {
-        let person = |username: &str, name: &str| {
-            self.create_user(NewUser {
-                username: username.to_owned(),
-                name: name.to_owned(),
-                ..NewUser::default()
-            })
-        };
-        let gus = person("gus", "Guest Gus");
-        let rita = person("rita", "Reporter Rita");
-        let dan = person("dan", "Developer Dan");
-        let mona = person("mona", "Maintainer Mona");
-        let stranger = person("sam", "Stranger Sam");
-        let liaison = self.create_user(NewUser {
-            username: "liaison".to_owned(),
-            name: "Liaison".to_owned(),
-            bot: true,
-            token: Some(bot_token.to_owned()),
-            ..NewUser::default()
-        });
-        let group = |parent, path: &str, name: &str, visibility| {
-            self.create_group(NewGroup {
-                id: None,
-                parent,
-                path: path.to_owned(),
-                name: name.to_owned(),
-                visibility,
-            })
-        };
-        let acme = group(None, "acme", "Acme", Visibility::Public);
-        let support = group(Some(acme), "support", "Support", Visibility::Private);
-        let project = |group, path: &str, name: &str, visibility| {
-            self.create_project(NewProject {
-                id: None,
-                group,
-                path: path.to_owned(),
-                name: name.to_owned(),
-                visibility,
-            })
-        };
-        let desk = project(support, "desk", "Desk", Visibility::Private);
-        let website = project(acme, "website", "Website", Visibility::Public);
+        let [gus, rita, dan, mona, stranger] = [
+            ("gus", "Guest Gus"),
+            ("rita", "Reporter Rita"),
+            ("dan", "Developer Dan"),
+            ("mona", "Maintainer Mona"),
+            ("sam", "Stranger Sam"),
+        ]
+        .map(|(username, name)| self.seed_user(username, name, None));
+        let liaison = self.seed_user("liaison", "Liaison", Some(bot_token));
+        let acme = self.seed_group(None, "acme", "Acme", Visibility::Public);
+        let support = self.seed_group(Some(acme), "support", "Support", Visibility::Private);
+        let desk = self.seed_project(support, "desk", "Desk", Visibility::Private);
+        let website = self.seed_project(acme, "website", "Website", Visibility::Public);
         for (user, level) in [
             (gus, Level::Guest),
             (rita, Level::Reporter),
@@ -93,39 +93,12 @@ impl Sandbox {
         ] {
             self.set_member(Place::Group(acme), user, level);
         }
-        let issue = |project, author, title: &str, description: &str, confidential| {
-            self.create_issue(NewIssue {
-                project,
-                author,
-                title: title.to_owned(),
-                description: description.to_owned(),
-                confidential,
-                ..NewIssue::default()
-            })
-        };
-        let order = issue(
-            desk,
-            rita,
-            "Order 20417: two of five chairs arrived damaged",
-            "The customer sent photos of two chairs with **broken armrests**.\n\n- Delivery was on Tuesday\n- \
-             The carrier noted no damage\n\nWho talks to the warehouse?",
-            false,
-        );
-        let incident = issue(
-            desk,
-            mona,
-            "Customer received another customer's invoice",
-            "Invoice `2026-0381` went to the wrong mailbox. Keep this between us until we know **why**.",
-            true,
-        );
-        let form = issue(
-            website,
-            dan,
-            "Contact form swallows messages with umlauts",
-            "Steps to reproduce:\n\n1. Open the contact form\n2. Write a message with `ü` in it\n3. Press *Send*\n\n\
-             The page says thank you, but no mail arrives.",
-            false,
-        );
+        let [order, incident, form] = [
+            (desk, rita, ORDER),
+            (desk, mona, INCIDENT),
+            (website, dan, FORM),
+        ]
+        .map(|(project, author, words)| self.seed_issue(project, author, words));
         self.seed_comments([order, incident, form], [gus, rita, dan, mona])?;
         Ok(Demo {
             acme,
@@ -141,6 +114,54 @@ impl Sandbox {
             order,
             incident,
             form,
+        })
+    }
+
+    /// Creates a person, or the bot where a token is given.
+    fn seed_user(&self, username: &str, name: &str, bot_token: Option<&str>) -> u64 {
+        self.create_user(NewUser {
+            id: None,
+            username: username.to_owned(),
+            name: name.to_owned(),
+            bot: bot_token.is_some(),
+            token: bot_token.map(str::to_owned),
+        })
+    }
+
+    fn seed_group(
+        &self,
+        parent: Option<u64>,
+        path: &str,
+        name: &str,
+        visibility: Visibility,
+    ) -> u64 {
+        self.create_group(NewGroup {
+            id: None,
+            parent,
+            path: path.to_owned(),
+            name: name.to_owned(),
+            visibility,
+        })
+    }
+
+    fn seed_project(&self, group: u64, path: &str, name: &str, visibility: Visibility) -> u64 {
+        self.create_project(NewProject {
+            id: None,
+            group,
+            path: path.to_owned(),
+            name: name.to_owned(),
+            visibility,
+        })
+    }
+
+    fn seed_issue(&self, project: u64, author: u64, words: Words) -> u64 {
+        self.create_issue(NewIssue {
+            project,
+            author,
+            title: words.title.to_owned(),
+            description: words.description.to_owned(),
+            confidential: words.confidential,
+            ..NewIssue::default()
         })
     }
 

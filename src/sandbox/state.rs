@@ -64,7 +64,7 @@ impl Pace {
     pub fn per_minute(notes: u32) -> Self {
         Self {
             notes,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         }
     }
 }
@@ -223,7 +223,7 @@ impl State {
 
     /// Returns the address of something below the tracker's own.
     pub(super) fn web_url(&self, path: &str) -> String {
-        format!("{}/{path}", self.public_url.as_str().trim_end_matches('/'),)
+        format!("{}/{path}", self.public_url.as_str().trim_end_matches('/'))
     }
 
     pub(super) fn project_url(&self, project: &Project) -> String {

@@ -63,8 +63,10 @@ async fn get(sandbox: &Sandbox, path: &str) -> (u16, Value) {
 async fn receiver() -> (Url, mpsc::UnboundedReceiver<(HeaderMap, Bytes)>) {
     type Sender = mpsc::UnboundedSender<(HeaderMap, Bytes)>;
     async fn take(Shared(sender): Shared<Sender>, headers: HeaderMap, body: Bytes) -> StatusCode {
-        sender.send((headers, body)).unwrap();
-        StatusCode::ACCEPTED
+        match sender.send((headers, body)) {
+            Ok(()) => StatusCode::ACCEPTED,
+            Err(_) => StatusCode::GONE,
+        }
     }
     let (sender, received) = mpsc::unbounded_channel();
     let app = Router::new().route("/hook", post(take)).with_state(sender);
@@ -83,26 +85,34 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers[name].to_str().unwrap()
 }
 
+/// Reads every path and compares the status and one value of the body.
+async fn check_reads<const N: usize>(sandbox: &Sandbox, cases: [(String, u16, &str, Value); N]) {
+    for (path, status, pointer, value) in cases {
+        let (got, body) = get(sandbox, &path).await;
+        assert_eq!(got, status, "{path}: {body}");
+        let found = body.pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(found, value, "{path}: {body}");
+    }
+}
+
 #[tokio::test]
-async fn answers_reads_with_gitlabs_statuses_and_fields() {
+async fn answers_reads_of_people_and_the_tree() {
     let (sandbox, demo) = demo();
     let Demo {
         desk, gus, acme, ..
     } = demo;
-    for (path, status, pointer, value) in [
-        ("/user".into(), 200, "/username", json!("liaison")),
+    let path = |rest: &str| rest.to_owned();
+    let (projects, support) = (format!("/groups/{acme}/projects"), "acme/support");
+    let no = |what: &str| json!(format!("404 {what}Not Found"));
+    let cases = [
+        (path("/user"), 200, "/username", json!("liaison")),
         (format!("/users/{gus}"), 200, "/bot", json!(false)),
+        (path("/users/999"), 404, "/message", no("User ")),
         (
-            "/users/999".into(),
-            404,
-            "/message",
-            json!("404 User Not Found"),
-        ),
-        (
-            "/projects/acme%2Fsupport%2Fdesk".into(),
+            path("/projects/acme%2Fsupport%2Fdesk"),
             200,
             "/namespace/full_path",
-            json!("acme/support"),
+            json!(support),
         ),
         (
             format!("/projects/{desk}"),
@@ -110,36 +120,26 @@ async fn answers_reads_with_gitlabs_statuses_and_fields() {
             "/namespace/kind",
             json!("group"),
         ),
+        (path("/projects/999"), 404, "/message", no("Project ")),
         (
-            "/projects/999".into(),
-            404,
-            "/message",
-            json!("404 Project Not Found"),
-        ),
-        (
-            "/groups/acme%2Fsupport".into(),
+            path("/groups/acme%2Fsupport"),
             200,
             "/parent_id",
             json!(acme),
         ),
-        (
-            "/groups/nope".into(),
-            404,
-            "/message",
-            json!("404 Group Not Found"),
-        ),
+        (path("/groups/nope"), 404, "/message", no("Group ")),
         (
             format!("/groups/{acme}/subgroups"),
             200,
             "/0/full_path",
-            json!("acme/support"),
+            json!(support),
         ),
-        (format!("/groups/{acme}/projects"), 200, "/1", Value::Null),
+        (projects.clone(), 200, "/1", Value::Null),
         (
-            format!("/groups/{acme}/projects?include_subgroups=true"),
+            format!("{projects}?include_subgroups=true"),
             200,
-            "/0/path_with_namespace",
-            json!("acme/support/desk"),
+            "/1/path",
+            json!("website"),
         ),
         (
             format!("/projects/{desk}/members/all/{gus}"),
@@ -147,31 +147,50 @@ async fn answers_reads_with_gitlabs_statuses_and_fields() {
             "/access_level",
             json!(10),
         ),
+        (path("/nothing"), 404, "/error", no("")),
+    ];
+    check_reads(&sandbox, cases).await;
+    let stranger = format!("/groups/{acme}/members/all/{}", demo.stranger);
+    check_reads(&sandbox, [(stranger, 404, "/message", no(""))]).await;
+}
+
+#[tokio::test]
+async fn answers_reads_of_issues_page_by_page() {
+    let (sandbox, demo) = demo();
+    let issues = format!("/projects/{}/issues", demo.desk);
+    let notes = format!("{issues}/1/notes");
+    let author = "/0/author/username";
+    let no = |what: &str| json!(format!("404 {what}Not Found"));
+    let cases = [
+        (format!("{issues}/2"), 200, "/confidential", json!(true)),
+        (format!("{issues}/9"), 404, "/message", no("")),
         (
-            format!("/groups/{acme}/members/all/{}", demo.stranger),
-            404,
-            "/message",
-            json!("404 Not Found"),
-        ),
-        (
-            format!("/projects/{desk}/issues/2"),
+            format!("{notes}?sort=asc&per_page=1&page=2"),
             200,
-            "/confidential",
-            json!(true),
-        ),
-        (
-            format!("/projects/{desk}/issues/1/notes?sort=asc&per_page=1&page=2"),
-            200,
-            "/0/author/username",
+            author,
             json!("rita"),
         ),
-        (format!("/projects/{desk}/hooks"), 200, "", json!([])),
-        ("/nothing".into(), 404, "/error", json!("404 Not Found")),
-    ] {
-        let (got, body) = get(&sandbox, &path).await;
-        assert_eq!(got, status, "{path}: {body}");
-        let found = body.pointer(pointer).cloned().unwrap_or_default();
-        assert_eq!(found, value, "{path}: {body}");
+        (format!("{notes}?per_page=1"), 200, author, json!("dan")),
+        (
+            format!("{notes}?order_by=updated_at&sort=asc"),
+            200,
+            author,
+            json!("gus"),
+        ),
+        (format!("{notes}/999"), 404, "/message", no("Note ")),
+        (
+            format!("{issues}/1/discussions"),
+            200,
+            "/0/individual_note",
+            json!(false),
+        ),
+    ];
+    check_reads(&sandbox, cases).await;
+    for (page, next) in [(1, "2"), (2, "3"), (3, "")] {
+        let path = format!("{notes}?per_page=1&page={page}");
+        let answer = send(&sandbox, request("GET", &path, &Value::Null)).await;
+        assert_eq!(text(answer.headers(), "x-next-page"), next);
+        assert_eq!(text(answer.headers(), "x-total"), "3");
     }
 }
 

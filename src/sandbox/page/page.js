@@ -58,7 +58,7 @@ async function post(path, body) {
   const json = await answer.json().catch(() => ({}));
   if (answer.status === 200) return json;
   const why = json.message?.error ?? json.message ?? json.error ?? json.summary?.join(" ") ?? "";
-  throw new Error(`The tracker answered ${answer.status}: ${why}`);
+  throw new Error(`The tracker answered ${answer.status}: ${String(why).replace(/^\d{3} /, "")}`);
 }
 
 function editor(note) {
@@ -184,6 +184,7 @@ function drawIssue(issue) {
   const badges = [badge(issue.open ? "Open" : "Closed", "open"), badge(issue.visibility, "role")];
   if (issue.confidential) badges.push(badge("Confidential", "internal"));
   $("issue-badges").replaceChildren(...badges);
+  $("issue-meta").hidden = !issue.readable;
   $("issue-meta").replaceChildren("Opened by ", make("strong", issue.author?.name ?? "somebody"), " at ", time(issue.created_at));
   const text = issue.readable
     ? issue.description
