@@ -100,7 +100,7 @@ pub struct User {
     pub username: String,
     /// Name for display.
     pub name: String,
-    /// Address; hooks show it only for members, as GitLab does.
+    /// Address; only Member Hooks show it, as at GitLab.
     pub email: String,
     /// True for accounts of machines.
     pub bot: bool,

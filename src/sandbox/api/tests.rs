@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use url::Url;
 
 use crate::sandbox::{
-    Demo, Fault, HookOwner, Level, NewHook, NewUser, Pace, Place, Refusal, Sandbox,
+    Demo, Fault, HookOwner, Level, NewHook, NewUser, Pace, Place, Refusal, Sandbox, State,
 };
 
 const TOKEN: &str = "glpat-bot";
@@ -344,84 +344,128 @@ fn levels_are_inherited_and_the_highest_counts() {
     assert_eq!(path, "apex/support");
 }
 
-#[tokio::test]
-async fn sends_signed_note_hooks_in_order() {
-    let (sandbox, demo) = demo();
-    let (url, mut received) = receiver().await;
-    let key = [7_u8; 32];
-    let hooks = format!("/groups/{}/hooks", demo.acme);
+const KEY: [u8; 32] = [7; 32];
+
+/// Creates a hook with both secrets through the API and returns its address there and what it receives.
+async fn signed_hook(
+    sandbox: &Sandbox,
+    group: u64,
+) -> (String, mpsc::UnboundedReceiver<(HeaderMap, Bytes)>) {
+    let (url, received) = receiver().await;
+    let hooks = format!("/groups/{group}/hooks");
     let settings = json!({
         "url": url.as_str(),
         "token": "s3cret",
-        "signing_token": format!("whsec_{}", BASE64_STANDARD.encode(key)),
+        "signing_token": format!("whsec_{}", BASE64_STANDARD.encode(KEY)),
         "note_events": true,
         "confidential_note_events": true,
     });
-    let (status, hook) = call(&sandbox, "POST", &hooks, settings).await;
+    let (status, hook) = call(sandbox, "POST", &hooks, settings).await;
     assert_eq!(
         (status, &hook["signing_token_present"]),
         (201, &json!(true))
     );
     assert!(hook.get("token").is_none() && hook.get("signing_token").is_none());
+    (format!("{hooks}/{}", hook["id"]), received)
+}
 
-    let first = sandbox
+/// Checks the headers of a request, its signature by an independent computation, and returns its body.
+fn verified(headers: &HeaderMap, body: &Bytes, event: &str) -> Value {
+    assert_eq!(text(headers, "content-type"), "application/json");
+    assert_eq!(text(headers, "user-agent"), "GitLab/19.1.0");
+    assert_eq!(text(headers, "x-gitlab-event"), event);
+    assert_eq!(text(headers, "x-gitlab-token"), "s3cret");
+    assert_eq!(text(headers, "x-gitlab-instance"), "http://gitlab.example");
+    let (id, at) = (
+        text(headers, "webhook-id"),
+        text(headers, "webhook-timestamp"),
+    );
+    assert_eq!(id, text(headers, "idempotency-key"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).unwrap();
+    mac.update(&[id.as_bytes(), b".", at.as_bytes(), b".", body].concat());
+    let expected = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    assert_eq!(text(headers, "webhook-signature"), format!("v1,{expected}"));
+    serde_json::from_slice(body).unwrap()
+}
+
+#[tokio::test]
+async fn sends_signed_note_hooks_in_order() {
+    let (sandbox, demo) = demo();
+    let (_, mut received) = signed_hook(&sandbox, demo.acme).await;
+    let note = sandbox
         .comment(demo.order, demo.rita, "/add_contacts a@example.com")
         .unwrap();
     sandbox
-        .edit_comment(first, demo.mona, "/add_contacts b@example.com")
+        .edit_comment(note, demo.mona, "/add_contacts b@example.com")
         .unwrap();
     sandbox.comment(demo.incident, demo.dan, "secret").unwrap();
     let mut bodies = Vec::new();
     for event in ["Note Hook", "Note Hook", "Confidential Note Hook"] {
         let (headers, body) = received.recv().await.unwrap();
-        assert_eq!(text(&headers, "x-gitlab-event"), event);
-        assert_eq!(text(&headers, "user-agent"), "GitLab/19.1.0");
-        assert_eq!(text(&headers, "x-gitlab-token"), "s3cret");
-        assert_eq!(text(&headers, "x-gitlab-instance"), "http://gitlab.example");
-        let (id, at) = (
-            text(&headers, "webhook-id"),
-            text(&headers, "webhook-timestamp"),
-        );
-        assert_eq!(id, text(&headers, "idempotency-key"));
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-        mac.update(&[id.as_bytes(), b".", at.as_bytes(), b".", &body].concat());
-        let expected = BASE64_STANDARD.encode(mac.finalize().into_bytes());
-        assert_eq!(
-            text(&headers, "webhook-signature"),
-            format!("v1,{expected}")
-        );
-        bodies.push(serde_json::from_slice::<Value>(&body).unwrap());
+        bodies.push(verified(&headers, &body, event));
     }
-    let attributes = &bodies[1]["object_attributes"];
-    assert_eq!(bodies[1]["object_kind"], "note");
-    assert_eq!(bodies[1]["user"]["username"], "mona");
-    assert_eq!(
-        bodies[1]["project"]["path_with_namespace"],
-        "acme/support/desk"
-    );
-    assert_eq!(attributes["action"], "update");
-    assert_eq!(attributes["author_id"], demo.rita);
+    for (body, pointer, value) in [
+        (0, "/object_attributes/action", json!("create")),
+        (
+            0,
+            "/object_attributes/note",
+            json!("/add_contacts a@example.com"),
+        ),
+        (1, "/object_attributes/action", json!("update")),
+        (1, "/object_attributes/author_id", json!(demo.rita)),
+        (1, "/object_kind", json!("note")),
+        (1, "/user/username", json!("mona")),
+        (
+            1,
+            "/project/path_with_namespace",
+            json!("acme/support/desk"),
+        ),
+        (2, "/event_type", json!("confidential_note")),
+        (2, "/issue/customer_relations_contacts", json!([])),
+    ] {
+        assert_eq!(
+            bodies[body].pointer(pointer),
+            Some(&value),
+            "{body} {pointer}"
+        );
+    }
+    let attributes = &bodies[0]["object_attributes"];
     assert_eq!(attributes["discussion_id"].as_str().unwrap().len(), 40);
-    assert_eq!(
-        attributes["url"],
-        format!("http://gitlab.example/acme/support/desk/-/issues/1#note_{first}")
-    );
-    assert_eq!(bodies[2]["event_type"], "confidential_note");
-    assert_eq!(bodies[2]["issue"]["customer_relations_contacts"], json!([]));
+    let url = format!("http://gitlab.example/acme/support/desk/-/issues/1#note_{note}");
+    assert_eq!(attributes["url"], url);
+}
 
-    let complete = |state: &crate::sandbox::State| (state.hook_log().count() == 3).then_some(());
-    sandbox.wait_for(complete, PATIENCE).await.unwrap();
-    let log = format!("{hooks}/{}/events?status=successful", hook["id"]);
-    let (_, events) = get(&sandbox, &log).await;
-    assert_eq!(events.as_array().unwrap().len(), 3);
+#[tokio::test]
+async fn lists_what_was_sent_and_sends_it_again() {
+    let (sandbox, demo) = demo();
+    let (hook, mut received) = signed_hook(&sandbox, demo.acme).await;
+    sandbox.comment(demo.form, demo.gus, "hello").unwrap();
+    received.recv().await.unwrap();
+    let logged = |state: &State| state.hook_log().next().map(|entry| entry.id);
+    let entry = sandbox.wait_for(logged, PATIENCE).await.unwrap();
+    let (_, events) = get(&sandbox, &format!("{hook}/events?status=successful")).await;
     assert_eq!(events[0]["response_status"], "202");
     assert_eq!(events[0]["request_headers"]["X-Gitlab-Token"], "[REDACTED]");
-    assert_eq!(events[0]["request_data"]["event_type"], "confidential_note");
-
-    assert!(sandbox.resend(events[0]["id"].as_u64().unwrap()));
-    let (headers, _) = received.recv().await.unwrap();
+    assert_eq!(
+        events[0]["request_data"]["object_attributes"]["note"],
+        "hello"
+    );
+    let resend = format!("{hook}/events/{entry}/resend");
+    assert_eq!(call(&sandbox, "POST", &resend, Value::Null).await.0, 201);
+    let (headers, body) = received.recv().await.unwrap();
+    verified(&headers, &body, "Note Hook");
     let kept = &events[0]["request_headers"]["Idempotency-Key"];
     assert_eq!(text(&headers, "idempotency-key"), kept);
+
+    let id = sandbox.read(|state| state.hook_log().next().unwrap().hook);
+    let (headers, body) = sandbox.signed_delivery(id, body).unwrap();
+    verified(&headers, &body, "Note Hook");
+    assert!(sandbox.signed_delivery(id + 1, body).is_none());
+    sandbox.shutdown().await;
+    let never = sandbox
+        .wait_for(|_| None::<()>, Duration::from_millis(1))
+        .await;
+    assert_eq!(never, None);
 }
 
 #[tokio::test]
@@ -499,7 +543,7 @@ async fn a_changed_address_drops_the_token_and_failures_are_logged() {
     )
     .await;
     assert_eq!(status, 201);
-    let failed = |state: &crate::sandbox::State| state.hook_log().next().map(|log| log.status);
+    let failed = |state: &State| state.hook_log().next().map(|log| log.status);
     assert_eq!(sandbox.wait_for(failed, PATIENCE).await, Some(None));
     let (_, events) = get(&sandbox, &format!("{own}/events?status=server_failure")).await;
     assert_eq!(events[0]["response_status"], "internal error");
