@@ -2,6 +2,8 @@
 //!
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
+pub mod app;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod connector;
@@ -12,6 +14,7 @@ pub mod intake;
 pub mod queue;
 pub mod quick_action;
 pub mod rules;
+pub mod sandbox;
 pub mod server;
 pub mod store;
 pub mod telemetry;

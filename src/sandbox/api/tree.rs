@@ -1,0 +1,173 @@
+//! Users, groups, projects and members.
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Path, State as Shared},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::Value;
+
+use super::{Caller, page, parameters::Parameters, render};
+use crate::sandbox::{
+    Sandbox,
+    model::{Group, Place, Project},
+    notes::Refusal,
+    state::State,
+};
+
+pub(super) fn router() -> Router<Sandbox> {
+    Router::new()
+        .route("/user", get(own_user))
+        .route("/users/{id}", get(user))
+        .route("/projects/{id}", get(project))
+        .route("/projects/{id}/members/all/{user}", get(project_member))
+        .route("/groups/{id}", get(group))
+        .route("/groups/{id}/subgroups", get(subgroups))
+        .route("/groups/{id}/projects", get(projects))
+        .route("/groups/{id}/members/all/{user}", get(group_member))
+}
+
+/// Finds a project by number or full path, if `caller` may read it.
+pub(super) fn find_project<'a>(
+    state: &'a State,
+    caller: u64,
+    id: &str,
+) -> Result<&'a Project, Refusal> {
+    id.parse()
+        .ok()
+        .or_else(|| state.project_paths.get(id).copied())
+        .and_then(|id| state.project(id))
+        .filter(|project| state.may_read_project(caller, project))
+        .ok_or(Refusal::NotFound("Project "))
+}
+
+/// Finds a group by number or full path, if `caller` may read it.
+pub(super) fn find_group<'a>(
+    state: &'a State,
+    caller: u64,
+    id: &str,
+) -> Result<&'a Group, Refusal> {
+    id.parse()
+        .ok()
+        .or_else(|| state.group_paths.get(id).copied())
+        .and_then(|id| state.group(id))
+        .filter(|group| state.may_read_group(caller, group))
+        .ok_or(Refusal::NotFound("Group "))
+}
+
+type Answer = Result<Json<Value>, Refusal>;
+
+async fn own_user(Shared(sandbox): Shared<Sandbox>, caller: Extension<Caller>) -> Answer {
+    find_user(&sandbox, caller.id)
+}
+
+async fn user(Shared(sandbox): Shared<Sandbox>, Path(id): Path<u64>) -> Answer {
+    find_user(&sandbox, id)
+}
+
+fn find_user(sandbox: &Sandbox, id: u64) -> Answer {
+    sandbox.read(|state| {
+        let user = state.user(id).ok_or(Refusal::NotFound("User "))?;
+        Ok(Json(render::user(state, user)))
+    })
+}
+
+async fn project(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    sandbox.read(|state| {
+        let project = find_project(state, caller.id, &id)?;
+        Ok(Json(render::project(state, project)))
+    })
+}
+
+async fn group(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    sandbox.read(|state| {
+        let group = find_group(state, caller.id, &id)?;
+        Ok(Json(render::group(state, group)))
+    })
+}
+
+async fn project_member(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path((id, user)): Path<(String, u64)>,
+) -> Answer {
+    sandbox.read(|state| {
+        let place = Place::Project(find_project(state, caller.id, &id)?.id);
+        member(state, place, user)
+    })
+}
+
+async fn group_member(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path((id, user)): Path<(String, u64)>,
+) -> Answer {
+    sandbox.read(|state| {
+        let place = Place::Group(find_group(state, caller.id, &id)?.id);
+        member(state, place, user)
+    })
+}
+
+fn member(state: &State, place: Place, user: u64) -> Answer {
+    let found = state.user(user).zip(state.level(place, user));
+    let (user, level) = found.ok_or(Refusal::NotFound(""))?;
+    Ok(Json(render::member(state, user, level)))
+}
+
+async fn subgroups(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Response {
+    sandbox.read(|state| {
+        let parent = match find_group(state, caller.id, &id) {
+            Ok(group) => group.id,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let groups: Vec<&Group> = state
+            .groups
+            .values()
+            .filter(|group| group.parent == Some(parent) && state.may_read_group(caller.id, group))
+            .collect();
+        page(&parameters, groups.into_iter(), |group| {
+            render::group(state, group)
+        })
+    })
+}
+
+async fn projects(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Response {
+    sandbox.read(|state| {
+        let root = match find_group(state, caller.id, &id) {
+            Ok(group) => group.id,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let deep = parameters.flag("include_subgroups").unwrap_or(false);
+        let inside = |project: &Project| {
+            project.group == root
+                || (deep && state.ancestry(project.group).any(|above| above.id == root))
+        };
+        let projects: Vec<&Project> = state
+            .projects
+            .values()
+            .filter(|project| inside(project) && state.may_read_project(caller.id, project))
+            .collect();
+        page(&parameters, projects.into_iter(), |project| {
+            render::project(state, project)
+        })
+    })
+}
