@@ -209,22 +209,46 @@ pub async fn declare(
     Ok(webhook)
 }
 
-/// Adds a secret; those before it end at `others_end`.
-pub async fn add_secret(
+/// Ends the secrets of a webhook at `end`, those that do not end before.
+pub async fn end_secrets(
     connection: &mut PgConnection,
     (root, webhook): (RootId, WebhookId),
-    (kind, secret): (SecretKind, &SecretString),
-    (id, key): (Uuid, &SealingKey),
-    (now, others_end): (DateTime<Utc>, DateTime<Utc>),
+    end: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE webhook_secrets SET expires_at = least(expires_at, $3) WHERE root_id = $1 AND webhook_id = $2",
         root.0,
         webhook.0,
-        others_end,
+        end,
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Removes all secrets of a webhook.
+pub async fn clear_secrets(
+    connection: &mut PgConnection,
+    (root, webhook): (RootId, WebhookId),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM webhook_secrets WHERE root_id = $1 AND webhook_id = $2",
+        root.0,
+        webhook.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds a secret to a webhook.
+pub async fn add_secret(
+    connection: &mut PgConnection,
+    (root, webhook): (RootId, WebhookId),
+    (kind, secret): (SecretKind, &SecretString),
+    (id, key): (Uuid, &SealingKey),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     // Sealing fails only on texts of 256 GiB.
     let sealed = key.seal(&place(id), secret).unwrap_or_default();
     sqlx::query!(

@@ -1,0 +1,11 @@
+//! Composition: what is built from what, and in which order it ends.
+
+mod database;
+mod declare;
+mod health;
+mod service;
+
+pub use database::{Database, DatabaseError};
+pub use declare::{DeclareError, declare};
+pub use health::Health;
+pub use service::{Parts, Role, Service, StartError};

@@ -1,0 +1,272 @@
+//! The service: everything that runs while `liaison serve` does.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use chrono::TimeDelta;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{DeclareError, Health, declare};
+use crate::{
+    config::{Config, SecretError},
+    connector::gitlab::Client,
+    crypto::SealingKey,
+    domain::{Clock, ConnectionId, Queue},
+    egress::{Egress, Limits},
+    intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
+    queue::{self, Wake},
+    server,
+    store::{StoreError, connection},
+    worker::{Remote, Schedule, Worker, deliver, process},
+};
+
+/// Memory that large bodies may take together, in bytes.
+const BODY_BUDGET: usize = 256 << 20;
+/// How often settled work is looked through for what may be forgotten, and lanes for what was lost.
+const UPKEEP: Duration = Duration::from_secs(600);
+/// Longest that work may take to end once the service stops.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What a process does; a service may be split over several that share one Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Role {
+    /// Receives webhooks.
+    Receive,
+    /// Understands deliveries.
+    Process,
+    /// Makes calls.
+    Deliver,
+    /// Serves pages and the API.
+    Web,
+}
+
+/// What a service is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database, migrated.
+    pub pool: PgPool,
+    /// The key that seals credentials.
+    pub key: Arc<SealingKey>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// Where administrators ask, and what they are told.
+    pub admin: Option<(TcpListener, PrometheusHandle)>,
+    /// What it does.
+    pub roles: Vec<Role>,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The declared objects cannot be applied.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A connection's token is not to be had.
+    #[error("connection {connection}: the token cannot be used: {source}")]
+    Token {
+        /// Name of the connection.
+        connection: String,
+        /// Why.
+        source: SecretError,
+    },
+    /// The TLS backend does not start.
+    #[error("outbound calls cannot be set up")]
+    Egress(#[from] reqwest::Error),
+    /// The socket is not usable.
+    #[error("the listening socket cannot be used")]
+    Listen(#[from] std::io::Error),
+}
+
+impl From<sqlx::Error> for StartError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where administrators ask.
+    pub admin_address: Option<SocketAddr>,
+    stop_serving: CancellationToken,
+    stop_working: CancellationToken,
+    serving: TaskTracker,
+    writing: WriterTasks,
+    working: TaskTracker,
+}
+
+impl Service {
+    /// Applies the declared objects and starts what the roles ask for.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        let connections = declare(&parts.pool, config, &parts.key, &*parts.clock).await?;
+        let has = |role| parts.roles.contains(&role);
+        let mut local = Vec::new();
+        if has(Role::Process) {
+            local.push(Queue::Inbox);
+        }
+        if has(Role::Deliver) {
+            local.extend([Queue::Reply, Queue::Call]);
+        }
+        let wake = Arc::new(Wake::new(local));
+        let worker = worker(config, &parts, &wake);
+        let remotes = remotes(config, &connections, &parts).await?;
+        queue::repair(&parts.pool).await?;
+        for remote in &remotes {
+            if has(Role::Process) {
+                worker.tasks.spawn(process(worker.clone(), Arc::clone(remote)));
+            }
+            if has(Role::Deliver) {
+                for queue in [Queue::Reply, Queue::Call] {
+                    worker.tasks.spawn(deliver(worker.clone(), Arc::clone(remote), queue));
+                }
+            }
+        }
+        let stop_serving = CancellationToken::new();
+        let serving = TaskTracker::new();
+        let upkeep_every = TimeDelta::days(i64::from(config.queue.retain_days));
+        worker.tasks.spawn(upkeep(worker.clone(), upkeep_every));
+        worker.tasks.spawn(queue::listen(parts.pool.clone(), Arc::clone(&wake), worker.stop.clone()));
+        let (writer, writing) = Writer::start(&parts.pool, &wake);
+        let mut routes = Health { pool: parts.pool.clone() }.router();
+        if has(Role::Receive) {
+            let book = Book::read(&parts.pool, &parts.key, &*parts.clock).await?;
+            let (sender, book) = watch::channel(Arc::new(book));
+            let source = (parts.pool.clone(), Arc::clone(&parts.key), Arc::clone(&parts.clock));
+            worker.tasks.spawn(keep_current(sender, source, wake.webhooks(), worker.stop.clone()));
+            routes = routes.merge(router(Intake {
+                book,
+                writer,
+                budget: Budget::new(BODY_BUDGET),
+                clock: Arc::clone(&parts.clock),
+            }));
+        } else {
+            drop(writer);
+        }
+        let address = parts.listener.local_addr()?;
+        serve(&serving, parts.listener, routes, config, &stop_serving);
+        let mut admin_address = None;
+        if let Some((listener, metrics)) = parts.admin {
+            admin_address = Some(listener.local_addr()?);
+            let routes = Health { pool: parts.pool.clone() }.admin_router(metrics);
+            serve(&serving, listener, routes, config, &stop_serving);
+        }
+        Ok(Self {
+            address,
+            admin_address,
+            stop_serving,
+            stop_working: worker.stop,
+            serving,
+            writing,
+            working: worker.tasks,
+        })
+    }
+
+    /// Ends the service: first no request is taken any more and what was taken is stored, then work at hand is finished.
+    pub async fn stop(self) {
+        self.stop_serving.cancel();
+        self.serving.close();
+        self.serving.wait().await;
+        self.writing.wait().await;
+        self.stop_working.cancel();
+        self.working.close();
+        if tokio::time::timeout(DRAIN, self.working.wait()).await.is_err() {
+            tracing::warn!("work at hand was left; it is taken up again once its leases run out");
+        }
+    }
+}
+
+fn serve(
+    tasks: &TaskTracker,
+    listener: TcpListener,
+    routes: Router,
+    config: &Config,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(server::serve(
+        listener,
+        routes,
+        config.server.max_connections,
+        stop.clone(),
+    ));
+}
+
+fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
+    Worker {
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
+        wake: Arc::clone(wake),
+        schedule: Schedule {
+            pauses: config.queue.retry_seconds.iter().copied().map(Duration::from_secs).collect(),
+            attempts: config.queue.attempts,
+        },
+        concurrency: config.queue.concurrency,
+        lease: Duration::from_secs(config.queue.lease_seconds),
+        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
+        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    }
+}
+
+/// Builds the run-time side of the declared connections. Calls can go to their addresses and to no other.
+async fn remotes(
+    config: &Config,
+    ids: &HashMap<String, ConnectionId>,
+    parts: &Parts,
+) -> Result<Vec<Arc<Remote>>, StartError> {
+    let egress = Egress::new(config.connection.iter().map(|connection| &connection.url), Limits::default())?;
+    let egress = Arc::new(egress);
+    let stored = connection::list(&mut *parts.pool.acquire().await?).await?;
+    let mut remotes = Vec::new();
+    for declared in &config.connection {
+        let (Some(id), Some(token)) = (ids.get(&declared.name), &declared.token) else {
+            continue;
+        };
+        let token = token.resolve().map_err(|source| StartError::Token {
+            connection: declared.name.clone(),
+            source,
+        })?;
+        let client = Client::new(Arc::clone(&egress), declared.url.clone(), token, Arc::clone(&parts.clock));
+        let known = stored.iter().find(|stored| stored.id == *id);
+        let bot_id = known.and_then(|stored| stored.bot_remote_id.clone());
+        remotes.push(Arc::new(Remote::new(
+            (*id, client),
+            (declared.bot.clone(), bot_id),
+            declared.allow_bots,
+            declared.notes_per_minute,
+        )));
+    }
+    Ok(remotes)
+}
+
+/// Forgets old settled work, and finds work whose lane was lost.
+async fn upkeep(worker: Worker, retain: TimeDelta) {
+    loop {
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
+        match queue::repair(&worker.pool).await {
+            Ok(0) => {}
+            Ok(lanes) => tracing::warn!(lanes, "work without a lane was found and put back"),
+            Err(error) => tracing::warn!(%error, "lanes could not be looked through"),
+        }
+        match queue::prune(&worker.pool, worker.clock.now() - retain).await {
+            Ok(pruned) => tracing::debug!(?pruned, "forgot old work"),
+            Err(error) => tracing::warn!(%error, "old work could not be forgotten"),
+        }
+    }
+}
