@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use liaison::cluster::launcher;
+use liaison::{cli, cluster::launcher};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -11,5 +11,5 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|word| word == launcher::WORD) {
         return launcher::run(args);
     }
-    ExitCode::SUCCESS
+    cli::run()
 }

@@ -78,7 +78,11 @@ fn secret(place: String, source: SecretError) -> DeclareError {
 }
 
 impl Declaration<'_> {
-    async fn connections(&mut self, tx: &mut PgConnection, config: &Config) -> Result<(), DeclareError> {
+    async fn connections(
+        &mut self,
+        tx: &mut PgConnection,
+        config: &Config,
+    ) -> Result<(), DeclareError> {
         for declared in &config.connection {
             let token = declared
                 .token
@@ -101,7 +105,8 @@ impl Declaration<'_> {
 
     async fn people(&mut self, tx: &mut PgConnection, config: &Config) -> Result<(), DeclareError> {
         for declared in &config.person {
-            let id = person::declare(tx, &declared.username, declared.email.as_deref(), self.now).await?;
+            let id = person::declare(tx, &declared.username, declared.email.as_deref(), self.now)
+                .await?;
             for identity in &declared.identities {
                 // Validation holds that the connection is declared.
                 if let Some(on) = self.connections.get(&identity.connection) {
@@ -115,7 +120,10 @@ impl Declaration<'_> {
 
     async fn group(&self, tx: &mut PgConnection, declared: &Group) -> Result<(), DeclareError> {
         let tracker = declared.tracker.as_ref().and_then(|tracker| {
-            Some((*self.connections.get(&tracker.connection)?, tracker.path.as_str()))
+            Some((
+                *self.connections.get(&tracker.connection)?,
+                tracker.path.as_str(),
+            ))
         });
         let row = group::Declared {
             path: &declared.path,
@@ -172,7 +180,14 @@ impl Declaration<'_> {
         }
         webhook::clear_secrets(tx, id).await?;
         for (kind, secret) in &wanted {
-            webhook::add_secret(tx, id, (*kind, secret), (self.clock.id(), self.key), self.now).await?;
+            webhook::add_secret(
+                tx,
+                id,
+                (*kind, secret),
+                (self.clock.id(), self.key),
+                self.now,
+            )
+            .await?;
         }
         Ok(())
     }

@@ -40,7 +40,9 @@ impl Health {
             metrics.run_upkeep();
             metrics.render()
         };
-        Router::new().route("/-/metrics", get(metrics)).merge(self.router())
+        Router::new()
+            .route("/-/metrics", get(metrics))
+            .merge(self.router())
     }
 }
 

@@ -126,11 +126,15 @@ impl Service {
         queue::repair(&parts.pool).await?;
         for remote in &remotes {
             if has(Role::Process) {
-                worker.tasks.spawn(process(worker.clone(), Arc::clone(remote)));
+                worker
+                    .tasks
+                    .spawn(process(worker.clone(), Arc::clone(remote)));
             }
             if has(Role::Deliver) {
                 for queue in [Queue::Reply, Queue::Call] {
-                    worker.tasks.spawn(deliver(worker.clone(), Arc::clone(remote), queue));
+                    worker
+                        .tasks
+                        .spawn(deliver(worker.clone(), Arc::clone(remote), queue));
                 }
             }
         }
@@ -138,14 +142,30 @@ impl Service {
         let serving = TaskTracker::new();
         let upkeep_every = TimeDelta::days(i64::from(config.queue.retain_days));
         worker.tasks.spawn(upkeep(worker.clone(), upkeep_every));
-        worker.tasks.spawn(queue::listen(parts.pool.clone(), Arc::clone(&wake), worker.stop.clone()));
+        worker.tasks.spawn(queue::listen(
+            parts.pool.clone(),
+            Arc::clone(&wake),
+            worker.stop.clone(),
+        ));
         let (writer, writing) = Writer::start(&parts.pool, &wake);
-        let mut routes = Health { pool: parts.pool.clone() }.router();
+        let mut routes = Health {
+            pool: parts.pool.clone(),
+        }
+        .router();
         if has(Role::Receive) {
             let book = Book::read(&parts.pool, &parts.key, &*parts.clock).await?;
             let (sender, book) = watch::channel(Arc::new(book));
-            let source = (parts.pool.clone(), Arc::clone(&parts.key), Arc::clone(&parts.clock));
-            worker.tasks.spawn(keep_current(sender, source, wake.webhooks(), worker.stop.clone()));
+            let source = (
+                parts.pool.clone(),
+                Arc::clone(&parts.key),
+                Arc::clone(&parts.clock),
+            );
+            worker.tasks.spawn(keep_current(
+                sender,
+                source,
+                wake.webhooks(),
+                worker.stop.clone(),
+            ));
             routes = routes.merge(router(Intake {
                 book,
                 writer,
@@ -160,7 +180,10 @@ impl Service {
         let mut admin_address = None;
         if let Some((listener, metrics)) = parts.admin {
             admin_address = Some(listener.local_addr()?);
-            let routes = Health { pool: parts.pool.clone() }.admin_router(metrics);
+            let routes = Health {
+                pool: parts.pool.clone(),
+            }
+            .admin_router(metrics);
             serve(&serving, listener, routes, config, &stop_serving);
         }
         Ok(Self {
@@ -182,7 +205,10 @@ impl Service {
         self.writing.wait().await;
         self.stop_working.cancel();
         self.working.close();
-        if tokio::time::timeout(DRAIN, self.working.wait()).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.working.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("work at hand was left; it is taken up again once its leases run out");
         }
     }
@@ -209,7 +235,13 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         clock: Arc::clone(&parts.clock),
         wake: Arc::clone(wake),
         schedule: Schedule {
-            pauses: config.queue.retry_seconds.iter().copied().map(Duration::from_secs).collect(),
+            pauses: config
+                .queue
+                .retry_seconds
+                .iter()
+                .copied()
+                .map(Duration::from_secs)
+                .collect(),
             attempts: config.queue.attempts,
         },
         concurrency: config.queue.concurrency,
@@ -227,7 +259,10 @@ async fn remotes(
     ids: &HashMap<String, ConnectionId>,
     parts: &Parts,
 ) -> Result<Vec<Arc<Remote>>, StartError> {
-    let egress = Egress::new(config.connection.iter().map(|connection| &connection.url), Limits::default())?;
+    let egress = Egress::new(
+        config.connection.iter().map(|connection| &connection.url),
+        Limits::default(),
+    )?;
     let egress = Arc::new(egress);
     let stored = connection::list(&mut *parts.pool.acquire().await?).await?;
     let mut remotes = Vec::new();
@@ -239,7 +274,12 @@ async fn remotes(
             connection: declared.name.clone(),
             source,
         })?;
-        let client = Client::new(Arc::clone(&egress), declared.url.clone(), token, Arc::clone(&parts.clock));
+        let client = Client::new(
+            Arc::clone(&egress),
+            declared.url.clone(),
+            token,
+            Arc::clone(&parts.clock),
+        );
         let known = stored.iter().find(|stored| stored.id == *id);
         let bot_id = known.and_then(|stored| stored.bot_remote_id.clone());
         remotes.push(Arc::new(Remote::new(

@@ -84,7 +84,9 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
     let mut table = defaults();
     merge(&mut table, source.table(&mut problems));
     for (name, value) in &overrides.environment {
-        let Some(path) = variable_path(name) else { continue };
+        let Some(path) = variable_path(name) else {
+            continue;
+        };
         set(&mut table, &path, value);
     }
     for (key, value) in &overrides.flags {
@@ -167,7 +169,11 @@ fn explain(message: &str, unknown: Option<&str>, path: &[Step]) -> String {
 }
 
 fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
-    message.strip_prefix(words)?.strip_prefix('`')?.split('`').next()
+    message
+        .strip_prefix(words)?
+        .strip_prefix('`')?
+        .split('`')
+        .next()
 }
 
 /// One step of a path into the configuration.
@@ -252,9 +258,10 @@ impl Source {
         if overrides.flags.iter().any(|(flag, _)| *flag == key) {
             return format!("flag for {key}");
         }
-        let variable = overrides.environment.iter().find(|(name, _)| {
-            variable_path(name).is_some_and(|path| path.join(".") == key)
-        });
+        let variable = overrides
+            .environment
+            .iter()
+            .find(|(name, _)| variable_path(name).is_some_and(|path| path.join(".") == key));
         if let Some((name, _)) = variable {
             return name.clone();
         }
@@ -332,7 +339,9 @@ fn merge(into: &mut Table, from: Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
             // A secret is one value in three shapes: the later one replaces the earlier whole.
-            (Some(Value::Table(into)), Value::Table(from)) if !is_secret(into) && !is_secret(&from) => {
+            (Some(Value::Table(into)), Value::Table(from))
+                if !is_secret(into) && !is_secret(&from) =>
+            {
                 merge(into, from);
             }
             (_, value) => {
@@ -347,7 +356,9 @@ fn is_secret(table: &Table) -> bool {
 }
 
 fn set(table: &mut Table, path: &[String], text: &str) {
-    let Some((first, rest)) = path.split_first() else { return };
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
     if rest.is_empty() {
         table.insert(first.clone(), literal(text));
         return;
@@ -376,7 +387,9 @@ fn remove(table: &mut Table, path: &[Step]) -> bool {
     if rest.is_empty() {
         return table.remove(first).is_some();
     }
-    table.get_mut(first).is_some_and(|value| remove_in(value, rest))
+    table
+        .get_mut(first)
+        .is_some_and(|value| remove_in(value, rest))
 }
 
 fn remove_in(value: &mut Value, path: &[Step]) -> bool {
@@ -413,7 +426,11 @@ mod tests {
         load(&overrides).map_err(|error| match error {
             ConfigError::Problems(problems) => problems
                 .iter()
-                .map(|problem| problem.to_string().replace(&file.path().display().to_string(), "FILE"))
+                .map(|problem| {
+                    problem
+                        .to_string()
+                        .replace(&file.path().display().to_string(), "FILE")
+                })
                 .collect(),
             ConfigError::Unreadable { .. } => panic!("{error}"),
         })
@@ -428,10 +445,22 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        let text = "[server]\nlisten = \"127.0.0.1:1\"\n[queue]\nattempts = 3\n[secrets]\nkey = \"x\"";
-        let config = load_text(text, &[("LIAISON_SERVER__LISTEN", "127.0.0.1:2"), ("LIAISON_CONFIG", "x"), ("LIAISON_QUEUE__RETRY_SECONDS", "[1, 2]")]).unwrap();
+        let text =
+            "[server]\nlisten = \"127.0.0.1:1\"\n[queue]\nattempts = 3\n[secrets]\nkey = \"x\"";
+        let config = load_text(
+            text,
+            &[
+                ("LIAISON_SERVER__LISTEN", "127.0.0.1:2"),
+                ("LIAISON_CONFIG", "x"),
+                ("LIAISON_QUEUE__RETRY_SECONDS", "[1, 2]"),
+            ],
+        )
+        .unwrap();
         assert_eq!(config.server.listen.port(), 2);
-        assert_eq!((config.queue.attempts, config.queue.retry_seconds), (3, vec![1, 2]));
+        assert_eq!(
+            (config.queue.attempts, config.queue.retry_seconds),
+            (3, vec![1, 2])
+        );
         assert!(matches!(config.secrets.key, super::super::Secret::Plain(_)));
     }
 

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// A secret, or where it is.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "expected \"…\", { file = \"…\" } or { env = \"…\" }")]
+#[serde(
+    untagged,
+    expecting = "expected \"…\", { file = \"…\" } or { env = \"…\" }"
+)]
 pub enum Secret {
     /// The secret itself.
     Plain(SecretString),
@@ -49,7 +52,10 @@ pub enum SecretError {
 
 impl Secret {
     /// Reads the secret.
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read for secrets")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the environment is read for secrets"
+    )]
     pub fn resolve(&self) -> Result<SecretString, SecretError> {
         let secret = match self {
             Self::Plain(secret) => secret.clone(),

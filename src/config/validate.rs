@@ -27,12 +27,18 @@ fn path(steps: &[&str], indices: &[usize]) -> Vec<Step> {
 pub(super) fn validate(config: &Config) -> Problems {
     let mut problems = Problems::new();
     if !matches!(config.server.public_url.scheme(), "http" | "https") {
-        problems.push((path(&["server", "public_url"], &[]), "must begin with http:// or https://".into()));
+        problems.push((
+            path(&["server", "public_url"], &[]),
+            "must begin with http:// or https://".into(),
+        ));
     }
     for (name, value) in [
         ("concurrency", config.queue.concurrency as u64),
         ("retry_seconds", config.queue.retry_seconds.len() as u64),
-        ("attempts", u64::try_from(config.queue.attempts).unwrap_or(0)),
+        (
+            "attempts",
+            u64::try_from(config.queue.attempts).unwrap_or(0),
+        ),
     ] {
         if value == 0 {
             problems.push((path(&["queue", name], &[]), "must be at least one".into()));
@@ -40,18 +46,29 @@ pub(super) fn validate(config: &Config) -> Problems {
     }
     // The longest a call may take is 10 s, and an effect makes three at most.
     if config.queue.lease_seconds < 40 {
-        problems.push((path(&["queue", "lease_seconds"], &[]), "must be at least 40, longer than the slowest call".into()));
+        problems.push((
+            path(&["queue", "lease_seconds"], &[]),
+            "must be at least 40, longer than the slowest call".into(),
+        ));
     }
     // A process needs connections for intake, for work and for listening.
     if config.database.pool < 4 {
-        problems.push((path(&["database", "pool"], &[]), "must be at least 4".into()));
+        problems.push((
+            path(&["database", "pool"], &[]),
+            "must be at least 4".into(),
+        ));
     }
     for (index, connection) in config.connection.iter().enumerate() {
         validate_connection(connection, index, config, &mut problems);
     }
     for (index, person) in config.person.iter().enumerate() {
         for identity in &person.identities {
-            known_connection(config, &identity.connection, path(&["person[]", "identities"], &[index]), &mut problems);
+            known_connection(
+                config,
+                &identity.connection,
+                path(&["person[]", "identities"], &[index]),
+                &mut problems,
+            );
         }
     }
     for (index, group) in config.group.iter().enumerate() {
@@ -60,14 +77,31 @@ pub(super) fn validate(config: &Config) -> Problems {
     problems
 }
 
-fn validate_connection(connection: &Connection, index: usize, config: &Config, problems: &mut Problems) {
+fn validate_connection(
+    connection: &Connection,
+    index: usize,
+    config: &Config,
+    problems: &mut Problems,
+) {
     let at = |key: &str| path(&["connection[]", key], &[index]);
     let before = config.connection.iter().take(index);
-    if before.into_iter().any(|other| other.name == connection.name) {
-        problems.push((at("name"), format!("there are two connections named {}", connection.name)));
+    if before
+        .into_iter()
+        .any(|other| other.name == connection.name)
+    {
+        problems.push((
+            at("name"),
+            format!("there are two connections named {}", connection.name),
+        ));
     }
     if connection.kind != ConnectionKind::Gitlab {
-        problems.push((at("kind"), format!("{} is not supported yet; this version connects to gitlab", connection.kind.word())));
+        problems.push((
+            at("kind"),
+            format!(
+                "{} is not supported yet; this version connects to gitlab",
+                connection.kind.word()
+            ),
+        ));
     }
     if !matches!(connection.url.scheme(), "http" | "https") {
         problems.push((at("url"), "must begin with http:// or https://".into()));
@@ -79,7 +113,10 @@ fn validate_connection(connection: &Connection, index: usize, config: &Config, p
         problems.push((at("notes_per_minute"), "must be at least one".into()));
     }
     match &connection.token {
-        None => problems.push((at("name"), "has no token: without one the bot can neither ask for rights nor answer".into())),
+        None => problems.push((
+            at("name"),
+            "has no token: without one the bot can neither ask for rights nor answer".into(),
+        )),
         Some(token) => {
             if let Err(error) = token.resolve() {
                 problems.push((at("token"), error.to_string()));
@@ -89,7 +126,11 @@ fn validate_connection(connection: &Connection, index: usize, config: &Config, p
 }
 
 fn known_connection(config: &Config, name: &str, at: Vec<Step>, problems: &mut Problems) {
-    if !config.connection.iter().any(|connection| connection.name == name) {
+    if !config
+        .connection
+        .iter()
+        .any(|connection| connection.name == name)
+    {
         problems.push((at, format!("there is no [[connection]] named {name}")));
     }
 }
@@ -99,23 +140,44 @@ fn is_slug(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 100
         && !text.starts_with('-')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut Problems) {
     let at = |key: &str| path(&["group[]", key], &[index]);
     if !is_slug(&group.path) {
-        problems.push((at("path"), "must be one word of letters, digits, -, _ and .: declared groups are root groups".into()));
+        problems.push((
+            at("path"),
+            "must be one word of letters, digits, -, _ and .: declared groups are root groups"
+                .into(),
+        ));
     }
-    if config.group.iter().take(index).any(|other| other.path.eq_ignore_ascii_case(&group.path)) {
-        problems.push((at("path"), format!("there are two groups at {}", group.path)));
+    if config
+        .group
+        .iter()
+        .take(index)
+        .any(|other| other.path.eq_ignore_ascii_case(&group.path))
+    {
+        problems.push((
+            at("path"),
+            format!("there are two groups at {}", group.path),
+        ));
     }
     if let Some(tracker) = &group.tracker {
         known_connection(config, &tracker.connection, at("tracker"), problems);
     }
     for member in &group.members {
-        if !config.person.iter().any(|person| person.username.eq_ignore_ascii_case(&member.person)) {
-            problems.push((at("members"), format!("there is no [[person]] named {}", member.person)));
+        if !config
+            .person
+            .iter()
+            .any(|person| person.username.eq_ignore_ascii_case(&member.person))
+        {
+            problems.push((
+                at("members"),
+                format!("there is no [[person]] named {}", member.person),
+            ));
         }
         if let Err(error) = member.level.parse::<Level>() {
             problems.push((at("members"), error.to_string()));
@@ -124,17 +186,28 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     for (number, webhook) in group.webhook.iter().enumerate() {
         let at = |key: &str| path(&["group[]", "webhook[]", key], &[index, number]);
         if !is_slug(&webhook.name) {
-            problems.push((at("name"), "must be one word of letters, digits, -, _ and .: it stands in the URL".into()));
+            problems.push((
+                at("name"),
+                "must be one word of letters, digits, -, _ and .: it stands in the URL".into(),
+            ));
         }
         known_connection(config, &webhook.connection, at("connection"), problems);
         match (&webhook.secret, &webhook.signing_token) {
-            (None, None) => problems.push((at("name"), "needs a secret or a signing_token: without one anybody could send".into())),
+            (None, None) => problems.push((
+                at("name"),
+                "needs a secret or a signing_token: without one anybody could send".into(),
+            )),
             (secret, signing) => {
                 if let Some(secret) = secret {
                     match secret.resolve() {
                         Err(error) => problems.push((at("secret"), error.to_string())),
-                        Ok(secret) if secrecy::ExposeSecret::expose_secret(&secret).len() < MIN_SECRET => {
-                            problems.push((at("secret"), format!("must have at least {MIN_SECRET} characters")));
+                        Ok(secret)
+                            if secrecy::ExposeSecret::expose_secret(&secret).len() < MIN_SECRET =>
+                        {
+                            problems.push((
+                                at("secret"),
+                                format!("must have at least {MIN_SECRET} characters"),
+                            ));
                         }
                         Ok(_) => {}
                     }
@@ -153,7 +226,10 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     let mut seen = std::collections::HashSet::new();
     for name in names.map(|webhook| webhook.name.to_lowercase()) {
         if !seen.insert(name.clone()) && index == 0 {
-            problems.push((at("webhook"), format!("there are two webhooks named {name}")));
+            problems.push((
+                at("webhook"),
+                format!("there are two webhooks named {name}"),
+            ));
         }
     }
 }

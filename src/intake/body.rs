@@ -45,7 +45,11 @@ pub(super) struct Read {
 }
 
 /// Reads a body.
-pub(super) async fn read(body: Body, length: Option<u64>, budget: &Budget) -> Result<Read, Problem> {
+pub(super) async fn read(
+    body: Body,
+    length: Option<u64>,
+    budget: &Budget,
+) -> Result<Read, Problem> {
     if length.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Problem::TooLarge);
     }
@@ -107,11 +111,15 @@ mod tests {
     #[tokio::test]
     async fn joins_chunks_and_keeps_to_the_budget() {
         let budget = Budget::new(1 << 20);
-        let whole = read_chunks(vec![vec![1; 10], vec![2; 20], vec![3; 5]], &budget).await.unwrap();
+        let whole = read_chunks(vec![vec![1; 10], vec![2; 20], vec![3; 5]], &budget)
+            .await
+            .unwrap();
         assert_eq!(whole.bytes, [vec![1; 10], vec![2; 20], vec![3; 5]].concat());
         assert!(whole.share.is_none());
 
-        let large = read_chunks(vec![vec![0; 500 << 10]; 2], &budget).await.unwrap();
+        let large = read_chunks(vec![vec![0; 500 << 10]; 2], &budget)
+            .await
+            .unwrap();
         assert_eq!(large.bytes.len(), 1000 << 10);
         let refused = read_chunks(vec![vec![0; 500 << 10]], &budget).await;
         assert_eq!(refused.unwrap_err(), Problem::Unavailable);

@@ -43,7 +43,11 @@ impl Book {
     ///
     /// # Errors
     /// Fails when the database does not answer. A secret that does not open is logged and left out.
-    pub async fn read(pool: &PgPool, key: &SealingKey, clock: &dyn Clock) -> Result<Self, StoreError> {
+    pub async fn read(
+        pool: &PgPool,
+        key: &SealingKey,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
         let mut connection = pool.acquire().await?;
         let webhooks = webhook::load(&mut connection, clock.now()).await?;
         Ok(Self(
@@ -56,7 +60,9 @@ impl Book {
 
     /// Returns the webhook with a name, without regard to case.
     pub fn find(&self, name: &str) -> Option<&Arc<Entry>> {
-        self.0.get(name).or_else(|| self.0.get(&name.to_lowercase()))
+        self.0
+            .get(name)
+            .or_else(|| self.0.get(&name.to_lowercase()))
     }
 }
 
@@ -104,7 +110,9 @@ pub async fn keep_current(
         }
         match Book::read(&pool, &key, &*clock).await {
             Ok(read) => drop(book.send(Arc::new(read))),
-            Err(error) => tracing::warn!(%error, "the webhooks could not be read; the known ones stay"),
+            Err(error) => {
+                tracing::warn!(%error, "the webhooks could not be read; the known ones stay")
+            }
         }
     }
 }

@@ -61,7 +61,10 @@ async fn receive(
 ) -> Response {
     let id = DeliveryId(intake.clock.id());
     let span = tracing::info_span!("delivery", %id, webhook);
-    match accept(&intake, &webhook, id, request).instrument(span).await {
+    match accept(&intake, &webhook, id, request)
+        .instrument(span)
+        .await
+    {
         Ok(stored) => {
             let (status, label, delivery, duplicate) = match stored {
                 Stored::New(id) => (StatusCode::ACCEPTED, "stored", id, false),
@@ -69,7 +72,14 @@ async fn receive(
                 Stored::Revived(id) => (StatusCode::OK, "revived", id, true),
             };
             telemetry::count_received(label);
-            (status, Json(Receipt { delivery, duplicate })).into_response()
+            (
+                status,
+                Json(Receipt {
+                    delivery,
+                    duplicate,
+                }),
+            )
+                .into_response()
         }
         Err(problem) => {
             telemetry::count_received(problem.label());
@@ -84,7 +94,13 @@ async fn accept(
     id: DeliveryId,
     request: Request<Body>,
 ) -> Result<Stored, Problem> {
-    let entry = Arc::clone(intake.book.borrow().find(webhook).ok_or(Problem::UnknownWebhook)?);
+    let entry = Arc::clone(
+        intake
+            .book
+            .borrow()
+            .find(webhook)
+            .ok_or(Problem::UnknownWebhook)?,
+    );
     if !entry.active {
         return Err(Problem::Gone);
     }

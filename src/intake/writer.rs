@@ -110,7 +110,8 @@ async fn commit(mut group: Vec<Waiting>, pool: &PgPool, wake: &Wake) {
         let _ = answer.send(result);
     }
     for connection in work {
-        wake.announce(pool, Signal::Work(Queue::Inbox, connection)).await;
+        wake.announce(pool, Signal::Work(Queue::Inbox, connection))
+            .await;
     }
 }
 
@@ -132,7 +133,10 @@ async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failu
             })
         }
         Err(_) => {
-            tracing::warn!(deliveries = arrivals.len(), "Postgres did not answer in time");
+            tracing::warn!(
+                deliveries = arrivals.len(),
+                "Postgres did not answer in time"
+            );
             Err(Failure::Away)
         }
     }
@@ -142,7 +146,11 @@ async fn one_by_one(pool: &PgPool, arrivals: &[Arrival]) -> Vec<Result<Stored, P
     let mut results = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
         let stored = store(pool, std::slice::from_ref(arrival)).await.ok();
-        results.push(stored.and_then(|stored| stored.first().copied()).ok_or(Problem::Unavailable));
+        results.push(
+            stored
+                .and_then(|stored| stored.first().copied())
+                .ok_or(Problem::Unavailable),
+        );
     }
     results
 }

@@ -107,7 +107,10 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     .fetch_all(pool)
     .await?;
     if new.len() == arrivals.len() {
-        return Ok(arrivals.iter().map(|arrival| Stored::New(arrival.id)).collect());
+        return Ok(arrivals
+            .iter()
+            .map(|arrival| Stored::New(arrival.id))
+            .collect());
     }
     let repeats = recognise(pool, arrivals, &new).await?;
     let stored = arrivals.iter().map(|arrival| {
@@ -138,12 +141,24 @@ impl<'a> Columns<'a> {
             roots: arrivals.iter().map(|arrival| arrival.root.0).collect(),
             ids: arrivals.iter().map(|arrival| arrival.id.0).collect(),
             webhooks: arrivals.iter().map(|arrival| arrival.webhook.0).collect(),
-            connections: arrivals.iter().map(|arrival| arrival.connection.0).collect(),
+            connections: arrivals
+                .iter()
+                .map(|arrival| arrival.connection.0)
+                .collect(),
             lanes: arrivals.iter().map(|arrival| arrival.lane.0).collect(),
-            dedupe_keys: arrivals.iter().map(|arrival| arrival.dedupe_key.as_slice()).collect(),
+            dedupe_keys: arrivals
+                .iter()
+                .map(|arrival| arrival.dedupe_key.as_slice())
+                .collect(),
             received: arrivals.iter().map(|arrival| arrival.received_at).collect(),
-            headers: arrivals.iter().map(|arrival| arrival.headers.as_str()).collect(),
-            bodies: arrivals.iter().map(|arrival| arrival.body.as_ref()).collect(),
+            headers: arrivals
+                .iter()
+                .map(|arrival| arrival.headers.as_str())
+                .collect(),
+            bodies: arrivals
+                .iter()
+                .map(|arrival| arrival.body.as_ref())
+                .collect(),
         }
     }
 }
@@ -236,14 +251,17 @@ pub async fn read(
     .await?;
     let mut by_lane: HashMap<(RootId, Lane), Vec<Delivery>> = HashMap::new();
     for row in rows {
-        by_lane.entry((row.root, row.lane)).or_default().push(Delivery {
-            id: row.id,
-            webhook: row.webhook,
-            headers: row.headers,
-            body: row.body,
-            attempts: row.attempts,
-            received_at: row.received_at,
-        });
+        by_lane
+            .entry((row.root, row.lane))
+            .or_default()
+            .push(Delivery {
+                id: row.id,
+                webhook: row.webhook,
+                headers: row.headers,
+                body: row.body,
+                attempts: row.attempts,
+                received_at: row.received_at,
+            });
     }
     Ok(by_lane)
 }

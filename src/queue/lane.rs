@@ -91,7 +91,10 @@ pub(super) async fn release_in(
     let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
     let keys: Vec<i64> = lanes.iter().map(|release| release.claimed.lane.0).collect();
     let leases: Vec<Uuid> = lanes.iter().map(|release| release.claimed.lease).collect();
-    let pauses: Vec<f64> = lanes.iter().map(|release| release.pause.as_secs_f64()).collect();
+    let pauses: Vec<f64> = lanes
+        .iter()
+        .map(|release| release.pause.as_secs_f64())
+        .collect();
     // The lock comes first and by itself: whoever adds work to one of these lanes now waits for us, or has committed and is seen below.
     sqlx::query!(
         r#"SELECT 1 AS "one!" FROM lanes

@@ -106,7 +106,10 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     .await?;
     let Some(row) = row else { return Ok(None) };
     let effects = effects(pool, row.root, id).await?;
-    let dead_effects = effects.iter().filter(|effect| effect.state == "dead").count();
+    let dead_effects = effects
+        .iter()
+        .filter(|effect| effect.state == "dead")
+        .count();
     Ok(Some(DeliveryLog {
         summary: DeliverySummary {
             id,
@@ -123,7 +126,11 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     }))
 }
 
-async fn effects(pool: &PgPool, root: RootId, delivery: DeliveryId) -> sqlx::Result<Vec<EffectLog>> {
+async fn effects(
+    pool: &PgPool,
+    root: RootId,
+    delivery: DeliveryId,
+) -> sqlx::Result<Vec<EffectLog>> {
     let rows = sqlx::query!(
         r#"SELECT id, payload AS "payload: Json<Effect>", state, outcome, next_at FROM effects
            WHERE root_id = $1 AND delivery_id = $2 ORDER BY id"#,
@@ -175,7 +182,9 @@ pub async fn replay(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Vec<(Queue, C
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(found) = found else { return Ok(Vec::new()) };
+    let Some(found) = found else {
+        return Ok(Vec::new());
+    };
     let mut woken = Vec::new();
     if revive(&mut tx, found.root, id).await? {
         woken.push((Queue::Inbox, found.connection));

@@ -15,9 +15,7 @@ mod wake;
 
 pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
 pub use lane::{Claim, Claimed, Release, claim, next_ready, release, repair};
-pub use log::{
-    AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay,
-};
+pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take};
 pub use prune::{Pruned, prune};
 pub use wake::{CHANNEL, Signal, Wake, listen, notify};

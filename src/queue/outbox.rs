@@ -77,9 +77,15 @@ pub async fn enqueue(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = effects.iter().map(|new| new.id.0).collect();
-    let deliveries: Vec<Option<Uuid>> = effects.iter().map(|new| new.delivery.map(|id| id.0)).collect();
+    let deliveries: Vec<Option<Uuid>> = effects
+        .iter()
+        .map(|new| new.delivery.map(|id| id.0))
+        .collect();
     let connections: Vec<i64> = effects.iter().map(|new| new.connection.0).collect();
-    let queues: Vec<&str> = effects.iter().map(|new| new.effect.queue().word()).collect();
+    let queues: Vec<&str> = effects
+        .iter()
+        .map(|new| new.effect.queue().word())
+        .collect();
     let lanes: Vec<i64> = effects.iter().map(|new| new.lane.0).collect();
     let payloads: Vec<Json<&Effect>> = effects.iter().map(|new| Json(&new.effect)).collect();
     sqlx::query!(
@@ -146,7 +152,10 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
 
 /// Records a group of attempts and gives their lanes back, with one commit.
 pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::Result<()> {
-    let roots: Vec<i64> = attempts.iter().map(|attempt| attempt.claimed.root.0).collect();
+    let roots: Vec<i64> = attempts
+        .iter()
+        .map(|attempt| attempt.claimed.root.0)
+        .collect();
     let ids: Vec<Uuid> = attempts.iter().map(|attempt| attempt.id.0).collect();
     let numbers: Vec<i16> = attempts.iter().map(|attempt| attempt.number).collect();
     let began: Vec<DateTime<Utc>> = attempts.iter().map(|attempt| attempt.at).collect();
@@ -158,7 +167,9 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
         .iter()
         .map(|attempt| match &attempt.verdict {
             Verdict::Done(outcome) => ("done", outcome.as_str(), None),
-            Verdict::Later(outcome, pause) => ("pending", outcome.as_str(), Some(pause.as_secs_f64())),
+            Verdict::Later(outcome, pause) => {
+                ("pending", outcome.as_str(), Some(pause.as_secs_f64()))
+            }
             Verdict::Dead(outcome) => ("dead", outcome.as_str(), None),
         })
         .collect();

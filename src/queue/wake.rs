@@ -109,10 +109,14 @@ impl Wake {
 
 /// Wakes other processes by NOTIFY.
 pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
-    sqlx::query!(r#"SELECT pg_notify($1, $2) AS "done!: ()""#, CHANNEL, signal.payload())
-        .fetch_one(pool)
-        .await
-        .map(drop)
+    sqlx::query!(
+        r#"SELECT pg_notify($1, $2) AS "done!: ()""#,
+        CHANNEL,
+        signal.payload()
+    )
+    .fetch_one(pool)
+    .await
+    .map(drop)
 }
 
 /// Rings the bells for what other processes announce, until `stop`.

@@ -9,26 +9,34 @@ use crate::{
 /// Relates the named contacts to the issue.
 pub(super) fn add(argument: &str, working: &mut Working, clock: &dyn Clock) -> Line {
     let may_create = working.access.allows(Right::CreateContacts);
-    each(CommandName::AddContacts, argument, working, clock, |email, working| {
-        match working.by_email(email) {
+    each(
+        CommandName::AddContacts,
+        argument,
+        working,
+        clock,
+        |email, working| match working.by_email(email) {
             None => (Outcome::NotFound { may_create }, None),
             Some(contact) if contact.related => (Outcome::AlreadyThere, None),
             Some(contact) if !contact.active => (Outcome::Inactive, None),
             Some(contact) => (Outcome::Added, Some(Change::Relate(contact.id))),
-        }
-    })
+        },
+    )
 }
 
 /// Relates the named contacts to the issue no longer; inactive ones too.
 pub(super) fn remove(argument: &str, working: &mut Working, clock: &dyn Clock) -> Line {
-    each(CommandName::RemoveContacts, argument, working, clock, |email, working| {
-        match working.by_email(email) {
+    each(
+        CommandName::RemoveContacts,
+        argument,
+        working,
+        clock,
+        |email, working| match working.by_email(email) {
             Some(contact) if contact.related => {
                 (Outcome::Removed, Some(Change::Unrelate(contact.id)))
             }
             Some(_) | None => (Outcome::NotThere, None),
-        }
-    })
+        },
+    )
 }
 
 fn each(
@@ -72,14 +80,10 @@ pub(super) fn create(argument: &str, working: &mut Working, clock: &dyn Clock) -
     }
 }
 
-fn try_create(
-    argument: &str,
-    working: &mut Working,
-    clock: &dyn Clock,
-) -> Result<Line, Refusal> {
+fn try_create(argument: &str, working: &mut Working, clock: &dyn Clock) -> Result<Line, Refusal> {
     let new = create_contact(argument).map_err(Refusal::Argument)?;
-    let draft = ContactDraft::new(&new.first_name, &new.last_name, &new.email)
-        .map_err(Refusal::Field)?;
+    let draft =
+        ContactDraft::new(&new.first_name, &new.last_name, &new.email).map_err(Refusal::Field)?;
     if working.by_email(&draft.email).is_some() {
         return Err(Refusal::EmailTaken { email: new.email });
     }
@@ -87,7 +91,10 @@ fn try_create(
         None => None,
         Some(name) => {
             let lower = name.to_lowercase();
-            let found = working.organizations.iter().find(|(_, known)| *known == lower);
+            let found = working
+                .organizations
+                .iter()
+                .find(|(_, known)| *known == lower);
             Some(found.ok_or(Refusal::UnknownOrganization { name })?.0)
         }
     };

@@ -9,13 +9,14 @@ mod permission;
 mod undo;
 mod working;
 
-
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
 pub use permission::{Access, Right, issue_is_readable};
 
 use crate::{
     domain::{Clock, ContactDraft, ItemId, OperationId},
-    quick_action::{Action, CommandName, ContactRef, Found, contacts as contact_refs, create_contact},
+    quick_action::{
+        Action, CommandName, ContactRef, Found, contacts as contact_refs, create_contact,
+    },
 };
 use working::Working;
 
@@ -149,17 +150,21 @@ pub fn needs(commands: &[Found]) -> Needs {
         match name {
             CommandName::AddContacts | CommandName::RemoveContacts => {
                 let refs = contact_refs(&command.argument);
-                needs.emails.extend(refs.into_iter().take(MAX_CONTACTS).filter_map(
-                    |contact| match contact {
-                        ContactRef::Email(email) => Some(email.to_lowercase()),
-                        ContactRef::NotAnEmail(_) => None,
-                    },
-                ));
+                needs
+                    .emails
+                    .extend(refs.into_iter().take(MAX_CONTACTS).filter_map(
+                        |contact| match contact {
+                            ContactRef::Email(email) => Some(email.to_lowercase()),
+                            ContactRef::NotAnEmail(_) => None,
+                        },
+                    ));
             }
             CommandName::CreateContact => {
                 if let Ok(new) = create_contact(&command.argument) {
                     needs.emails.push(new.email.to_lowercase());
-                    needs.organizations.extend(new.organization.map(|name| name.to_lowercase()));
+                    needs
+                        .organizations
+                        .extend(new.organization.map(|name| name.to_lowercase()));
                     needs.ids += 1;
                 }
             }
@@ -224,7 +229,9 @@ impl Change {
     /// Returns the item that changes.
     pub fn item(&self) -> ItemId {
         match self {
-            Self::Relate(id) | Self::Unrelate(id) | Self::Delete(id) | Self::Create { id, .. } => *id,
+            Self::Relate(id) | Self::Unrelate(id) | Self::Delete(id) | Self::Create { id, .. } => {
+                *id
+            }
         }
     }
 }
@@ -233,7 +240,9 @@ impl PastOperation {
     /// Returns the items that taking the operation back would touch.
     pub fn items(&self) -> impl Iterator<Item = ItemId> + '_ {
         self.changes.iter().map(|change| match change {
-            PastChange::Related(id) | PastChange::Unrelated(id) | PastChange::Created { id, .. } => *id,
+            PastChange::Related(id)
+            | PastChange::Unrelated(id)
+            | PastChange::Created { id, .. } => *id,
         })
     }
 }

@@ -56,7 +56,10 @@ pub fn issue_is_readable(
     if issue.confidential {
         project >= Level::Planner
             || issue.author == remote_user
-            || issue.assignees.iter().any(|assignee| assignee == remote_user)
+            || issue
+                .assignees
+                .iter()
+                .any(|assignee| assignee == remote_user)
     } else {
         visibility != Visibility::Private || project >= Level::Guest
     }

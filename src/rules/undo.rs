@@ -24,7 +24,9 @@ pub(super) fn undo(working: &mut Working, clock: &dyn Clock) -> Line {
             | PastChange::Created { id, .. } => *id,
         };
         let back = match (change, working.by_id(id)) {
-            (PastChange::Related(_), Some(contact)) if contact.related => Some(Change::Unrelate(id)),
+            (PastChange::Related(_), Some(contact)) if contact.related => {
+                Some(Change::Unrelate(id))
+            }
             (PastChange::Unrelated(_), Some(contact)) if !contact.related => {
                 Some(Change::Relate(id))
             }

@@ -49,7 +49,8 @@ impl Working {
     }
 
     pub(super) fn by_email(&self, email: &str) -> Option<&Contact> {
-        self.contacts.get(*self.by_email.get(&email.to_lowercase())?)
+        self.contacts
+            .get(*self.by_email.get(&email.to_lowercase())?)
     }
 
     pub(super) fn by_id(&self, id: ItemId) -> Option<&Contact> {
@@ -127,7 +128,10 @@ impl Working {
     }
 
     fn set_related(&mut self, id: ItemId, related: bool) {
-        let contact = self.by_id.get(&id).and_then(|&at| self.contacts.get_mut(at));
+        let contact = self
+            .by_id
+            .get(&id)
+            .and_then(|&at| self.contacts.get_mut(at));
         if let Some(contact) = contact {
             contact.related = related;
         }

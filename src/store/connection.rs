@@ -84,9 +84,13 @@ pub async fn declare(
         .map(|token| key.seal(&place(id), token))
         .transpose()
         .unwrap_or_default();
-    sqlx::query!("UPDATE connections SET token_sealed = $2 WHERE id = $1", id.0, sealed)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "UPDATE connections SET token_sealed = $2 WHERE id = $1",
+        id.0,
+        sealed
+    )
+    .execute(connection)
+    .await?;
     Ok(id)
 }
 
@@ -120,8 +124,12 @@ pub async fn set_bot(
     id: ConnectionId,
     remote_id: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE connections SET bot_remote_id = $2 WHERE id = $1", id.0, remote_id)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "UPDATE connections SET bot_remote_id = $2 WHERE id = $1",
+        id.0,
+        remote_id
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

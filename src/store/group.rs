@@ -147,7 +147,9 @@ pub async fn place_project(
     for (remote_id, path, name) in &project.namespaces {
         parent = match parent {
             None => adopt(connection, root, on, remote_id, path).await?,
-            Some(parent) => Some(child(connection, &parent, on, (remote_id, path, name), now).await?),
+            Some(parent) => {
+                Some(child(connection, &parent, on, (remote_id, path, name), now).await?)
+            }
         };
     }
     let Some(group) = parent else {

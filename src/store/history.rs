@@ -32,7 +32,12 @@ pub async fn record(
 ) -> Result<(), StoreError> {
     let rows: Vec<(&Operation, &Change)> = operations
         .iter()
-        .flat_map(|operation| operation.changes.iter().map(move |change| (operation, change)))
+        .flat_map(|operation| {
+            operation
+                .changes
+                .iter()
+                .map(move |change| (operation, change))
+        })
         .collect();
     let ids: Vec<Uuid> = rows.iter().map(|(operation, _)| operation.id.0).collect();
     let items: Vec<i64> = rows.iter().map(|(_, change)| change.item().0).collect();
@@ -118,7 +123,10 @@ pub async fn standing(
             },
             _ => continue,
         };
-        match operations.last_mut().filter(|last| last.id == row.operation) {
+        match operations
+            .last_mut()
+            .filter(|last| last.id == row.operation)
+        {
             Some(last) => last.changes.push(change),
             None => operations.push(PastOperation {
                 id: row.operation,

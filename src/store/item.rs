@@ -103,7 +103,12 @@ pub async fn apply(
             Some(Change::Delete(_)) => delete(&mut *connection, scene, &ids).await?,
             Some(Change::Create { .. }) => {
                 for change in run {
-                    if let Change::Create { id, draft, organization } = change {
+                    if let Change::Create {
+                        id,
+                        draft,
+                        organization,
+                    } = change
+                    {
                         create(&mut *connection, scene, (*id, *organization), draft).await?;
                     }
                 }
@@ -114,7 +119,11 @@ pub async fn apply(
     Ok(())
 }
 
-async fn relate(connection: &mut PgConnection, scene: Scene, ids: &[i64]) -> Result<(), StoreError> {
+async fn relate(
+    connection: &mut PgConnection,
+    scene: Scene,
+    ids: &[i64],
+) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO issue_items (root_id, issue_id, item_id, added_by, added_at)
          SELECT $1, $2, unnest($3::bigint[]), $4, $5 ON CONFLICT DO NOTHING",
@@ -129,7 +138,11 @@ async fn relate(connection: &mut PgConnection, scene: Scene, ids: &[i64]) -> Res
     Ok(())
 }
 
-async fn unrelate(connection: &mut PgConnection, scene: Scene, ids: &[i64]) -> Result<(), StoreError> {
+async fn unrelate(
+    connection: &mut PgConnection,
+    scene: Scene,
+    ids: &[i64],
+) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM issue_items WHERE root_id = $1 AND issue_id = $2 AND item_id = ANY($3)",
         scene.root.0,
@@ -141,7 +154,11 @@ async fn unrelate(connection: &mut PgConnection, scene: Scene, ids: &[i64]) -> R
     Ok(())
 }
 
-async fn delete(connection: &mut PgConnection, scene: Scene, ids: &[i64]) -> Result<(), StoreError> {
+async fn delete(
+    connection: &mut PgConnection,
+    scene: Scene,
+    ids: &[i64],
+) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM items WHERE root_id = $1 AND group_id = $2 AND id = ANY($3)",
         scene.root.0,
@@ -175,4 +192,30 @@ async fn create(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Creates a contact outside of any issue; returns its id.
+pub async fn insert_contact(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    draft: &ContactDraft,
+    active: bool,
+    now: DateTime<Utc>,
+) -> Result<ItemId, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"INSERT INTO items (root_id, group_id, kind, state, title, first_name, last_name, email, created_at, updated_at)
+           VALUES ($1, $2, 'contact', CASE WHEN $3 THEN 'active' ELSE 'inactive' END, $4, $5, $6, $7, $8, $8)
+           RETURNING id AS "id: ItemId""#,
+        root.0,
+        group.0,
+        active,
+        format!("{} {}", draft.first_name, draft.last_name),
+        draft.first_name,
+        draft.last_name,
+        draft.email,
+        now,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
 }

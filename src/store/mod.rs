@@ -68,9 +68,10 @@ pub struct PoolLimits {
 /// Returns a pool of connections; they are made when they are first needed.
 pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
     let milliseconds = limits.statement.as_millis().to_string();
-    let options = options
-        .application_name("liaison")
-        .options([("statement_timeout", milliseconds.as_str()), ("lock_timeout", "10000")]);
+    let options = options.application_name("liaison").options([
+        ("statement_timeout", milliseconds.as_str()),
+        ("lock_timeout", "10000"),
+    ]);
     PgPoolOptions::new()
         .max_connections(limits.connections)
         .acquire_timeout(Duration::from_secs(5))

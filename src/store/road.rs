@@ -6,8 +6,8 @@ use sqlx::{PgConnection, types::Json};
 use super::{StoreError, comment::SeenComment};
 use crate::{
     domain::{
-        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, ReplyId, RootId,
-        Visibility, WebhookId,
+        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, ReplyId,
+        RootId, Visibility, WebhookId,
     },
     quick_action::Signature,
 };
@@ -129,15 +129,18 @@ pub async fn surroundings(
     let level = |number: Option<i16>| number.map(|number| Level::from_number(number.into()));
     Ok(Surroundings {
         webhook_since: row.webhook_since,
-        project: row.project.zip(row.contact_group).map(|(project, contact_group)| Place {
-            project,
-            visibility: Visibility::from_word(row.visibility.as_deref().unwrap_or_default()),
-            within: row.within.unwrap_or_default(),
-            crm_enabled: row.crm_enabled.unwrap_or_default(),
-            contact_group,
-            contact_group_remote: row.contact_group_remote,
-            issue: row.issue.map(|issue| (issue, unchanged || newer_known)),
-        }),
+        project: row
+            .project
+            .zip(row.contact_group)
+            .map(|(project, contact_group)| Place {
+                project,
+                visibility: Visibility::from_word(row.visibility.as_deref().unwrap_or_default()),
+                within: row.within.unwrap_or_default(),
+                crm_enabled: row.crm_enabled.unwrap_or_default(),
+                contact_group,
+                contact_group_remote: row.contact_group_remote,
+                issue: row.issue.map(|issue| (issue, unchanged || newer_known)),
+            }),
         actor: row.person.map(|person| Actor {
             person,
             active: row.active.unwrap_or_default(),
@@ -145,13 +148,19 @@ pub async fn surroundings(
             project_level: level(row.project_level),
             contact_level: level(row.contact_level),
         }),
-        seen: row.version.zip(row.reply).map(|(version, reply)| SeenComment {
-            version,
-            commands: row.commands.map(|Json(commands)| commands).unwrap_or_default(),
-            reply,
-            reply_lines: row.reply_lines.map(|Json(lines)| lines).unwrap_or_default(),
-            reply_internal: row.reply_internal.unwrap_or_default(),
-        }),
+        seen: row
+            .version
+            .zip(row.reply)
+            .map(|(version, reply)| SeenComment {
+                version,
+                commands: row
+                    .commands
+                    .map(|Json(commands)| commands)
+                    .unwrap_or_default(),
+                reply,
+                reply_lines: row.reply_lines.map(|Json(lines)| lines).unwrap_or_default(),
+                reply_internal: row.reply_internal.unwrap_or_default(),
+            }),
     })
 }
 

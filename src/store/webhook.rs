@@ -116,16 +116,19 @@ pub async fn load(
     let mut by_webhook: std::collections::HashMap<(RootId, WebhookId), Vec<SealedSecret>> =
         std::collections::HashMap::new();
     for row in secrets {
-        by_webhook.entry((row.root, row.webhook)).or_default().push(SealedSecret {
-            id: row.id,
-            sealed: row.sealed,
-            kind: if row.kind == "signing" {
-                SecretKind::Signing
-            } else {
-                SecretKind::Token
-            },
-            expires_at: row.expires_at,
-        });
+        by_webhook
+            .entry((row.root, row.webhook))
+            .or_default()
+            .push(SealedSecret {
+                id: row.id,
+                sealed: row.sealed,
+                kind: if row.kind == "signing" {
+                    SecretKind::Signing
+                } else {
+                    SecretKind::Token
+                },
+                expires_at: row.expires_at,
+            });
     }
     Ok(rows
         .into_iter()

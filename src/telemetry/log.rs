@@ -35,7 +35,10 @@ pub fn init(filter: &str, format: Format) -> Result<(), BadFilter> {
         let layer = fmt::layer().with_target(false).with_writer(std::io::stderr);
         registry.with(layer).try_init()
     } else {
-        let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+        let layer = fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr);
         registry.with(layer).try_init()
     };
     // Tests start several services in one process.

@@ -5,5 +5,5 @@ mod metric;
 
 pub use log::{Format, init};
 pub use metric::{
-    PoolState, count_delivery, count_effect, count_received, observe_pool, recorder, record_lag,
+    PoolState, count_delivery, count_effect, count_received, observe_pool, record_lag, recorder,
 };

@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     connector::gitlab::{self, Rendered},
-    domain::{Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId},
+    domain::{
+        Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId,
+    },
     queue::{self, InboxVerdict, NewEffect, Signal},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
     rules::{Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
@@ -34,7 +36,9 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     };
     let parsed = parse(&comment.text, &dialect);
     if parsed.unscanned {
-        return job.ignore("the comment is too long or too deeply nested to be searched for commands").await;
+        return job
+            .ignore("the comment is too long or too deeply nested to be searched for commands")
+            .await;
     }
     if parsed.commands.is_empty() && comment.change == CommentChange::Created {
         return job.ignore("no commands in it").await;
@@ -104,13 +108,16 @@ async fn decide(
     match known.seen {
         Some(seen) if seen.version > comment.updated_at => {
             tx.rollback().await?;
-            job.ignore("an older version of the comment than the one acted on").await
+            job.ignore("an older version of the comment than the one acted on")
+                .await
         }
         Some(seen) => {
             let new = added(&seen.commands, parsed.commands.clone());
             run.act(tx, &new, parsed.dropped, Some(seen)).await
         }
-        None if comment.change == CommentChange::Edited && comment.created_at < known.webhook_since => {
+        None if comment.change == CommentChange::Edited
+            && comment.created_at < known.webhook_since =>
+        {
             run.act(tx, &[], 0, None).await
         }
         None => run.act(tx, &parsed.commands, parsed.dropped, None).await,
@@ -144,9 +151,13 @@ impl Run<'_> {
             reply_lines: Vec::new(),
             reply_internal: false,
         };
-        let answered = seen.as_ref().filter(|seen| !seen.reply_lines.is_empty()).map(|seen| seen.reply_internal);
+        let answered = seen
+            .as_ref()
+            .filter(|seen| !seen.reply_lines.is_empty())
+            .map(|seen| seen.reply_internal);
         if let Some(seen) = seen {
-            (state.reply, state.reply_lines, state.reply_internal) = (seen.reply, seen.reply_lines, seen.reply_internal);
+            (state.reply, state.reply_lines, state.reply_internal) =
+                (seen.reply, seen.reply_lines, seen.reply_internal);
         }
         let whose = (self.job.claimed.root, self.job.remote.id, issue);
         if new.is_empty() {
@@ -155,7 +166,11 @@ impl Run<'_> {
             return self.job.settle(tx, InboxVerdict::Ignored(why)).await;
         }
         let plan = self.plan(&mut tx, issue, new).await?;
-        let audience = audience(&plan, self.comment.issue.confidential || self.comment.internal, answered);
+        let audience = audience(
+            &plan,
+            self.comment.issue.confidential || self.comment.internal,
+            answered,
+        );
         let counts = audience == Audience::ThreadWithCounts;
         let rendered = gitlab::render(&plan.lines, dropped, &self.job.remote.bot, counts);
         state.reply_lines.extend(rendered.lines);
@@ -165,13 +180,27 @@ impl Run<'_> {
         comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
         self.apply(&mut tx, issue, &plan).await?;
         let effects = self.effects(&plan, &state);
-        queue::enqueue(&mut tx, self.job.claimed.root, &effects, self.job.worker.clock.now()).await?;
-        let changes: usize = plan.operations.iter().map(|operation| operation.changes.len()).sum();
+        queue::enqueue(
+            &mut tx,
+            self.job.claimed.root,
+            &effects,
+            self.job.worker.clock.now(),
+        )
+        .await?;
+        let changes: usize = plan
+            .operations
+            .iter()
+            .map(|operation| operation.changes.len())
+            .sum();
         let outcome = format!("{} commands run, {changes} changes", new.len());
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
         for queue in [Queue::Call, Queue::Reply] {
             let signal = Signal::Work(queue, self.job.remote.id);
-            self.job.worker.wake.announce(&self.job.worker.pool, signal).await;
+            self.job
+                .worker
+                .wake
+                .announce(&self.job.worker.pool, signal)
+                .await;
         }
         Ok(verdict)
     }
@@ -179,7 +208,15 @@ impl Run<'_> {
     async fn issue(&self, connection: &mut PgConnection) -> Result<IssueId, StoreError> {
         match self.place.issue {
             Some((issue, true)) => Ok(issue),
-            _ => road::put_issue(connection, self.job.claimed.root, self.place.project, &self.comment.issue).await,
+            _ => {
+                road::put_issue(
+                    connection,
+                    self.job.claimed.root,
+                    self.place.project,
+                    &self.comment.issue,
+                )
+                .await
+            }
         }
     }
 
@@ -241,7 +278,12 @@ impl Run<'_> {
             crm_enabled: self.place.crm_enabled,
             contact_group,
             project,
-            issue_readable: issue_is_readable(issue, self.place.visibility, &self.comment.actor.id, project),
+            issue_readable: issue_is_readable(
+                issue,
+                self.place.visibility,
+                &self.comment.actor.id,
+                project,
+            ),
         })
     }
 

@@ -24,7 +24,9 @@ const GROUP: usize = 256;
 pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
     let pump = Pump::new(worker.clone(), Arc::clone(&remote), queue);
     let (finish, finished) = mpsc::channel(GROUP);
-    worker.tasks.spawn(record(worker.clone(), Arc::clone(&remote), queue, finished));
+    worker
+        .tasks
+        .spawn(record(worker.clone(), Arc::clone(&remote), queue, finished));
     while let Some(load) = pump.next().await {
         let heads = match queue::take(&worker.pool, queue, &load.claimed).await {
             Ok(heads) => heads,
@@ -33,8 +35,14 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
                 continue;
             }
         };
-        let busy: HashSet<_> = heads.iter().map(|head| (head.claimed.root, head.claimed.lane)).collect();
-        let empty = load.claimed.iter().filter(|claimed| !busy.contains(&(claimed.root, claimed.lane)));
+        let busy: HashSet<_> = heads
+            .iter()
+            .map(|head| (head.claimed.root, head.claimed.lane))
+            .collect();
+        let empty = load
+            .claimed
+            .iter()
+            .filter(|claimed| !busy.contains(&(claimed.root, claimed.lane)));
         let empty: Vec<Release> = empty
             .map(|claimed| Release {
                 claimed: *claimed,
@@ -116,7 +124,10 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
     let at = worker.clock.now();
     let began = Instant::now();
     if pending.attempt == 1 {
-        telemetry::record_lag(queue.word(), (at - pending.created_at).to_std().unwrap_or_default());
+        telemetry::record_lag(
+            queue.word(),
+            (at - pending.created_at).to_std().unwrap_or_default(),
+        );
     }
     let kind = match &pending.effect {
         Ok(Effect::Reply { .. }) => "reply",
@@ -124,8 +135,12 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
         Err(_) => "unreadable",
     };
     let delivery = pending.delivery.map(tracing::field::display);
-    let span = tracing::info_span!("effect", id = %pending.id, delivery, kind, attempt = pending.attempt);
-    let made = AssertUnwindSafe(make(worker, remote, &pending)).catch_unwind().instrument(span.clone()).await;
+    let span =
+        tracing::info_span!("effect", id = %pending.id, delivery, kind, attempt = pending.attempt);
+    let made = AssertUnwindSafe(make(worker, remote, &pending))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
     let _entered = span.entered();
     let verdict = match made {
         Ok(Ok(outcome)) => Verdict::Done(outcome.to_owned()),
@@ -133,11 +148,21 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
             }
-            give_up_or_wait(worker, pending.attempt, failure.to_string(), failure.retry())
+            give_up_or_wait(
+                worker,
+                pending.attempt,
+                failure.to_string(),
+                failure.retry(),
+            )
         }
         Err(_panic) => {
             let failed = "an internal error, which is in the log".to_owned();
-            give_up_or_wait(worker, pending.attempt, failed, Retry::Later { after: None })
+            give_up_or_wait(
+                worker,
+                pending.attempt,
+                failed,
+                Retry::Later { after: None },
+            )
         }
     };
     match &verdict {
@@ -171,10 +196,18 @@ fn give_up_or_wait(worker: &Worker, attempt: i16, why: String, retry: Retry) -> 
     }
 }
 
-async fn make(worker: &Worker, remote: &Remote, pending: &Pending) -> Result<&'static str, Failure> {
+async fn make(
+    worker: &Worker,
+    remote: &Remote,
+    pending: &Pending,
+) -> Result<&'static str, Failure> {
     match &pending.effect {
         Err(error) => Err(Failure::Unreadable(error.clone())),
-        Ok(Effect::React { on, reaction, cause }) => {
+        Ok(Effect::React {
+            on,
+            reaction,
+            cause,
+        }) => {
             remote.client.react(on, *reaction, cause.as_deref()).await?;
             Ok("reaction set")
         }
@@ -223,12 +256,17 @@ impl Answer<'_> {
         // An earlier attempt may have posted without living to tell: the marker shows.
         let found = if pending.attempt > 1 {
             let bot = remote.bot_id(&worker.pool).await?;
-            remote.client.find_reply(self.on, self.reply, bot, self.internal).await?
+            remote
+                .client
+                .find_reply(self.on, self.reply, bot, self.internal)
+                .await?
         } else {
             None
         };
         let (note, outcome) = match found {
-            Some((note, text)) if text.trim() == self.body.trim() => (note, "answer was posted before"),
+            Some((note, text)) if text.trim() == self.body.trim() => {
+                (note, "answer was posted before")
+            }
             Some((note, _)) => {
                 self.edit(remote, &note).await?;
                 (note, "answer was posted before, and brought up to date")
@@ -242,7 +280,10 @@ impl Answer<'_> {
 
     async fn edit(&self, remote: &Remote, note: &str) -> Result<&'static str, Failure> {
         remote.pace().await;
-        let there = remote.client.edit_note(self.on, note, self.body, self.cause).await?;
+        let there = remote
+            .client
+            .edit_note(self.on, note, self.body, self.cause)
+            .await?;
         Ok(if there {
             "answer brought up to date"
         } else {
@@ -252,17 +293,25 @@ impl Answer<'_> {
 
     async fn post(&self, remote: &Remote) -> Result<String, Failure> {
         remote.pace().await;
-        let posted = remote.client.post_reply(self.on, self.body, self.internal, self.cause).await;
+        let posted = remote
+            .client
+            .post_reply(self.on, self.body, self.internal, self.cause)
+            .await;
         match posted {
             // The thread is gone with the comment: whoever asked still gets the answer, on the issue.
             Err(CallError::Status { status, .. })
-                if status == StatusCode::NOT_FOUND && self.on.discussion.is_some() && !self.internal =>
+                if status == StatusCode::NOT_FOUND
+                    && self.on.discussion.is_some()
+                    && !self.internal =>
             {
                 let on = CommentRef {
                     discussion: None,
                     ..self.on.clone()
                 };
-                Ok(remote.client.post_reply(&on, self.body, false, self.cause).await?)
+                Ok(remote
+                    .client
+                    .post_reply(&on, self.body, false, self.cause)
+                    .await?)
             }
             other => Ok(other?),
         }

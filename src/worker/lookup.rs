@@ -80,14 +80,18 @@ pub(super) async fn place(job: &Job<'_>, project: &str) -> Result<bool, Failure>
         )));
     };
     let mut tx = job.worker.pool.begin().await?;
-    let inside = group::place_project(&mut tx, job.claimed.root, job.remote.id, &facts, now).await?;
+    let inside =
+        group::place_project(&mut tx, job.claimed.root, job.remote.id, &facts, now).await?;
     tx.commit().await?;
     Ok(inside)
 }
 
 /// Says that a project is not the webhook's business.
 pub(super) fn outside(project: &RemoteProject) -> String {
-    format!("project {} is outside the group of this webhook", project.path)
+    format!(
+        "project {} is outside the group of this webhook",
+        project.path
+    )
 }
 
 async fn meet(job: &Job<'_>, comment: &Comment) -> Result<(), Failure> {
@@ -96,14 +100,25 @@ async fn meet(job: &Job<'_>, comment: &Comment) -> Result<(), Failure> {
     let mut user = told.unwrap_or_else(|| comment.actor.clone());
     user.is_bot |= comment.actor.is_bot;
     let mut connection = job.worker.pool.acquire().await?;
-    match person::meet(&mut connection, job.remote.id, &user, job.worker.clock.now()).await {
+    match person::meet(
+        &mut connection,
+        job.remote.id,
+        &user,
+        job.worker.clock.now(),
+    )
+    .await
+    {
         // Another comment of the same person was faster.
         Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
         Err(other) => Err(other.into()),
     }
 }
 
-async fn level(job: &Job<'_>, comment: &Comment, (scope, id): (Scope, &str)) -> Result<(), Failure> {
+async fn level(
+    job: &Job<'_>,
+    comment: &Comment,
+    (scope, id): (Scope, &str),
+) -> Result<(), Failure> {
     let asked_at = job.worker.clock.now();
     let user = &comment.actor.id;
     let level = job.remote.client.access_level(scope, id, user).await?;

@@ -5,8 +5,8 @@
 mod comment;
 mod deliver;
 mod lookup;
-mod pump;
 mod process;
+mod pump;
 mod remote;
 mod retry;
 

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump};
 use crate::{
     connector::gitlab::{self, CallError},
-    domain::{Decoded, Event, Queue, RemoteProject, IssueFacts},
+    domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
     store::{StoreError, access, group, road},
@@ -90,7 +90,9 @@ impl Failure {
 pub async fn process(worker: Worker, remote: Arc<Remote>) {
     let pump = Arc::new(Pump::new(worker.clone(), Arc::clone(&remote), Queue::Inbox));
     let (release, released) = mpsc::channel(GROUP);
-    worker.tasks.spawn(give_back(worker.clone(), Arc::clone(&remote), released));
+    worker
+        .tasks
+        .spawn(give_back(worker.clone(), Arc::clone(&remote), released));
     while let Some(load) = pump.next().await {
         let since = Instant::now();
         let mut waiting = match queue::read(&worker.pool, &load.claimed, PER_LANE).await {
@@ -101,7 +103,9 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
             }
         };
         for (claimed, place) in load.claimed.into_iter().zip(load.places) {
-            let deliveries = waiting.remove(&(claimed.root, claimed.lane)).unwrap_or_default();
+            let deliveries = waiting
+                .remove(&(claimed.root, claimed.lane))
+                .unwrap_or_default();
             let (worker, remote) = (worker.clone(), Arc::clone(&remote));
             let (pump, release) = (Arc::clone(&pump), release.clone());
             worker.tasks.clone().spawn(async move {
@@ -155,7 +159,10 @@ async fn work(
         cause: cause(&delivery.headers),
     };
     let span = tracing::info_span!("delivery", id = %delivery.id, attempt = delivery.attempts + 1);
-    let verdict = AssertUnwindSafe(handle(&job)).catch_unwind().instrument(span.clone()).await;
+    let verdict = AssertUnwindSafe(handle(&job))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
     let verdict = match verdict {
         Ok(Ok(outcome)) => {
             let _entered = span.enter();
@@ -227,8 +234,8 @@ fn cause(headers: &str) -> Option<String> {
 
 /// Understands a delivery and settles it together with its changes.
 async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
-    let decoded = gitlab::decode(&job.delivery.body)
-        .map_err(|error| Failure::Hopeless(error.to_string()))?;
+    let decoded =
+        gitlab::decode(&job.delivery.body).map_err(|error| Failure::Hopeless(error.to_string()))?;
     let event = match decoded {
         Decoded::Event(event) => *event,
         Decoded::Ignored(reason) => return job.ignore(reason).await,

@@ -86,7 +86,10 @@ impl Remote {
             connection::set_bot(&mut connection, self.id, &bot.id).await?;
             Ok(bot.id)
         };
-        self.bot_id.get_or_try_init(|| ask).await.map(String::as_str)
+        self.bot_id
+            .get_or_try_init(|| ask)
+            .await
+            .map(String::as_str)
     }
 
     /// Waits until another comment may be written.
@@ -105,13 +108,19 @@ impl Remote {
             Retry::Later { after: None } | Retry::Never => Duration::from_secs(15),
         };
         let until = Instant::now() + pause;
-        let mut paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paused = self
+            .paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *paused = Some(paused.map_or(until, |before| before.max(until)));
     }
 
     /// Returns the moment until which no call should be made, if there is one.
     pub(super) fn paused_until(&self) -> Option<Instant> {
-        let paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let paused = self
+            .paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         paused.filter(|until| *until > Instant::now())
     }
 }

@@ -31,9 +31,18 @@ impl Schedule {
             return None;
         }
         let index = usize::try_from(attempt.max(1) - 1).unwrap_or(usize::MAX);
-        let planned = self.pauses.get(index).or(self.pauses.last()).copied().unwrap_or_default();
+        let planned = self
+            .pauses
+            .get(index)
+            .or(self.pauses.last())
+            .copied()
+            .unwrap_or_default();
         let varied = planned.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
-        Some(varied.max(after.unwrap_or_default()).min(MAX_PAUSE.max(varied)))
+        Some(
+            varied
+                .max(after.unwrap_or_default())
+                .min(MAX_PAUSE.max(varied)),
+        )
     }
 
     /// The same with chance from the system.
@@ -66,7 +75,9 @@ mod tests {
             (1, later(Some(1)), 0.5, Some(2.0)),
             (1, later(Some(90_000)), 0.5, Some(3600.0)),
         ] {
-            let pause = schedule.pause(attempt, retry, chance).map(|pause| pause.as_secs_f64());
+            let pause = schedule
+                .pause(attempt, retry, chance)
+                .map(|pause| pause.as_secs_f64());
             assert_eq!(pause, expected, "{attempt} {retry:?} {chance}");
         }
     }

@@ -11,7 +11,9 @@ use url::Url;
 
 use super::render::marker;
 use crate::{
-    domain::{Clock, CommentRef, Level, ProjectFacts, Reaction, RemoteUser, ReplyId, Scope, Visibility},
+    domain::{
+        Clock, CommentRef, Level, ProjectFacts, Reaction, RemoteUser, ReplyId, Scope, Visibility,
+    },
     egress::{Answer, Call, Egress, EgressError, Retry},
 };
 
@@ -62,7 +64,13 @@ impl CallError {
 
     /// Returns true where all calls of the connection should pause.
     pub fn is_throttled(&self) -> bool {
-        matches!(self, Self::Status { throttled: true, .. })
+        matches!(
+            self,
+            Self::Status {
+                throttled: true,
+                ..
+            }
+        )
     }
 }
 
@@ -210,7 +218,9 @@ impl Client {
 
     /// Returns an account, or none where GitLab knows none.
     pub async fn user(&self, id: &str) -> Result<Option<RemoteUser>, CallError> {
-        let user: Option<WireUser> = self.find(Request::get("GET user by id", &["users", id])).await?;
+        let user: Option<WireUser> = self
+            .find(Request::get("GET user by id", &["users", id]))
+            .await?;
         Ok(user.map(RemoteUser::from))
     }
 
@@ -261,7 +271,12 @@ impl Client {
     }
 
     /// Returns the level a user has in a group or project, inherited and shared ones included.
-    pub async fn access_level(&self, scope: Scope, id: &str, user: &str) -> Result<Level, CallError> {
+    pub async fn access_level(
+        &self,
+        scope: Scope,
+        id: &str,
+        user: &str,
+    ) -> Result<Level, CallError> {
         let scope = match scope {
             Scope::Group => "groups",
             Scope::Project => "projects",
@@ -269,8 +284,15 @@ impl Client {
         let path = [scope, id, "members", "all", user];
         let member: Option<WireMember> = self.find(Request::get("GET member", &path)).await?;
         Ok(member
-            .filter(|member| member.state.as_deref().is_none_or(|state| state == "active"))
-            .map_or(Level::None, |member| Level::from_number(member.access_level)))
+            .filter(|member| {
+                member
+                    .state
+                    .as_deref()
+                    .is_none_or(|state| state == "active")
+            })
+            .map_or(Level::None, |member| {
+                Level::from_number(member.access_level)
+            }))
     }
 
     /// Looks for a reply that was posted though its answer was lost; returns the note's id and text.
@@ -285,11 +307,21 @@ impl Client {
         let ours = |notes: Vec<WireNote>| {
             let is_ours =
                 |note: &WireNote| note.author.id.to_string() == bot && note.body.contains(&marker);
-            notes.into_iter().find(is_ours).map(|note| (note.id.to_string(), note.body))
+            notes
+                .into_iter()
+                .find(is_ours)
+                .map(|note| (note.id.to_string(), note.body))
         };
         let iid = on.issue.to_string();
         if let Some(discussion) = on.discussion.as_deref().filter(|_| !internal) {
-            let path = ["projects", &on.project, "issues", &iid, "discussions", discussion];
+            let path = [
+                "projects",
+                &on.project,
+                "issues",
+                &iid,
+                "discussions",
+                discussion,
+            ];
             let found: Option<WireDiscussion> =
                 self.find(Request::get("GET discussion", &path)).await?;
             return Ok(found.and_then(|discussion| ours(discussion.notes)));
@@ -298,7 +330,12 @@ impl Client {
         for page in 1..=SEARCHED_PAGES {
             let page = page.to_string();
             let mut request = Request::get("GET notes", &path);
-            let query = [("sort", "desc"), ("order_by", "created_at"), ("per_page", "100"), ("page", &page)];
+            let query = [
+                ("sort", "desc"),
+                ("order_by", "created_at"),
+                ("per_page", "100"),
+                ("page", &page),
+            ];
             request.query = &query;
             let notes: Vec<WireNote> = self.read(request).await?;
             let is_last = notes.len() < 100;
@@ -368,9 +405,21 @@ impl Client {
             Reaction::Attention => "warning",
         };
         let iid = on.issue.to_string();
-        let path = ["projects", &on.project, "issues", &iid, "notes", &on.comment, "award_emoji"];
-        let mut request =
-            Request::write("POST award_emoji", Method::POST, &path, json!({ "name": name }));
+        let path = [
+            "projects",
+            &on.project,
+            "issues",
+            &iid,
+            "notes",
+            &on.comment,
+            "award_emoji",
+        ];
+        let mut request = Request::write(
+            "POST award_emoji",
+            Method::POST,
+            &path,
+            json!({ "name": name }),
+        );
         request.cause = cause;
         // GitLab answers 404 both for "has already been taken" and for a comment that was deleted.
         self.find::<WireId>(request).await.map(drop)
@@ -430,7 +479,10 @@ impl Client {
     }
 
     /// Like `read`, with none for "not found".
-    async fn find<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Option<T>, CallError> {
+    async fn find<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+    ) -> Result<Option<T>, CallError> {
         match self.read(request).await {
             Ok(found) => Ok(Some(found)),
             Err(CallError::Status { status, .. }) if status == StatusCode::NOT_FOUND => Ok(None),
@@ -456,7 +508,10 @@ impl Client {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             // Every part is escaped, so that no id or path can reach another route.
-            segments.pop_if_empty().extend(["api", "v4"]).extend(request.path);
+            segments
+                .pop_if_empty()
+                .extend(["api", "v4"])
+                .extend(request.path);
         }
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(request.query);

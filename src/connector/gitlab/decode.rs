@@ -59,7 +59,10 @@ fn event(event: Event) -> Decoded {
 
 /// Returns at most 40 characters of a word that the sender chose.
 fn clip(word: &str) -> String {
-    word.chars().filter(|char| !char.is_control()).take(40).collect()
+    word.chars()
+        .filter(|char| !char.is_control())
+        .take(40)
+        .collect()
 }
 
 fn note(hook: NoteHook) -> Decoded {
@@ -159,19 +162,29 @@ fn is_bot(username: &str) -> bool {
     of_token("project_")
         || of_token("group_")
         || username.starts_with("service_account_")
-        || matches!(username, "ghost" | "support-bot" | "alert-bot" | "GitLab-Security-Bot")
+        || matches!(
+            username,
+            "ghost" | "support-bot" | "alert-bot" | "GitLab-Security-Bot"
+        )
 }
 
 fn flat(name: &str, body: &[u8]) -> Result<Decoded, DecodeError> {
     let hook: FlatHook = parse(body)?;
     let path = || {
-        let path = hook.full_path.as_deref().or(hook.path_with_namespace.as_deref());
+        let path = hook
+            .full_path
+            .as_deref()
+            .or(hook.path_with_namespace.as_deref());
         path.map(|path| format!(" ({})", path.chars().take(255).collect::<String>()))
             .unwrap_or_default()
     };
     Ok(match name {
-        "user_add_to_group" | "user_update_for_group" | "user_remove_from_group"
-        | "user_add_to_team" | "user_update_for_team" | "user_remove_from_team" => {
+        "user_add_to_group"
+        | "user_update_for_group"
+        | "user_remove_from_group"
+        | "user_add_to_team"
+        | "user_update_for_team"
+        | "user_remove_from_team" => {
             let Some(user) = hook.user_id else {
                 return Err(DecodeError {
                     path: "user_id".into(),

@@ -30,7 +30,10 @@ impl Rendered {
     pub fn body(lines: &[String], reply: ReplyId, answers: Option<&str>) -> String {
         let mut body = String::new();
         if let Some(url) = answers.filter(|url| is_plain_url(url)) {
-            let _ = writeln!(body, "Answer to [this comment]({url}), hidden from readers who may not see customer data:\n");
+            let _ = writeln!(
+                body,
+                "Answer to [this comment]({url}), hidden from readers who may not see customer data:\n"
+            );
         }
         let mut shown = 0;
         for line in lines {
@@ -67,7 +70,10 @@ pub fn render(lines: &[Line], dropped: usize, bot: &str, counts: bool) -> Render
         bot: Some(bot),
         slash: false,
     };
-    let mut lines: Vec<String> = lines.iter().map(|line| write_line(line, &dialect, counts)).collect();
+    let mut lines: Vec<String> = lines
+        .iter()
+        .map(|line| write_line(line, &dialect, counts))
+        .collect();
     if dropped > 0 {
         lines.push(format!(
             "- {dropped} more commands were not run: a comment may hold {}. Put them into another comment.",
@@ -109,7 +115,11 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             } else {
                 "created; you have no right to add it to this issue"
             };
-            format!("- {}: {} {related}", code_span(CommandName::CreateContact.word()), code_span(email))
+            format!(
+                "- {}: {} {related}",
+                code_span(CommandName::CreateContact.word()),
+                code_span(email)
+            )
         }
         Line::List(contacts) => write_list(contacts, counts),
         Line::Undone {
@@ -119,7 +129,9 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
         } => {
             let kept = match kept {
                 0 => String::new(),
-                kept => format!("; {kept} could not be, because the contact is gone or in use by now"),
+                kept => {
+                    format!("; {kept} could not be, because the contact is gone or in use by now")
+                }
             };
             format!(
                 "- {}: {} of {} taken back{kept}",
@@ -133,14 +145,23 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             code_span(CommandName::Undo.word())
         ),
         Line::Refused { command, refusal } => {
-            format!("- {}: {}", code_span(command.word()), write_refusal(refusal, dialect))
+            format!(
+                "- {}: {}",
+                code_span(command.word()),
+                write_refusal(refusal, dialect)
+            )
         }
         Line::Help(Some(command)) => help_one(*command, dialect),
         Line::Help(None) => help_all(dialect),
         Line::Unknown { word, nearest } => {
             let meant = match nearest {
-                Some(command) => format!("did you mean {}?", code_span(&dialect.write(*command, ""))),
-                None => format!("{} lists the commands", code_span(&dialect.write(CommandName::Help, ""))),
+                Some(command) => {
+                    format!("did you mean {}?", code_span(&dialect.write(*command, "")))
+                }
+                None => format!(
+                    "{} lists the commands",
+                    code_span(&dialect.write(CommandName::Help, ""))
+                ),
             };
             format!("- {} is not a command: {meant}", code_span(word))
         }
@@ -217,12 +238,20 @@ fn write_refusal(refusal: &Refusal, dialect: &Dialect<'_>) -> String {
 
 fn help_one(command: CommandName, dialect: &Dialect<'_>) -> String {
     let spec = command.spec();
-    let mut text = format!("- {} {}", code_span(&dialect.write(command, spec.parameters)), spec.summary);
+    let mut text = format!(
+        "- {} {}",
+        code_span(&dialect.write(command, spec.parameters)),
+        spec.summary
+    );
     if !spec.detail.is_empty() {
         let _ = write!(text, " {}", spec.detail);
     }
     for example in spec.examples {
-        let _ = write!(text, "\n  - {}", code_span(&dialect.write(command, example)));
+        let _ = write!(
+            text,
+            "\n  - {}",
+            code_span(&dialect.write(command, example))
+        );
     }
     text
 }

@@ -49,7 +49,11 @@ pub fn verify(
             single(headers, name)
                 .and_then(|value| std::str::from_utf8(value).map_err(|_| VerifyError::Wrong(name)))
         };
-        let signed = (text("webhook-id")?, text("webhook-timestamp")?, text(SIGNATURE)?);
+        let signed = (
+            text("webhook-id")?,
+            text("webhook-timestamp")?,
+            text(SIGNATURE)?,
+        );
         let mut refused = VerifyError::Wrong(SIGNATURE);
         for (key, _) in signing {
             match key.verify(signed, body, now) {
@@ -72,7 +76,11 @@ pub fn verify(
     let given = single(headers, TOKEN)?;
     // All are compared, so that the time does not tell which one was right.
     let right = tokens.fold(false, |right, (token, _)| {
-        right | same_secret(given, secrecy::ExposeSecret::expose_secret(token).as_bytes())
+        right
+            | same_secret(
+                given,
+                secrecy::ExposeSecret::expose_secret(token).as_bytes(),
+            )
     });
     right.then_some(()).ok_or(VerifyError::Wrong(TOKEN))
 }
@@ -151,7 +159,10 @@ pub fn route(
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function in map_err"
+)]
 fn malformed(error: serde_json::Error) -> Malformed {
     // The error's own text quotes no part of the body for syntax errors, but line and column say enough.
     Malformed(format!("line {}, column {}", error.line(), error.column()))
@@ -175,7 +186,10 @@ fn lane_of(connection: ConnectionId, envelope: &Envelope<'_>) -> Lane {
 }
 
 fn issue_lane(connection: ConnectionId, project: &str, iid: i64) -> Lane {
-    lane(connection, &[b"issue", project.as_bytes(), &iid.to_le_bytes()])
+    lane(
+        connection,
+        &[b"issue", project.as_bytes(), &iid.to_le_bytes()],
+    )
 }
 
 /// Returns the lane of replies on an issue, or of other calls about one comment.
@@ -183,16 +197,18 @@ pub fn reply_lane(connection: ConnectionId, on: &CommentRef, paced: bool) -> Lan
     if paced {
         issue_lane(connection, &on.project, on.issue)
     } else {
-        lane(connection, &[b"comment", on.project.as_bytes(), on.comment.as_bytes()])
+        lane(
+            connection,
+            &[b"comment", on.project.as_bytes(), on.comment.as_bytes()],
+        )
     }
 }
 
 /// Returns what the body says it is: for a comment its id, version and text, else all of it.
 fn identity(envelope: &Envelope<'_>, body: &[u8]) -> [u8; 16] {
-    let note = envelope
-        .object_attributes
-        .as_ref()
-        .filter(|_| envelope.object_kind.as_deref() == Some("note") && envelope.event_name.is_none());
+    let note = envelope.object_attributes.as_ref().filter(|_| {
+        envelope.object_kind.as_deref() == Some("note") && envelope.event_name.is_none()
+    });
     match note {
         Some(Attributes {
             id: Some(id),

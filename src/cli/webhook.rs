@@ -1,0 +1,421 @@
+//! `liaison webhook`: inbound endpoints of groups.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{Output, clock, open, print, sealing_key};
+use crate::{
+    config::Config,
+    connector::gitlab::{Client, HookSettings},
+    crypto::{digest, random_token},
+    domain::{RootId, Scope, WebhookId},
+    egress::{Egress, Limits},
+    queue::{self, Signal},
+    store::{
+        StoreError, connection, group,
+        webhook::{self as webhooks, SecretKind},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// Makes a webhook and prints its URL and secret, once.
+    Create(CreateArgs),
+    /// Lists all webhooks.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Gives a webhook a new secret and prints it, once.
+    Rotate {
+        /// Name of the webhook.
+        name: String,
+        /// Hours for which the old secret is accepted too.
+        #[arg(long, default_value_t = 24, value_name = "HOURS")]
+        overlap: u32,
+        /// Makes a signing token (GitLab 19.0 and later) instead of a secret token.
+        #[arg(long)]
+        signing: bool,
+    },
+    /// Takes no deliveries for a while: they are answered 410.
+    Pause {
+        /// Name of the webhook.
+        name: String,
+    },
+    /// Takes deliveries again.
+    Resume {
+        /// Name of the webhook.
+        name: String,
+    },
+    /// Creates or updates the hook in the tracker, through its API.
+    Install {
+        /// Name of the webhook.
+        name: String,
+        /// A project to install it into, by id or path, instead of the group (whose hooks need GitLab Premium).
+        #[arg(long)]
+        project: Option<String>,
+    },
+    /// Has the tracker send a test delivery through the installed hook.
+    Test {
+        /// Name of the webhook.
+        name: String,
+        /// The project it was installed into, instead of the group.
+        #[arg(long)]
+        project: Option<String>,
+    },
+    /// Deletes a webhook; its log stays.
+    Delete {
+        /// Name of the webhook.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// Path of the group.
+    #[arg(long, value_name = "PATH")]
+    group: String,
+    /// Name of the connection.
+    #[arg(long, value_name = "NAME")]
+    connection: String,
+    /// Name in the URL; without it one that cannot be guessed is made.
+    #[arg(long)]
+    name: Option<String>,
+    /// Makes a signing token (GitLab 19.0 and later) instead of a secret token.
+    #[arg(long)]
+    signing: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    name: &'a str,
+    url: String,
+    #[serde(rename = "secret_kind")]
+    kind: SecretKind,
+    secret: &'a str,
+}
+
+pub(super) async fn webhook(config: &Config, command: WebhookCommand) -> anyhow::Result<()> {
+    let database = open(config).await?;
+    let mut desk = Desk {
+        config,
+        pool: database.pool.clone(),
+    };
+    let done = desk.run(command).await;
+    database.close().await;
+    done
+}
+
+struct Desk<'a> {
+    config: &'a Config,
+    pool: sqlx::PgPool,
+}
+
+impl Desk<'_> {
+    async fn run(&mut self, command: WebhookCommand) -> anyhow::Result<()> {
+        match command {
+            WebhookCommand::Create(args) => self.create(args).await,
+            WebhookCommand::List { output } => self.list(output).await,
+            WebhookCommand::Rotate {
+                name,
+                overlap,
+                signing,
+            } => self.rotate(&name, overlap, signing).await,
+            WebhookCommand::Pause { name } => self.set_state(&name, "paused", "Paused.").await,
+            WebhookCommand::Resume { name } => self.set_state(&name, "active", "Resumed.").await,
+            WebhookCommand::Delete { name } => {
+                self.set_state(&name, "deleted", "Deleted. Its log stays.")
+                    .await
+            }
+            WebhookCommand::Install { name, project } => {
+                self.install(&name, project.as_deref()).await
+            }
+            WebhookCommand::Test { name, project } => self.test(&name, project.as_deref()).await,
+        }
+    }
+
+    fn url(&self, name: &str) -> anyhow::Result<String> {
+        let mut url = self.config.server.public_url.clone();
+        url.path_segments_mut()
+            .ok()
+            .context("server.public_url cannot have a path")?
+            .pop_if_empty()
+            .extend(["hooks", name]);
+        Ok(url.into())
+    }
+
+    async fn create(&mut self, args: CreateArgs) -> anyhow::Result<()> {
+        let now = clock().now();
+        let mut tx = self.pool.begin().await?;
+        let group = group::find(&mut tx, &args.group).await?.with_context(|| {
+            format!("there is no group {}: declare a [[group]] in the configuration and start the service once", args.group)
+        })?;
+        let on = connection::list(&mut tx)
+            .await?
+            .into_iter()
+            .find(|connection| connection.name == args.connection)
+            .with_context(|| format!("there is no connection {}: declare a [[connection]] and start the service once", args.connection))?;
+        // The random part makes the URL itself hard to guess; the secret proves the sender all the same.
+        let name = args.name.unwrap_or_else(|| {
+            let random: String = random_token("")
+                .expose_secret()
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(20)
+                .collect();
+            format!("{}-{}", group.path.replace('/', "-"), random.to_lowercase())
+        });
+        let is_slug = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        ensure!(
+            !name.is_empty() && name.len() <= 200 && is_slug(&name),
+            "the name may have letters, digits, -, _ and ."
+        );
+        let webhook = match webhooks::create(&mut tx, &name, &group, on.id, now).await {
+            Ok(webhook) => webhook,
+            Err(StoreError::Conflict { .. }) => {
+                bail!("there is a webhook named {name}: choose another --name")
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let (kind, secret) = new_secret(args.signing);
+        let key = sealing_key(self.config)?;
+        webhooks::add_secret(&mut tx, webhook, (kind, &secret), (clock().id(), &key), now).await?;
+        tx.commit().await?;
+        self.announce().await?;
+        let created = Created {
+            name: &name,
+            url: self.url(&name)?,
+            kind,
+            secret: secret.expose_secret(),
+        };
+        if args.output.json {
+            return print::json(&created);
+        }
+        print::line(&format!("Name:    {name}"));
+        print::line(&format!("URL:     {}", created.url));
+        print_secret(kind, &secret);
+        Ok(())
+    }
+
+    async fn list(&mut self, output: Output) -> anyhow::Result<()> {
+        let list = webhooks::list(&mut *self.pool.acquire().await?, clock().now()).await?;
+        if output.json {
+            return print::json(&list);
+        }
+        let rows: Vec<_> = list
+            .into_iter()
+            .map(|webhook| {
+                [
+                    webhook.name,
+                    webhook.group,
+                    webhook.connection,
+                    webhook.state,
+                    if webhook.managed { "file" } else { "here" }.to_owned(),
+                    print::moment(webhook.last_delivery_at),
+                ]
+            })
+            .collect();
+        print::table(
+            [
+                "NAME",
+                "GROUP",
+                "CONNECTION",
+                "STATE",
+                "DECLARED",
+                "LAST DELIVERY",
+            ],
+            &rows,
+            "There are no webhooks.",
+        );
+        Ok(())
+    }
+
+    async fn rotate(&mut self, name: &str, overlap: u32, signing: bool) -> anyhow::Result<()> {
+        let now = clock().now();
+        let mut tx = self.pool.begin().await?;
+        let webhook = self.find_own(&mut tx, name).await?;
+        webhooks::end_secrets(&mut tx, webhook, now + TimeDelta::hours(overlap.into())).await?;
+        let (kind, secret) = new_secret(signing);
+        let key = sealing_key(self.config)?;
+        webhooks::add_secret(&mut tx, webhook, (kind, &secret), (clock().id(), &key), now).await?;
+        tx.commit().await?;
+        self.announce().await?;
+        print_secret(kind, &secret);
+        print::error(&format!(
+            "The old secret is accepted for {overlap} more hours."
+        ));
+        Ok(())
+    }
+
+    async fn set_state(&mut self, name: &str, state: &str, done: &str) -> anyhow::Result<()> {
+        let mut tx = self.pool.begin().await?;
+        let webhook = if state == "deleted" {
+            self.find_own(&mut tx, name).await?
+        } else {
+            self.find(&mut tx, name).await?
+        };
+        webhooks::set_state(&mut tx, webhook, state).await?;
+        tx.commit().await?;
+        self.announce().await?;
+        print::line(done);
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> anyhow::Result<(RootId, WebhookId)> {
+        webhooks::find(connection, name)
+            .await?
+            .with_context(|| format!("there is no webhook {name}"))
+    }
+
+    /// Finds a webhook that the configuration file does not declare: what it declares is changed there.
+    async fn find_own(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> anyhow::Result<(RootId, WebhookId)> {
+        let mut declared = self.config.group.iter().flat_map(|group| &group.webhook);
+        ensure!(
+            !declared.any(|webhook| webhook.name.eq_ignore_ascii_case(name)),
+            "webhook {name} is declared in the configuration file: change it there and restart"
+        );
+        self.find(connection, name).await
+    }
+
+    /// Lets running services know.
+    async fn announce(&self) -> anyhow::Result<()> {
+        Ok(queue::notify(&self.pool, Signal::Webhooks).await?)
+    }
+
+    async fn install(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
+        let place = self.remote_place(name, project).await?;
+        let now = clock().now();
+        let key = sealing_key(self.config)?;
+        let mut connection = self.pool.acquire().await?;
+        let mut settings = HookSettings {
+            url: self.url(name)?,
+            token: None,
+            signing_token: None,
+        };
+        for sealed in webhooks::secrets(&mut connection, place.webhook, now).await? {
+            let secret = sealed.open(&key)?;
+            match sealed.kind {
+                SecretKind::Token => settings.token.get_or_insert(secret),
+                SecretKind::Signing => settings.signing_token.get_or_insert(secret),
+            };
+        }
+        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
+        match hooks.iter().find(|hook| hook.url == settings.url) {
+            Some(hook) => {
+                place
+                    .client
+                    .edit_hook(place.scope, &place.remote_id, hook.id, &settings)
+                    .await?;
+                print::line(&format!("Hook {} was there and is up to date.", hook.id));
+            }
+            None => {
+                let id = place
+                    .client
+                    .create_hook(place.scope, &place.remote_id, &settings)
+                    .await?;
+                print::line(&format!("Hook {id} is installed."));
+            }
+        }
+        Ok(())
+    }
+
+    async fn test(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
+        let place = self.remote_place(name, project).await?;
+        let url = self.url(name)?;
+        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
+        let hook = hooks.iter().find(|hook| hook.url == url).with_context(|| {
+            format!("the tracker has no hook to {url}: `liaison webhook install {name}` makes one")
+        })?;
+        place
+            .client
+            .test_hook(place.scope, &place.remote_id, hook.id)
+            .await?;
+        print::line(
+            "The tracker was asked to send a test delivery: `liaison delivery list` shows it.",
+        );
+        Ok(())
+    }
+
+    /// Finds out where in the tracker a webhook's hook belongs.
+    async fn remote_place(&self, name: &str, project: Option<&str>) -> anyhow::Result<RemotePlace> {
+        let mut connection = self.pool.acquire().await?;
+        let webhook = self.find(&mut connection, name).await?;
+        let loaded = webhooks::load(&mut connection, clock().now()).await?;
+        let loaded = loaded
+            .into_iter()
+            .find(|loaded| (loaded.root, loaded.id) == webhook)
+            .context("the webhook is gone")?;
+        let stored = connection::list(&mut connection).await?;
+        let stored = stored
+            .iter()
+            .find(|stored| stored.id == loaded.connection)
+            .context("its connection is gone")?;
+        let base = stored.url.parse().context("the connection's address")?;
+        let token = stored
+            .token(&sealing_key(self.config)?)?
+            .context("the connection has no token")?;
+        let egress = Egress::new([&base], Limits::default())?;
+        let (scope, remote_id) = match project {
+            Some(project) => (Scope::Project, project.to_owned()),
+            None => {
+                let remote = group::remote(&mut connection, loaded.root, loaded.group).await?;
+                let remote = remote.context("the group stands for no namespace of the tracker: set its tracker, or name a --project")?;
+                (Scope::Group, remote.remote_id)
+            }
+        };
+        Ok(RemotePlace {
+            client: Client::new(Arc::new(egress), base, token, clock()),
+            webhook,
+            scope,
+            remote_id,
+        })
+    }
+}
+
+struct RemotePlace {
+    client: Client,
+    webhook: (RootId, WebhookId),
+    scope: Scope,
+    remote_id: String,
+}
+
+fn new_secret(signing: bool) -> (SecretKind, SecretString) {
+    if signing {
+        let bytes = digest(random_token("").expose_secret().as_bytes());
+        (
+            SecretKind::Signing,
+            format!("whsec_{}", STANDARD.encode(bytes)).into(),
+        )
+    } else {
+        (SecretKind::Token, random_token(""))
+    }
+}
+
+fn print_secret(kind: SecretKind, secret: &SecretString) {
+    let name = match kind {
+        SecretKind::Token => "Secret token: ",
+        SecretKind::Signing => "Signing token:",
+    };
+    print::line(&format!("{name} {}", secret.expose_secret()));
+    print::error("This is the only time the secret is shown.");
+}
