@@ -38,9 +38,16 @@ static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 pub(crate) async fn database() -> PgConnectOptions {
     let cluster = CLUSTER
         .get_or_init(async || {
-            let cluster = cluster::throw_away(env!("CARGO_BIN_EXE_liaison")).await.unwrap();
-            let mut connection = sqlx::PgConnection::connect_with(&cluster.connect_options()).await.unwrap();
-            connection.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await.unwrap();
+            let cluster = cluster::throw_away(env!("CARGO_BIN_EXE_liaison"))
+                .await
+                .unwrap();
+            let mut connection = sqlx::PgConnection::connect_with(&cluster.connect_options())
+                .await
+                .unwrap();
+            connection
+                .execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}")))
+                .await
+                .unwrap();
             let template = pool(cluster.connect_options().database(TEMPLATE));
             store::migrate(&template).await.unwrap();
             template.close().await;
@@ -48,7 +55,9 @@ pub(crate) async fn database() -> PgConnectOptions {
         })
         .await;
     let name = format!("test_{}", SystemClock::default().id().simple());
-    let mut connection = sqlx::PgConnection::connect_with(&cluster.connect_options()).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect_with(&cluster.connect_options())
+        .await
+        .unwrap();
     let create = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy");
     connection.execute(AssertSqlSafe(create)).await.unwrap();
     connection.close().await.unwrap();
@@ -114,8 +123,16 @@ pub(crate) async fn run_with(setup: Setup, test: impl AsyncFnOnce(&mut World)) {
         world.settled().await;
     }
     if !dead_is_fine {
-        let dead = world.deliveries().await.into_iter().filter(|line| line.state == "dead" || line.dead_effects > 0);
-        assert_eq!(dead.collect::<Vec<_>>(), [], "dead work that the test did not expect");
+        let dead = world
+            .deliveries()
+            .await
+            .into_iter()
+            .filter(|line| line.state == "dead" || line.dead_effects > 0);
+        assert_eq!(
+            dead.collect::<Vec<_>>(),
+            [],
+            "dead work that the test did not expect"
+        );
     }
     world.end().await;
 }
@@ -125,17 +142,28 @@ impl World {
         let pool = pool(database().await);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tracker_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let tracker_url: Url = format!("http://{}", tracker_listener.local_addr().unwrap()).parse().unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let tracker_url: Url = format!("http://{}", tracker_listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
         let config = configuration(&url, &tracker_url, setup.config);
 
         let sandbox = Sandbox::new(tracker_url.clone());
         let demo = sandbox.seed_demo(BOT_TOKEN).unwrap();
         let mut hook = NewHook::to(url.join("/hooks/acme-gitlab").unwrap());
         hook.signing_token = Some(SIGNING_TOKEN.to_owned());
-        let hook = sandbox.create_hook(HookOwner::Group(demo.acme), hook).unwrap();
+        let hook = sandbox
+            .create_hook(HookOwner::Group(demo.acme), hook)
+            .unwrap();
         let stop_tracker = CancellationToken::new();
-        let tracker = spawn(server::serve(tracker_listener, sandbox.router(), 256, stop_tracker.clone()));
+        let tracker = spawn(server::serve(
+            tracker_listener,
+            sandbox.router(),
+            256,
+            stop_tracker.clone(),
+        ));
 
         let egress = Egress::new([&url, &tracker_url], Limits::default()).unwrap();
         let mut world = Self {
@@ -153,8 +181,12 @@ impl World {
         };
         world.serve(listener).await;
         world.contact("Ada", "Byron", "ada@example.com", true).await;
-        world.contact("Grace", "Murray", "Grace@Example.com", true).await;
-        world.contact("Otto", "Retired", "otto@example.com", false).await;
+        world
+            .contact("Grace", "Murray", "Grace@Example.com", true)
+            .await;
+        world
+            .contact("Otto", "Retired", "otto@example.com", false)
+            .await;
         world
     }
 
@@ -198,7 +230,9 @@ impl World {
         let acme = group::find(&mut connection, "acme").await.unwrap().unwrap();
         let draft = ContactDraft::new(first, last, email).unwrap();
         let now = SystemClock::default().now();
-        item::insert_contact(&mut connection, (acme.root, acme.id), &draft, active, now).await.unwrap();
+        item::insert_contact(&mut connection, (acme.root, acme.id), &draft, active, now)
+            .await
+            .unwrap();
     }
 
     /// Writes a comment and waits for the bot's answer; returns it without its marker.
@@ -224,26 +258,40 @@ impl World {
                     .notes(issue)
                     .filter(|note| note.author == bot)
                     .find(|note| {
-                        let same_thread = note.discussion_id == asked.discussion_id && note.id > comment;
-                        let linked = note.body.lines().next().is_some_and(|line| line.contains(&link));
+                        let same_thread =
+                            note.discussion_id == asked.discussion_id && note.id > comment;
+                        let linked = note
+                            .body
+                            .lines()
+                            .next()
+                            .is_some_and(|line| line.contains(&link));
                         same_thread || linked
                     })
                     .cloned()
             },
             PATIENCE,
         );
-        answer.await.unwrap_or_else(|| panic!("no answer to comment {comment}"))
+        answer
+            .await
+            .unwrap_or_else(|| panic!("no answer to comment {comment}"))
     }
 
     /// All notes of the bot on an issue.
     pub(crate) fn bot_notes(&self, issue: u64) -> Vec<Note> {
         let bot = self.demo.liaison;
-        self.sandbox.notes(issue).into_iter().filter(|note| note.author == bot).collect()
+        self.sandbox
+            .notes(issue)
+            .into_iter()
+            .filter(|note| note.author == bot)
+            .collect()
     }
 
     /// Addresses of the contacts of an issue (by its number in the tracker's project), in order.
     pub(crate) async fn issue_contacts(&self, issue: u64) -> Vec<String> {
-        let iid = self.sandbox.read(|state| state.issue(issue).map(|issue| (issue.id, issue.iid))).unwrap();
+        let iid = self
+            .sandbox
+            .read(|state| state.issue(issue).map(|issue| (issue.id, issue.iid)))
+            .unwrap();
         sqlx::query_scalar(
             "SELECT items.email FROM issue_items JOIN items ON items.root_id = issue_items.root_id AND items.id = issue_items.item_id
              JOIN issues ON issues.root_id = issue_items.root_id AND issues.id = issue_items.issue_id
@@ -267,8 +315,13 @@ impl World {
     pub(crate) async fn settled(&self) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
+            // The bot's own calls make the tracker send too, so that both must be quiet, seen in this order twice.
+            let unsent = self.sandbox.read(liaison::sandbox::State::unsent);
             let waiting = self.count("lanes").await;
-            if waiting == 0 {
+            if unsent == 0
+                && waiting == 0
+                && self.sandbox.read(liaison::sandbox::State::unsent) == 0
+            {
                 return;
             }
             if tokio::time::Instant::now() > deadline {
@@ -280,7 +333,9 @@ impl World {
 
     /// The log, newest first.
     pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
-        queue::deliveries(&self.pool, None, None, 10_000).await.unwrap()
+        queue::deliveries(&self.pool, None, None, 10_000)
+            .await
+            .unwrap()
     }
 
     /// A delivery with its effects.
@@ -292,7 +347,9 @@ impl World {
     pub(crate) async fn delivery_in(&self, state: &str) -> DeliverySummary {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let found = queue::deliveries(&self.pool, None, Some(state), 1).await.unwrap();
+            let found = queue::deliveries(&self.pool, None, Some(state), 1)
+                .await
+                .unwrap();
             if let Some(line) = found.into_iter().next() {
                 return line;
             }
@@ -304,7 +361,13 @@ impl World {
     }
 
     /// Sends a request to the service.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: HeaderMap, body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: impl Into<Bytes>,
+    ) -> Answer {
         let mut call = Call::new(method, self.url.join(path).unwrap());
         call.headers = headers;
         call.body = body.into();
@@ -313,20 +376,31 @@ impl World {
 
     /// Sends a body as the tracker's hook would, signed.
     pub(crate) async fn deliver(&self, body: impl Into<Bytes>) -> Answer {
-        let (headers, body) = self.sandbox.signed_delivery(self.hook, body.into()).unwrap();
-        self.send(Method::POST, "/hooks/acme-gitlab", headers, body).await
+        let (headers, body) = self
+            .sandbox
+            .signed_delivery(self.hook, body.into())
+            .unwrap();
+        self.send(Method::POST, "/hooks/acme-gitlab", headers, body)
+            .await
     }
 }
 
 /// Starts a task that the test ends itself.
-#[expect(clippy::disallowed_methods, reason = "the tracker is no part of the service, whose tracker tasks are awaited")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tracker is no part of the service, whose tracker tasks are awaited"
+)]
 fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }
 
 /// Returns an answer's text without its hidden marker.
 pub(crate) fn without_marker(body: &str) -> String {
-    body.split("\n\n<!-- liaison:reply:").next().unwrap_or(body).trim_end().to_owned()
+    body.split("\n\n<!-- liaison:reply:")
+        .next()
+        .unwrap_or(body)
+        .trim_end()
+        .to_owned()
 }
 
 /// Returns the id that the service gave to a delivery.

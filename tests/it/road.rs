@@ -34,11 +34,19 @@ async fn adds_contacts_and_says_what_happened_to_each_address() {
 async fn reacts_at_once_and_replies_in_the_thread() {
     run(async |world| {
         let issue = world.demo.order;
-        let comment = world.sandbox.comment(issue, world.demo.rita, "/add_contacts ada@example.com").unwrap();
+        let comment = world
+            .sandbox
+            .comment(issue, world.demo.rita, "/add_contacts ada@example.com")
+            .unwrap();
         let answer = world.answer_note(issue, comment).await;
         assert!(!answer.internal);
         world.settled().await;
-        let names: Vec<_> = world.sandbox.awards(comment).into_iter().map(|award| award.name).collect();
+        let names: Vec<_> = world
+            .sandbox
+            .awards(comment)
+            .into_iter()
+            .map(|award| award.name)
+            .collect();
         assert_eq!(names, ["white_check_mark"]);
     })
     .await;
@@ -48,21 +56,43 @@ async fn reacts_at_once_and_replies_in_the_thread() {
 async fn names_customers_in_an_internal_note_only() {
     run(async |world| {
         let issue = world.demo.form;
-        world.ask(issue, world.demo.rita, "/add_contacts ada@example.com").await;
-        let comment = world.sandbox.comment(issue, world.demo.rita, "/crm contacts").unwrap();
+        world
+            .ask(issue, world.demo.rita, "/add_contacts ada@example.com")
+            .await;
+        let comment = world
+            .sandbox
+            .comment(issue, world.demo.rita, "/crm contacts")
+            .unwrap();
         let answer = world.answer_note(issue, comment).await;
-        assert!(answer.internal, "on a public project nobody else may read it");
+        assert!(
+            answer.internal,
+            "on a public project nobody else may read it"
+        );
         let text = without_marker(&answer.body);
-        assert!(text.ends_with("- `contacts`: 1 contact\n  - `Ada Byron` `ada@example.com`"), "{text}");
+        assert!(
+            text.ends_with("- `contacts`: 1 contact\n  - `Ada Byron` `ada@example.com`"),
+            "{text}"
+        );
         world.settled().await;
 
         // In a confidential issue every reader may see customers, so the answer stays in the thread.
         let incident = world.demo.incident;
-        world.ask(incident, world.demo.rita, "/add_contacts ada@example.com").await;
-        let comment = world.sandbox.comment(incident, world.demo.rita, "/crm contacts").unwrap();
+        world
+            .ask(incident, world.demo.rita, "/add_contacts ada@example.com")
+            .await;
+        let comment = world
+            .sandbox
+            .comment(incident, world.demo.rita, "/crm contacts")
+            .unwrap();
         let answer = world.answer_note(incident, comment).await;
         assert!(!answer.internal);
-        assert!(answer.body.starts_with("- `contacts`: 1 contact\n  - `Ada Byron`"), "{}", answer.body);
+        assert!(
+            answer
+                .body
+                .starts_with("- `contacts`: 1 contact\n  - `Ada Byron`"),
+            "{}",
+            answer.body
+        );
     })
     .await;
 }
@@ -90,20 +120,57 @@ async fn an_answer_that_is_public_stays_free_of_names_when_an_edit_asks_for_them
 async fn an_edit_runs_only_what_it_adds_with_the_rights_of_who_edits() {
     run(async |world| {
         let issue = world.demo.order;
-        let comment = world.sandbox.comment(issue, world.demo.rita, "/add_contacts ada@example.com").unwrap();
+        let comment = world
+            .sandbox
+            .comment(issue, world.demo.rita, "/add_contacts ada@example.com")
+            .unwrap();
         world.answer(issue, comment).await;
-        world.ask(issue, world.demo.rita, "/remove_contacts ada@example.com").await;
+        world
+            .ask(issue, world.demo.rita, "/remove_contacts ada@example.com")
+            .await;
         // Mona edits Rita's comment: the old line does not run again, the new one runs with Mona's rights, which suffice to create.
-        let text = "Thanks!\n\n/add_contacts ada@example.com\n/create_contact zoe@example.com Zoe Winter";
-        world.sandbox.edit_comment(comment, world.demo.mona, text).unwrap();
-        world.sandbox.wait_for(|state| state.notes(issue).any(|note| note.body.contains("zoe@example.com` created and added")).then_some(()), crate::harness::PATIENCE).await.unwrap();
+        let text =
+            "Thanks!\n\n/add_contacts ada@example.com\n/create_contact zoe@example.com Zoe Winter";
+        world
+            .sandbox
+            .edit_comment(comment, world.demo.mona, text)
+            .unwrap();
+        world
+            .sandbox
+            .wait_for(
+                |state| {
+                    state
+                        .notes(issue)
+                        .any(|note| note.body.contains("zoe@example.com` created and added"))
+                        .then_some(())
+                },
+                crate::harness::PATIENCE,
+            )
+            .await
+            .unwrap();
         world.settled().await;
         assert_eq!(world.issue_contacts(issue).await, ["zoe@example.com"]);
         // An edit that only removes or rewords runs nothing.
         let answers = world.bot_notes(issue).len();
-        world.sandbox.edit_comment(comment, world.demo.rita, "Thanks again!\n\n/create_contact zoe@example.com Zoe Winter").unwrap();
-        world.sandbox.edit_comment(comment, world.demo.rita, "Thanks a lot!\n\n/create_contact zoe@example.com Zoe Winter").unwrap();
-        world.ask(issue, world.demo.rita, "/remove_contacts zoe@example.com").await;
+        world
+            .sandbox
+            .edit_comment(
+                comment,
+                world.demo.rita,
+                "Thanks again!\n\n/create_contact zoe@example.com Zoe Winter",
+            )
+            .unwrap();
+        world
+            .sandbox
+            .edit_comment(
+                comment,
+                world.demo.rita,
+                "Thanks a lot!\n\n/create_contact zoe@example.com Zoe Winter",
+            )
+            .unwrap();
+        world
+            .ask(issue, world.demo.rita, "/remove_contacts zoe@example.com")
+            .await;
         world.settled().await;
         assert_eq!(world.bot_notes(issue).len(), answers + 1);
         assert_eq!(world.issue_contacts(issue).await, [""; 0]);
@@ -192,14 +259,29 @@ async fn who_lacks_the_right_changes_and_learns_nothing() {
 async fn a_member_event_ends_the_memory_of_a_level() {
     run(async |world| {
         let demo = world.demo;
-        assert!(world.ask(demo.order, demo.rita, "/add_contacts ada@example.com").await.contains("added"));
-        world.sandbox.set_member(Place::Group(demo.acme), demo.rita, liaison::sandbox::Level::Guest);
+        assert!(
+            world
+                .ask(demo.order, demo.rita, "/add_contacts ada@example.com")
+                .await
+                .contains("added")
+        );
+        world.sandbox.set_member(
+            Place::Group(demo.acme),
+            demo.rita,
+            liaison::sandbox::Level::Guest,
+        );
         world.settled().await;
-        let answer = world.ask(demo.order, demo.rita, "/add_contacts grace@example.com").await;
+        let answer = world
+            .ask(demo.order, demo.rita, "/add_contacts grace@example.com")
+            .await;
         assert!(answer.contains("no right"), "{answer}");
-        world.sandbox.remove_member(Place::Group(demo.acme), demo.dan);
+        world
+            .sandbox
+            .remove_member(Place::Group(demo.acme), demo.dan);
         world.settled().await;
-        let answer = world.ask(demo.form, demo.dan, "/add_contacts grace@example.com").await;
+        let answer = world
+            .ask(demo.form, demo.dan, "/add_contacts grace@example.com")
+            .await;
         assert!(answer.contains("no right"), "{answer}");
     })
     .await;
@@ -209,7 +291,10 @@ async fn a_member_event_ends_the_memory_of_a_level() {
 async fn the_bot_and_other_bots_run_nothing() {
     run(async |world| {
         let demo = world.demo;
-        world.sandbox.comment(demo.order, demo.liaison, "/add_contacts ada@example.com").unwrap();
+        world
+            .sandbox
+            .comment(demo.order, demo.liaison, "/add_contacts ada@example.com")
+            .unwrap();
         let robot = world.sandbox.create_user(liaison::sandbox::NewUser {
             id: None,
             username: "project_7_bot_0af3".into(),
@@ -225,16 +310,40 @@ async fn the_bot_and_other_bots_run_nothing() {
             token: None,
         });
         for bot in [robot, disguised] {
-            world.sandbox.set_member(Place::Group(demo.acme), bot, liaison::sandbox::Level::Owner);
-            world.sandbox.comment(demo.order, bot, "/add_contacts ada@example.com").unwrap();
+            world
+                .sandbox
+                .set_member(Place::Group(demo.acme), bot, liaison::sandbox::Level::Owner);
+            world
+                .sandbox
+                .comment(demo.order, bot, "/add_contacts ada@example.com")
+                .unwrap();
         }
         world.ask(demo.form, demo.rita, "/help").await;
         world.settled().await;
         assert_eq!(world.issue_contacts(demo.order).await, [""; 0]);
-        assert_eq!(world.bot_notes(demo.order).len(), 1, "its own comment and nothing else");
-        let outcomes: Vec<_> = world.deliveries().await.into_iter().filter_map(|line| line.outcome).collect();
-        assert!(outcomes.contains(&"written by the bot itself".to_owned()), "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "written by another bot").count(), 2, "{outcomes:?}");
+        assert_eq!(
+            world.bot_notes(demo.order).len(),
+            1,
+            "its own comment and nothing else"
+        );
+        let outcomes: Vec<_> = world
+            .deliveries()
+            .await
+            .into_iter()
+            .filter_map(|line| line.outcome)
+            .collect();
+        assert!(
+            outcomes.contains(&"written by the bot itself".to_owned()),
+            "{outcomes:?}"
+        );
+        assert_eq!(
+            outcomes
+                .iter()
+                .filter(|outcome| *outcome == "written by another bot")
+                .count(),
+            2,
+            "{outcomes:?}"
+        );
     })
     .await;
 }
