@@ -49,10 +49,14 @@ pub enum Effect {
         on: CommentRef,
         /// The answer's own id, hidden in its text.
         reply: ReplyId,
-        /// The whole text, Markdown.
+        /// The text, Markdown.
         body: String,
+        /// Address of the comment, for an answer that stands apart from it.
+        link: Option<String>,
         /// Hidden from readers who may not see customer data.
         internal: bool,
+        /// It names customers in the thread because the issue is confidential, and may not stand there once it is not.
+        confidential: bool,
         /// The sender's id of the event that caused this, sent back with the call.
         cause: Option<String>,
     },

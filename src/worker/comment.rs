@@ -182,7 +182,8 @@ impl Run<'_> {
         state.reply_internal = audience == Audience::Internal;
         comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
         self.apply(&mut tx, issue, &plan).await?;
-        let effects = self.effects(&plan, &state);
+        let confidential = self.comment.issue.confidential && plan.names_customers();
+        let effects = self.effects(&plan, &state, confidential);
         queue::enqueue(
             &mut tx,
             self.job.claimed.root,
@@ -312,14 +313,13 @@ impl Run<'_> {
         history::record(connection, scene, self.job.delivery.id, &plan.operations).await
     }
 
-    fn effects(&self, plan: &Plan, state: &SeenComment) -> [NewEffect; 2] {
+    fn effects(&self, plan: &Plan, state: &SeenComment, confidential: bool) -> [NewEffect; 2] {
         let on = CommentRef {
             project: self.comment.project.id.clone(),
             issue: self.comment.issue.iid,
             comment: self.comment.remote_id.clone(),
             discussion: self.comment.discussion_id.clone(),
         };
-        let answers = self.comment.url.as_deref().filter(|_| state.reply_internal);
         let cause = self.job.cause.clone();
         [
             self.effect(Effect::React {
@@ -330,8 +330,10 @@ impl Run<'_> {
             self.effect(Effect::Reply {
                 on,
                 reply: state.reply,
-                body: Rendered::body(&state.reply_lines, state.reply, answers),
+                body: Rendered::body(&state.reply_lines, state.reply),
+                link: self.comment.url.clone(),
                 internal: state.reply_internal,
+                confidential,
                 cause,
             }),
         ]

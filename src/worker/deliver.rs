@@ -1,6 +1,6 @@
 //! The outbox: effects are made in order per lane, each once, also through crashes.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::{Remote, RemoteError, Worker, pump::Pump};
 use crate::{
-    connector::gitlab::CallError,
+    connector::gitlab::{CallError, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
     queue::{self, Attempt, Pending, Release, Verdict},
@@ -215,14 +215,18 @@ async fn make(
             on,
             reply,
             body,
+            link,
             internal,
+            confidential,
             cause,
         }) => {
             let answer = Answer {
                 on,
                 reply: *reply,
                 body,
+                link: link.as_deref(),
                 internal: *internal,
+                confidential: *confidential,
                 cause: cause.as_deref(),
             };
             answer.put(worker, remote, pending).await
@@ -235,7 +239,9 @@ struct Answer<'a> {
     on: &'a CommentRef,
     reply: ReplyId,
     body: &'a str,
+    link: Option<&'a str>,
     internal: bool,
+    confidential: bool,
     cause: Option<&'a str>,
 }
 
@@ -250,39 +256,60 @@ impl Answer<'_> {
         let mut connection = worker.pool.acquire().await?;
         let posted = comment::posted_reply(&mut connection, whose, &self.on.comment).await?;
         drop(connection);
+        let exposed = self.would_be_exposed(remote).await?;
+        let internal = self.internal || exposed;
+        let text = if internal {
+            Cow::Owned(standing_apart(self.body, self.link))
+        } else {
+            Cow::Borrowed(self.body)
+        };
         if let Some(note) = posted {
-            return self.edit(remote, &note).await;
+            return if exposed {
+                Ok(
+                    "the issue is not confidential any more: the answer, which names customers, stays as it was",
+                )
+            } else {
+                self.edit(remote, &note, &text).await
+            };
         }
         // An earlier attempt may have posted without living to tell: the marker shows.
         let found = if pending.attempt > 1 {
             let bot = remote.bot_id(&worker.pool).await?;
-            remote
-                .client
-                .find_reply(self.on, self.reply, bot, self.internal)
-                .await?
+            remote.client.find_reply(self.on, self.reply, bot).await?
         } else {
             None
         };
         let (note, outcome) = match found {
-            Some((note, text)) if text.trim() == self.body.trim() => {
+            Some((note, posted)) if posted.trim() == text.trim() => {
                 (note, "answer was posted before")
             }
             Some((note, _)) => {
-                self.edit(remote, &note).await?;
+                self.edit(remote, &note, &text).await?;
                 (note, "answer was posted before, and brought up to date")
             }
-            None => (self.post(remote).await?, "answer posted"),
+            None => (self.post(remote, &text, internal).await?, "answer posted"),
         };
         let mut connection = worker.pool.acquire().await?;
         comment::set_posted_reply(&mut connection, whose, &self.on.comment, &note).await?;
         Ok(outcome)
     }
 
-    async fn edit(&self, remote: &Remote, note: &str) -> Result<&'static str, Failure> {
+    /// Returns whether the answer names customers though the issue, confidential when they were asked for, is so no more.
+    async fn would_be_exposed(&self, remote: &Remote) -> Result<bool, Failure> {
+        if !self.confidential {
+            return Ok(false);
+        }
+        let asked = remote
+            .client
+            .issue_is_confidential(&self.on.project, self.on.issue);
+        Ok(asked.await? == Some(false))
+    }
+
+    async fn edit(&self, remote: &Remote, note: &str, text: &str) -> Result<&'static str, Failure> {
         remote.pace().await;
         let there = remote
             .client
-            .edit_note(self.on, note, self.body, self.cause)
+            .edit_note(self.on, note, text, self.cause)
             .await?;
         Ok(if there {
             "answer brought up to date"
@@ -291,27 +318,20 @@ impl Answer<'_> {
         })
     }
 
-    async fn post(&self, remote: &Remote) -> Result<String, Failure> {
+    async fn post(&self, remote: &Remote, text: &str, internal: bool) -> Result<String, Failure> {
         remote.pace().await;
-        let posted = remote
-            .client
-            .post_reply(self.on, self.body, self.internal, self.cause)
-            .await;
-        match posted {
+        let post = |on| remote.client.post_reply(on, text, internal, self.cause);
+        match post(self.on).await {
             // The thread is gone with the comment: whoever asked still gets the answer, on the issue.
             Err(CallError::Status { status, .. })
-                if status == StatusCode::NOT_FOUND
-                    && self.on.discussion.is_some()
-                    && !self.internal =>
+                if status == StatusCode::NOT_FOUND && self.on.discussion.is_some() && !internal =>
             {
                 let on = CommentRef {
                     discussion: None,
                     ..self.on.clone()
                 };
-                Ok(remote
-                    .client
-                    .post_reply(&on, self.body, false, self.cause)
-                    .await?)
+                let posted = remote.client.post_reply(&on, text, false, self.cause);
+                Ok(posted.await?)
             }
             other => Ok(other?),
         }

@@ -271,9 +271,20 @@ impl World {
             },
             PATIENCE,
         );
-        answer
-            .await
-            .unwrap_or_else(|| panic!("no answer to comment {comment}"))
+        match answer.await {
+            Some(note) => note,
+            None => panic!("no answer to comment {comment}:\n{}", self.story().await),
+        }
+    }
+
+    /// Everything that the log tells, for a test that fails.
+    async fn story(&self) -> String {
+        let mut story = String::new();
+        for line in self.deliveries().await {
+            let log = self.delivery(line.id).await;
+            story += &format!("{:?}\n{:#?}\n", log.summary, log.effects);
+        }
+        story
     }
 
     /// All notes of the bot on an issue.

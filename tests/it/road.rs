@@ -347,3 +347,30 @@ async fn the_bot_and_other_bots_run_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn names_do_not_follow_an_issue_into_the_open() {
+    run(async |world| {
+        let incident = world.demo.incident;
+        world
+            .ask(incident, world.demo.rita, "/add_contacts ada@example.com")
+            .await;
+        world.settled().await;
+        // The answer is on its way when the issue is opened to everybody.
+        let busy = liaison::sandbox::Fault::status(http::StatusCode::BAD_GATEWAY, "busy");
+        world
+            .sandbox
+            .fail(http::Method::POST, "/api/v4/projects", 2, busy);
+        let comment = world
+            .sandbox
+            .comment(incident, world.demo.rita, "/crm contacts")
+            .unwrap();
+        world
+            .sandbox
+            .set_confidential(incident, world.demo.mona, false);
+        let answer = world.answer_note(incident, comment).await;
+        assert!(answer.internal, "{}", answer.body);
+        assert!(answer.body.contains("Ada Byron"));
+    })
+    .await;
+}

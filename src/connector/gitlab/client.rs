@@ -137,6 +137,12 @@ struct WireMember {
 }
 
 #[derive(Deserialize)]
+struct WireIssue {
+    #[serde(default)]
+    confidential: bool,
+}
+
+#[derive(Deserialize)]
 struct WireNote {
     id: i64,
     body: String,
@@ -295,38 +301,45 @@ impl Client {
             }))
     }
 
+    /// Returns whether an issue is confidential, or none where the bot sees no such issue.
+    pub async fn issue_is_confidential(
+        &self,
+        project: &str,
+        iid: i64,
+    ) -> Result<Option<bool>, CallError> {
+        let iid = iid.to_string();
+        let path = ["projects", project, "issues", &iid];
+        let issue: Option<WireIssue> = self.find(Request::get("GET issue", &path)).await?;
+        Ok(issue.map(|issue| issue.confidential))
+    }
+
     /// Looks for a reply that was posted though its answer was lost; returns the note's id and text.
+    ///
+    /// The thread is looked through first, then the issue's newest notes, since a reply may stand apart from its thread.
     pub async fn find_reply(
         &self,
         on: &CommentRef,
         reply: ReplyId,
         bot: &str,
-        internal: bool,
     ) -> Result<Option<(String, String)>, CallError> {
         let marker = marker(reply);
         let ours = |notes: Vec<WireNote>| {
             let is_ours =
                 |note: &WireNote| note.author.id.to_string() == bot && note.body.contains(&marker);
-            notes
-                .into_iter()
-                .find(is_ours)
-                .map(|note| (note.id.to_string(), note.body))
+            let found = notes.into_iter().find(is_ours);
+            found.map(|note| (note.id.to_string(), note.body))
         };
         let iid = on.issue.to_string();
-        if let Some(discussion) = on.discussion.as_deref().filter(|_| !internal) {
-            let path = [
-                "projects",
-                &on.project,
-                "issues",
-                &iid,
-                "discussions",
-                discussion,
-            ];
-            let found: Option<WireDiscussion> =
-                self.find(Request::get("GET discussion", &path)).await?;
-            return Ok(found.and_then(|discussion| ours(discussion.notes)));
+        let issue = ["projects", on.project.as_str(), "issues", iid.as_str()];
+        if let Some(discussion) = on.discussion.as_deref() {
+            let path = [&issue[..], &["discussions", discussion]].concat();
+            let thread = self.find(Request::get("GET discussion", &path)).await?;
+            let thread: Option<WireDiscussion> = thread;
+            if let Some(found) = thread.and_then(|thread| ours(thread.notes)) {
+                return Ok(Some(found));
+            }
         }
-        let path = ["projects", &on.project, "issues", &iid, "notes"];
+        let path = [&issue[..], &["notes"]].concat();
         for page in 1..=SEARCHED_PAGES {
             let page = page.to_string();
             let mut request = Request::get("GET notes", &path);

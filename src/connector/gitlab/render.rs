@@ -26,15 +26,9 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Returns the note's text: the lines, where they answer to (for an answer that stands apart), and the hidden marker.
-    pub fn body(lines: &[String], reply: ReplyId, answers: Option<&str>) -> String {
+    /// Returns the note's text: the lines and the hidden marker.
+    pub fn body(lines: &[String], reply: ReplyId) -> String {
         let mut body = String::new();
-        if let Some(url) = answers.filter(|url| is_plain_url(url)) {
-            let _ = writeln!(
-                body,
-                "Answer to [this comment]({url}), hidden from readers who may not see customer data:\n"
-            );
-        }
         let mut shown = 0;
         for line in lines {
             if body.len() + line.len() > MAX_BODY {
@@ -50,6 +44,15 @@ impl Rendered {
         let _ = write!(body, "\n{}", marker(reply));
         body
     }
+}
+
+/// Returns the text of an answer that stands apart from the comment it answers, which it links to.
+pub fn standing_apart(body: &str, comment: Option<&str>) -> String {
+    let answered = match comment.filter(|url| is_plain_url(url)) {
+        Some(url) => format!("[this comment]({url})"),
+        None => "a comment".to_owned(),
+    };
+    format!("Answer to {answered}, hidden from readers who may not see customer data:\n\n{body}")
 }
 
 /// Returns the text that makes the bot's answer recognisable, invisible when rendered.

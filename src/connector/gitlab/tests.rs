@@ -492,11 +492,8 @@ fn nothing_that_is_echoed_commands_mentions_or_formats() {
             Line::Help(None),
         ];
         let rendered = render(&lines, 2, "liaison", false);
-        let body = Rendered::body(
-            &rendered.lines,
-            ReplyId(uuid::Uuid::nil()),
-            Some("https://gitlab.example.com/x#note_1"),
-        );
+        let body = Rendered::body(&rendered.lines, ReplyId(uuid::Uuid::nil()));
+        let body = standing_apart(&body, Some("https://gitlab.example.com/x#note_1"));
         for line in body.lines() {
             assert!(
                 !line.starts_with('/'),
@@ -542,11 +539,11 @@ fn strip_code(html: &str) -> String {
 
 #[test]
 fn a_link_to_the_comment_is_only_ever_a_link() {
-    let reply = ReplyId(uuid::Uuid::nil());
-    let body = |url| Rendered::body(&["- x".into()], reply, Some(url));
+    let text = |url| standing_apart("- x", Some(url));
+    let good = text("https://gitlab.example.com/a/-/issues/1#note_2");
     assert!(
-        body("https://gitlab.example.com/a/-/issues/1#note_2")
-            .starts_with("Answer to [this comment](https://")
+        good.starts_with("Answer to [this comment](https://"),
+        "{good}"
     );
     for bad in [
         "javascript:alert(1)",
@@ -554,7 +551,7 @@ fn a_link_to_the_comment_is_only_ever_a_link() {
         "https://x.example/ b",
         "not a url",
     ] {
-        assert!(body(bad).starts_with("- x"), "{bad}");
+        assert!(text(bad).starts_with("Answer to a comment, "), "{bad}");
     }
 }
 
@@ -563,7 +560,7 @@ fn long_answers_are_cut_at_a_line() {
     let lines: Vec<String> = (0..2000)
         .map(|number| format!("- {number} {}", "x".repeat(100)))
         .collect();
-    let body = Rendered::body(&lines, ReplyId(uuid::Uuid::nil()), None);
+    let body = Rendered::body(&lines, ReplyId(uuid::Uuid::nil()));
     assert!(body.len() < 70_000);
     assert!(body.contains("more lines"), "{}", &body[body.len() - 200..]);
 }
