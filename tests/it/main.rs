@@ -11,3 +11,4 @@ mod architecture;
 mod cluster;
 mod harness;
 mod road;
+mod upkeep;
