@@ -38,6 +38,7 @@ pub fn init(filter: &str, format: Format) -> Result<(), BadFilter> {
         let layer = fmt::layer()
             .json()
             .flatten_event(true)
+            .with_span_list(false)
             .with_writer(std::io::stderr);
         registry.with(layer).try_init()
     };
