@@ -3,7 +3,10 @@
 //! A failure is logged and forgotten, since GitLab does not send again by itself either.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -147,6 +150,7 @@ pub(super) async fn deliver(
     shared: Weak<Shared>,
     hook: u64,
     mut queue: mpsc::UnboundedReceiver<Outgoing>,
+    unsent: Arc<AtomicUsize>,
 ) {
     let mut client: Option<(Origin, Egress)> = None;
     while let Some(outgoing) = queue.recv().await {
@@ -193,6 +197,7 @@ pub(super) async fn deliver(
                 duration: started.elapsed(),
             };
             state.log_delivery(Arc::new(delivery));
+            unsent.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }

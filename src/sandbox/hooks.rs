@@ -2,7 +2,13 @@
 //!
 //! Sending is [`super::delivery`]'s; bodies are [`super::payload`]'s.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -73,6 +79,8 @@ pub struct Hook {
     pub(super) token: Option<String>,
     pub(super) signing_key: Option<Vec<u8>>,
     lanes: Vec<mpsc::UnboundedSender<Outgoing>>,
+    /// Requests that are queued or under way.
+    unsent: Arc<AtomicUsize>,
 }
 
 /// How a hook is created.
@@ -174,12 +182,20 @@ impl Hook {
             .and_then(|lane| self.lanes.get(lane));
         if let Some(lane) = lane {
             // Fails only when the tracker is shutting down, where nothing is sent any more.
-            let _ = lane.send(outgoing);
+            if lane.send(outgoing).is_ok() {
+                self.unsent.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
 impl State {
+    /// Returns how many requests of hooks are queued or under way.
+    pub fn unsent(&self) -> usize {
+        let unsent = |hook: &Hook| hook.unsent.load(Ordering::Relaxed);
+        self.hooks.values().map(unsent).sum()
+    }
+
     /// Queues a request to every hook that wants the occasion; the body is built only if there is one.
     pub(super) fn fire(&self, occasion: &Occasion, body: impl FnOnce(&Self) -> Value) {
         let mut wanting = self
@@ -211,6 +227,7 @@ impl Sandbox {
     /// Refuses a signing token of another form than `whsec_` and the base64 of 32 bytes.
     pub fn create_hook(&self, owner: HookOwner, new: NewHook) -> Result<u64, Refusal> {
         let signing_key = new.signing_token.as_deref().map(signing_key).transpose()?;
+        let unsent = Arc::<AtomicUsize>::default();
         let (id, queues) = self.change(|state| {
             let id = take_id(&state.hooks, None).max(state.last_hook + 1);
             state.last_hook = id;
@@ -227,12 +244,14 @@ impl Sandbox {
                 token: new.token,
                 signing_key,
                 lanes,
+                unsent: Arc::clone(&unsent),
             };
             state.hooks.insert(id, hook);
             (id, queues)
         });
         for queue in queues {
-            let work = delivery::deliver(std::sync::Arc::downgrade(&self.shared), id, queue);
+            let work =
+                delivery::deliver(Arc::downgrade(&self.shared), id, queue, Arc::clone(&unsent));
             let stopping = self.shared.stopping.clone();
             self.shared
                 .tasks

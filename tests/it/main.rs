@@ -6,3 +6,5 @@
 )]
 
 mod cluster;
+mod harness;
+mod road;
