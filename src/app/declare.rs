@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    config::{Config, Group, SecretError, Webhook},
+    config::{Config, Group, Secret, SecretError, Webhook},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Level, PersonId},
     store::{
@@ -87,7 +87,7 @@ impl Declaration<'_> {
             let token = declared
                 .token
                 .as_ref()
-                .map(|token| token.resolve())
+                .map(Secret::resolve)
                 .transpose()
                 .map_err(|error| secret(format!("connection {}: token", declared.name), error))?;
             let row = connection::Declared {

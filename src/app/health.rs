@@ -35,7 +35,7 @@ impl Health {
         let metrics = async move || {
             telemetry::observe_pool(PoolState {
                 open: pool.size(),
-                idle: pool.num_idle(),
+                idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX),
             });
             metrics.run_upkeep();
             metrics.render()

@@ -26,7 +26,7 @@ use crate::{
 /// Memory that large bodies may take together, in bytes.
 const BODY_BUDGET: usize = 256 << 20;
 /// How often settled work is looked through for what may be forgotten, and lanes for what was lost.
-const UPKEEP: Duration = Duration::from_secs(600);
+const UPKEEP: Duration = Duration::from_mins(10);
 /// Longest that work may take to end once the service stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -124,56 +124,23 @@ impl Service {
         let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
         queue::repair(&parts.pool).await?;
-        for remote in &remotes {
-            if has(Role::Process) {
-                worker
-                    .tasks
-                    .spawn(process(worker.clone(), Arc::clone(remote)));
-            }
-            if has(Role::Deliver) {
-                for queue in [Queue::Reply, Queue::Call] {
-                    worker
-                        .tasks
-                        .spawn(deliver(worker.clone(), Arc::clone(remote), queue));
-                }
-            }
-        }
-        let stop_serving = CancellationToken::new();
-        let serving = TaskTracker::new();
-        let upkeep_every = TimeDelta::days(i64::from(config.queue.retain_days));
-        worker.tasks.spawn(upkeep(worker.clone(), upkeep_every));
+        spawn_loops(&worker, &remotes, &parts.roles);
+        let retain = TimeDelta::days(i64::from(config.queue.retain_days));
+        worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::listen(
             parts.pool.clone(),
             Arc::clone(&wake),
             worker.stop.clone(),
         ));
+        let stop_serving = CancellationToken::new();
+        let serving = TaskTracker::new();
         let (writer, writing) = Writer::start(&parts.pool, &wake);
         let mut routes = Health {
             pool: parts.pool.clone(),
         }
         .router();
         if has(Role::Receive) {
-            let book = Book::read(&parts.pool, &parts.key, &*parts.clock).await?;
-            let (sender, book) = watch::channel(Arc::new(book));
-            let source = (
-                parts.pool.clone(),
-                Arc::clone(&parts.key),
-                Arc::clone(&parts.clock),
-            );
-            worker.tasks.spawn(keep_current(
-                sender,
-                source,
-                wake.webhooks(),
-                worker.stop.clone(),
-            ));
-            routes = routes.merge(router(Intake {
-                book,
-                writer,
-                budget: Budget::new(BODY_BUDGET),
-                clock: Arc::clone(&parts.clock),
-            }));
-        } else {
-            drop(writer);
+            routes = routes.merge(receiver(&parts, &worker, writer).await?);
         }
         let address = parts.listener.local_addr()?;
         serve(&serving, parts.listener, routes, config, &stop_serving);
@@ -212,6 +179,45 @@ impl Service {
             tracing::warn!("work at hand was left; it is taken up again once its leases run out");
         }
     }
+}
+
+/// Starts the loops of each connection that the roles ask for.
+fn spawn_loops(worker: &Worker, remotes: &[Arc<Remote>], roles: &[Role]) {
+    for remote in remotes {
+        if roles.contains(&Role::Process) {
+            worker
+                .tasks
+                .spawn(process(worker.clone(), Arc::clone(remote)));
+        }
+        if roles.contains(&Role::Deliver) {
+            for queue in [Queue::Reply, Queue::Call] {
+                worker
+                    .tasks
+                    .spawn(deliver(worker.clone(), Arc::clone(remote), queue));
+            }
+        }
+    }
+}
+
+/// Returns the receiver's route, with a book of webhooks that is kept current.
+async fn receiver(parts: &Parts, worker: &Worker, writer: Writer) -> Result<Router, StartError> {
+    let book = Book::read(&parts.pool, &parts.key, &*parts.clock).await?;
+    let (sender, book) = watch::channel(Arc::new(book));
+    let source = (
+        parts.pool.clone(),
+        Arc::clone(&parts.key),
+        Arc::clone(&parts.clock),
+    );
+    let changes = worker.wake.webhooks();
+    worker
+        .tasks
+        .spawn(keep_current(sender, source, changes, worker.stop.clone()));
+    Ok(router(Intake {
+        book,
+        writer,
+        budget: Budget::new(BODY_BUDGET),
+        clock: Arc::clone(&parts.clock),
+    }))
 }
 
 fn serve(

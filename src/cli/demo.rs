@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{
@@ -92,7 +92,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         .create_hook(HookOwner::Group(seeded.acme), hook)
         .context("the sandbox tracker took no hook")?;
     let stop = CancellationToken::new();
-    let tracker = tokio::task::spawn(server::serve(
+    let tracker = TaskTracker::new();
+    tracker.spawn(server::serve(
         tracker_listener,
         sandbox.router(),
         MAX_CONNECTIONS,
@@ -105,7 +106,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     // The open event streams of pages end first, so that the tracker's server need not wait for them.
     sandbox.shutdown().await;
     stop.cancel();
-    let _ = tracker.await;
+    tracker.close();
+    tracker.wait().await;
     service.stop().await;
     database.close().await;
     folder.remove();
@@ -140,13 +142,10 @@ async fn tracker_listener(args: &DemoArgs) -> anyhow::Result<TcpListener> {
         return bind("--tracker-listen", address).await;
     }
     let mut next = args.listen;
-    next.set_port(
-        args.listen
-            .port()
-            .checked_add(1)
-            .filter(|_| args.listen.port() != 0)
-            .unwrap_or(0),
-    );
+    next.set_port(match args.listen.port() {
+        0 => 0,
+        port => port.checked_add(1).unwrap_or(0),
+    });
     match TcpListener::bind(next).await {
         Ok(listener) => Ok(listener),
         Err(_) => {
@@ -166,16 +165,16 @@ fn configure(
     let path = folder.0.join("liaison.toml");
     let listen = service.socket_addrs(|| None)?;
     let listen = listen.first().context("the service has no address")?;
-    let data_dir = folder.0.join("data");
-    let key = folder.0.join("secret.key");
+    let data_dir = toml::Value::from(folder.0.join("data").display().to_string());
+    let key = toml::Value::from(folder.0.join("secret.key").display().to_string());
     let text = format!(
         r#"[server]
 listen = "{listen}"
 public_url = "{service}"
 [database]
-data_dir = {data_dir:?}
+data_dir = {data_dir}
 [secrets]
-key = {{ file = {key:?} }}
+key = {{ file = {key} }}
 [log]
 filter = "warn"
 [[connection]]

@@ -9,7 +9,7 @@ mod serve;
 mod token;
 mod webhook;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{fmt::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -87,7 +87,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     // The chain of causes on lines of its own: each says one thing.
     let mut text = format!("liaison: {error}");
     for cause in error.chain().skip(1) {
-        text.push_str(&format!("\n  because: {cause}"));
+        let _ = write!(text, "\n  because: {cause}");
     }
     print::error(&text);
     ExitCode::FAILURE

@@ -9,7 +9,7 @@ use super::print;
 use crate::{
     connector::gitlab::MENTION_HINT,
     domain::ConnectionKind,
-    quick_action::{Action, Dialect, Found, Spelling, parse as parse_text},
+    quick_action::{Action, CommandName, Dialect, Found, Spelling, parse as parse_text},
 };
 
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
             }),
             Action::Unknown { word, nearest } => printed.unknown.push(PrintedUnknown {
                 name: word,
-                nearest: nearest.map(|name| name.word()),
+                nearest: nearest.map(CommandName::word),
                 line: found.line,
             }),
         }

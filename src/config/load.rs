@@ -1,7 +1,7 @@
 //! Puts the layers together and finds out what is wrong with them, all of it, with line and nearest name.
 
 use std::{
-    fmt,
+    fmt::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -205,7 +205,9 @@ fn dotted(path: &[Step]) -> String {
                 text.push_str(key);
             }
             // People count from one.
-            Step::Index(index) => text.push_str(&format!("[{}]", index + 1)),
+            Step::Index(index) => {
+                let _ = write!(text, "[{}]", index + 1);
+            }
         }
     }
     text
@@ -287,7 +289,7 @@ impl Source {
                         let table = tables.get(*index)?;
                         offset = table.span().map(|span| span.start).or(offset);
                         // A table of an array is no item of its own: look its keys up from here.
-                        return self.within(table, path, *index, offset);
+                        return within(table, path, *index, offset);
                     }
                     // Elements of an inline list are found with the key of the list.
                     _ => return offset,
@@ -297,34 +299,33 @@ impl Source {
         }
         offset
     }
+}
 
-    /// Goes on below a table of an array of tables.
-    fn within(
-        &self,
-        table: &toml_edit::Table,
-        path: &[Step],
-        index: usize,
-        fallback: Option<usize>,
-    ) -> Option<usize> {
-        let at = path.iter().position(|step| *step == Step::Index(index))?;
-        let rest = path.get(at + 1..)?;
-        let Some(Step::Key(key)) = rest.first() else {
-            return fallback;
-        };
-        let Some((name, item)) = table.get_key_value(key) else {
-            return fallback;
-        };
-        let offset = name.span().map(|span| span.start).or(fallback);
-        match (rest.get(1), item) {
-            (Some(Step::Index(index)), Item::ArrayOfTables(tables)) => match tables.get(*index) {
-                Some(table) => {
-                    let offset = table.span().map(|span| span.start).or(offset);
-                    self.within(table, rest, *index, offset)
-                }
-                None => offset,
-            },
-            _ => offset,
-        }
+/// Goes on below a table of an array of tables.
+fn within(
+    table: &toml_edit::Table,
+    path: &[Step],
+    index: usize,
+    fallback: Option<usize>,
+) -> Option<usize> {
+    let at = path.iter().position(|step| *step == Step::Index(index))?;
+    let rest = path.get(at + 1..)?;
+    let Some(Step::Key(key)) = rest.first() else {
+        return fallback;
+    };
+    let Some((name, item)) = table.get_key_value(key) else {
+        return fallback;
+    };
+    let offset = name.span().map(|span| span.start).or(fallback);
+    match (rest.get(1), item) {
+        (Some(Step::Index(index)), Item::ArrayOfTables(tables)) => match tables.get(*index) {
+            Some(table) => {
+                let offset = table.span().map(|span| span.start).or(offset);
+                within(table, rest, *index, offset)
+            }
+            None => offset,
+        },
+        _ => offset,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the types cannot say: names that refer to each other, and values that must fit.
 
-use super::{Config, Connection, Group, load::Step};
+use super::{Config, Connection, Group, Webhook, load::Step};
 use crate::{
     crypto::SigningKey,
     domain::{ConnectionKind, Level},
@@ -184,43 +184,7 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
         }
     }
     for (number, webhook) in group.webhook.iter().enumerate() {
-        let at = |key: &str| path(&["group[]", "webhook[]", key], &[index, number]);
-        if !is_slug(&webhook.name) {
-            problems.push((
-                at("name"),
-                "must be one word of letters, digits, -, _ and .: it stands in the URL".into(),
-            ));
-        }
-        known_connection(config, &webhook.connection, at("connection"), problems);
-        match (&webhook.secret, &webhook.signing_token) {
-            (None, None) => problems.push((
-                at("name"),
-                "needs a secret or a signing_token: without one anybody could send".into(),
-            )),
-            (secret, signing) => {
-                if let Some(secret) = secret {
-                    match secret.resolve() {
-                        Err(error) => problems.push((at("secret"), error.to_string())),
-                        Ok(secret)
-                            if secrecy::ExposeSecret::expose_secret(&secret).len() < MIN_SECRET =>
-                        {
-                            problems.push((
-                                at("secret"),
-                                format!("must have at least {MIN_SECRET} characters"),
-                            ));
-                        }
-                        Ok(_) => {}
-                    }
-                }
-                if let Some(signing) = signing {
-                    match signing.resolve().map(|token| SigningKey::parse(&token)) {
-                        Err(error) => problems.push((at("signing_token"), error.to_string())),
-                        Ok(Err(error)) => problems.push((at("signing_token"), error.to_string())),
-                        Ok(Ok(_)) => {}
-                    }
-                }
-            }
-        }
+        validate_webhook(webhook, (index, number), config, problems);
     }
     let names = config.group.iter().flat_map(|group| &group.webhook);
     let mut seen = std::collections::HashSet::new();
@@ -230,6 +194,51 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
                 at("webhook"),
                 format!("there are two webhooks named {name}"),
             ));
+        }
+    }
+}
+
+fn validate_webhook(
+    webhook: &Webhook,
+    place: (usize, usize),
+    config: &Config,
+    problems: &mut Problems,
+) {
+    let at = |key: &str| path(&["group[]", "webhook[]", key], &[place.0, place.1]);
+    if !is_slug(&webhook.name) {
+        problems.push((
+            at("name"),
+            "must be one word of letters, digits, -, _ and .: it stands in the URL".into(),
+        ));
+    }
+    known_connection(config, &webhook.connection, at("connection"), problems);
+    match (&webhook.secret, &webhook.signing_token) {
+        (None, None) => problems.push((
+            at("name"),
+            "needs a secret or a signing_token: without one anybody could send".into(),
+        )),
+        (secret, signing) => {
+            if let Some(secret) = secret {
+                match secret.resolve() {
+                    Err(error) => problems.push((at("secret"), error.to_string())),
+                    Ok(secret)
+                        if secrecy::ExposeSecret::expose_secret(&secret).len() < MIN_SECRET =>
+                    {
+                        problems.push((
+                            at("secret"),
+                            format!("must have at least {MIN_SECRET} characters"),
+                        ));
+                    }
+                    Ok(_) => {}
+                }
+            }
+            if let Some(signing) = signing {
+                match signing.resolve().map(|token| SigningKey::parse(&token)) {
+                    Err(error) => problems.push((at("signing_token"), error.to_string())),
+                    Ok(Err(error)) => problems.push((at("signing_token"), error.to_string())),
+                    Ok(Ok(_)) => {}
+                }
+            }
         }
     }
 }

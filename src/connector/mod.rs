@@ -90,6 +90,9 @@ fn lane(connection: ConnectionId, parts: &[&[u8]]) -> Lane {
     let print = crate::crypto::fingerprint(
         std::iter::once(connection.as_slice()).chain(parts.iter().copied()),
     );
-    let [a, b, c, d, e, f, g, h, ..] = print;
-    Lane(i64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    Lane(
+        print
+            .first_chunk()
+            .map_or(0, |bytes| i64::from_le_bytes(*bytes)),
+    )
 }

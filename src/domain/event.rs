@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// Something that the rules act on.
-    Event(Box<Event>),
+    Event(Event),
     /// Nothing to act on, with the reason for the log.
     Ignored(String),
 }
@@ -15,7 +15,7 @@ pub enum Decoded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A comment on an issue was written or edited.
-    CommentPosted(Comment),
+    CommentPosted(Box<Comment>),
     /// An issue was opened or changed.
     IssueChanged {
         /// The project it is in.

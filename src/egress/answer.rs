@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode, header};
 
 /// Longest pause that a remote system may ask for; more is clamped.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// A complete answer; the body is within the size limit.
 #[derive(Debug, Clone)]

@@ -105,13 +105,13 @@ pub async fn keep_current(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            announced = changes.changed() => if announced.is_err() { return },
             () = tokio::time::sleep(REREAD) => {}
         }
         match Book::read(&pool, &key, &*clock).await {
             Ok(read) => drop(book.send(Arc::new(read))),
             Err(error) => {
-                tracing::warn!(%error, "the webhooks could not be read; the known ones stay")
+                tracing::warn!(%error, "the webhooks could not be read; the known ones stay");
             }
         }
     }

@@ -16,7 +16,7 @@ pub struct PoolState {
     /// Open connections.
     pub open: u32,
     /// Open connections that nobody uses.
-    pub idle: usize,
+    pub idle: u32,
 }
 
 /// Installs the recorder of this process; what it recorded is rendered from the handle.
@@ -52,5 +52,5 @@ pub fn record_lag(queue: &'static str, lag: Duration) {
 /// Records how the pool of database connections stands.
 pub fn observe_pool(state: PoolState) {
     gauge!("liaison_database_connections", "state" => "open").set(f64::from(state.open));
-    gauge!("liaison_database_connections", "state" => "idle").set(state.idle as f64);
+    gauge!("liaison_database_connections", "state" => "idle").set(f64::from(state.idle));
 }

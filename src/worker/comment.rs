@@ -55,7 +55,7 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
         let known = road::surroundings(&mut tx, scope, comment, fresh(job)).await?;
         if let Some(questions) = Questions::about(&known) {
             tx.rollback().await?;
-            if !questions.ask(job, comment).await? {
+            if !Box::pin(questions.ask(job, comment)).await? {
                 return job.ignore(outside(&comment.project)).await;
             }
             continue;

@@ -114,7 +114,7 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
                     if pump.is_worn(since) {
                         break;
                     }
-                    pause = work(&worker, &remote, claimed, delivery).await;
+                    pause = Box::pin(work(&worker, &remote, claimed, delivery)).await;
                     if pause != Some(Duration::ZERO) {
                         break;
                     }
@@ -159,14 +159,13 @@ async fn work(
         cause: cause(&delivery.headers),
     };
     let span = tracing::info_span!("delivery", id = %delivery.id, attempt = delivery.attempts + 1);
-    let verdict = AssertUnwindSafe(handle(&job))
+    let verdict = AssertUnwindSafe(Box::pin(handle(&job)))
         .catch_unwind()
         .instrument(span.clone())
         .await;
     let verdict = match verdict {
         Ok(Ok(outcome)) => {
-            let _entered = span.enter();
-            report(&outcome);
+            span.in_scope(|| report(&outcome));
             return Some(Duration::ZERO);
         }
         Ok(Err(Failure::Lost)) => return None,
@@ -181,9 +180,7 @@ async fn work(
             give_up_or_wait(worker, delivery, failed, Retry::Later { after: None })
         }
     };
-    let _entered = span.clone().entered();
-    report(&verdict);
-    drop(_entered);
+    span.in_scope(|| report(&verdict));
     let settled = async {
         let mut connection = worker.pool.acquire().await.map_err(QueueError::from)?;
         queue::settle(&mut connection, claimed, delivery.id, &verdict).await
@@ -237,11 +234,11 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
     let decoded =
         gitlab::decode(&job.delivery.body).map_err(|error| Failure::Hopeless(error.to_string()))?;
     let event = match decoded {
-        Decoded::Event(event) => *event,
+        Decoded::Event(event) => event,
         Decoded::Ignored(reason) => return job.ignore(reason).await,
     };
     match event {
-        Event::CommentPosted(posted) => comment(job, &posted).await,
+        Event::CommentPosted(posted) => Box::pin(comment(job, &posted)).await,
         Event::IssueChanged { project, issue } => issue_changed(job, &project, &issue).await,
         Event::MemberChanged { user, summary } => {
             let mut tx = job.worker.pool.begin().await?;

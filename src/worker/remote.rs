@@ -56,7 +56,7 @@ impl Remote {
     ) -> Self {
         let burst = NonZeroU32::new(notes_per_minute / 5).unwrap_or(NonZeroU32::MIN);
         let steady = notes_per_minute.saturating_sub(burst.get()).max(1);
-        let interval = Duration::from_secs(60) / steady;
+        let interval = Duration::from_mins(1) / steady;
         let quota = Quota::with_period(interval.max(Duration::from_nanos(1)))
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(burst);

@@ -7,7 +7,7 @@ use rand::RngExt;
 use crate::egress::Retry;
 
 /// Longest that a remote system's wish for a pause is followed.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// The pauses between attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -324,9 +324,11 @@ impl World {
             {
                 return;
             }
-            if tokio::time::Instant::now() > deadline {
-                panic!("{waiting} lanes still wait: {:#?}", self.deliveries().await);
-            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{waiting} lanes still wait: {:#?}",
+                self.deliveries().await
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -353,9 +355,11 @@ impl World {
             if let Some(line) = found.into_iter().next() {
                 return line;
             }
-            if tokio::time::Instant::now() > deadline {
-                panic!("no delivery is {state}: {:#?}", self.deliveries().await);
-            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "no delivery is {state}: {:#?}",
+                self.deliveries().await
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -54,7 +54,7 @@ fn ignored(reason: impl Into<String>) -> Decoded {
 }
 
 fn event(event: Event) -> Decoded {
-    Decoded::Event(Box::new(event))
+    Decoded::Event(event)
 }
 
 /// Returns at most 40 characters of a word that the sender chose.
@@ -79,27 +79,26 @@ fn note(hook: NoteHook) -> Decoded {
     };
     let change = match note.action.as_deref() {
         Some("create") => CommentChange::Created,
-        Some("update") => CommentChange::Edited,
         // Before 16.11 the times alone tell.
         None if note.created_at == note.updated_at => CommentChange::Created,
-        None => CommentChange::Edited,
+        Some("update") | None => CommentChange::Edited,
         Some(other) => return ignored(format!("a comment's {} is not used", clip(other))),
     };
     let hidden = hook.event_type.as_deref() == Some("confidential_note");
     let issue = facts(issue, hidden);
-    event(Event::CommentPosted(Comment {
+    event(Event::CommentPosted(Box::new(Comment {
         internal: hidden && !issue.confidential,
         project: project.into(),
         issue,
         remote_id: note.id.to_string(),
         discussion_id: note.discussion_id,
         actor: hook.user.into(),
-        text: note.note,
+        text: note.body,
         change,
         created_at: note.created_at,
         updated_at: note.updated_at,
         url: note.url,
-    }))
+    })))
 }
 
 fn issue(hook: IssueHook) -> Decoded {

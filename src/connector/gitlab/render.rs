@@ -89,26 +89,7 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             command,
             outcomes,
             left_out,
-        } => {
-            let mut text = format!("- {}: ", code_span(command.word()));
-            for (index, (typed, outcome)) in outcomes.iter().enumerate() {
-                let _ = write!(
-                    text,
-                    "{}{} {}",
-                    if index == 0 { "" } else { " · " },
-                    code_span(typed),
-                    write_outcome(typed, *outcome, dialect)
-                );
-            }
-            if *left_out > 0 {
-                let _ = write!(
-                    text,
-                    " · {left_out} more were left out: a command may name {}",
-                    crate::rules::MAX_CONTACTS
-                );
-            }
-            text
-        }
+        } => write_contacts(*command, outcomes, *left_out, dialect),
         Line::Created { email, related } => {
             let related = if *related {
                 "created and added"
@@ -166,6 +147,28 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             format!("- {} is not a command: {meant}", code_span(word))
         }
     }
+}
+
+fn write_contacts(
+    command: CommandName,
+    outcomes: &[(String, Outcome)],
+    left_out: usize,
+    dialect: &Dialect<'_>,
+) -> String {
+    let mut text = format!("- {}: ", code_span(command.word()));
+    for (index, (typed, outcome)) in outcomes.iter().enumerate() {
+        let separator = if index == 0 { "" } else { " · " };
+        let outcome = write_outcome(typed, *outcome, dialect);
+        let _ = write!(text, "{separator}{} {outcome}", code_span(typed));
+    }
+    if left_out > 0 {
+        let most = crate::rules::MAX_CONTACTS;
+        let _ = write!(
+            text,
+            " · {left_out} more were left out: a command may name {most}"
+        );
+    }
+    text
 }
 
 fn write_outcome(typed: &str, outcome: Outcome, dialect: &Dialect<'_>) -> String {

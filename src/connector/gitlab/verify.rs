@@ -24,6 +24,9 @@ pub const KEPT_HEADERS: [&str; 7] = [
     "webhook-timestamp",
 ];
 
+const SIGNATURE: &str = "webhook-signature";
+const TOKEN: &str = "x-gitlab-token";
+
 /// Checks that the sender knows the webhook's secret.
 ///
 /// Where a signing token is set, the signature (GitLab 19.0, Standard Webhooks) must be right: there is no falling back to the
@@ -44,7 +47,6 @@ pub fn verify(
         .filter(|(_, until)| in_force(until))
         .peekable();
     if signing.peek().is_some() {
-        const SIGNATURE: &str = "webhook-signature";
         let text = |name| {
             single(headers, name)
                 .and_then(|value| std::str::from_utf8(value).map_err(|_| VerifyError::Wrong(name)))
@@ -64,7 +66,6 @@ pub fn verify(
         }
         return Err(refused);
     }
-    const TOKEN: &str = "x-gitlab-token";
     let mut tokens = secrets
         .tokens
         .iter()

@@ -48,8 +48,8 @@ pub(super) struct Project {
 #[derive(Debug, Deserialize)]
 pub(super) struct Note {
     pub(super) id: i64,
-    #[serde(deserialize_with = "text")]
-    pub(super) note: String,
+    #[serde(rename = "note", deserialize_with = "text")]
+    pub(super) body: String,
     #[serde(default, deserialize_with = "text")]
     pub(super) noteable_type: String,
     pub(super) discussion_id: Option<String>,
