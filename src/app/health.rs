@@ -8,7 +8,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::telemetry::{self, PoolState};
+use crate::{
+    queue,
+    telemetry::{self, PoolState},
+};
 
 /// Longest that the database may take to answer before the service counts as not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -33,6 +36,10 @@ impl Health {
     pub fn admin_router(self, metrics: PrometheusHandle) -> Router {
         let pool = self.pool.clone();
         let metrics = async move || {
+            if let Ok(backlog) = queue::backlog(&pool).await {
+                telemetry::observe_backlog("inbox", backlog.deliveries, backlog.delivery_age);
+                telemetry::observe_backlog("outbox", backlog.effects, backlog.effect_age);
+            }
             telemetry::observe_pool(PoolState {
                 open: pool.size(),
                 idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX),

@@ -271,6 +271,15 @@ async fn remotes(
     )?;
     let egress = Arc::new(egress);
     let stored = connection::list(&mut *parts.pool.acquire().await?).await?;
+    for left in stored
+        .iter()
+        .filter(|stored| !ids.contains_key(&stored.name))
+    {
+        tracing::warn!(
+            connection = left.name,
+            "is stored but not configured any more: what arrives for it waits"
+        );
+    }
     let mut remotes = Vec::new();
     for declared in &config.connection {
         let (Some(id), Some(token)) = (ids.get(&declared.name), &declared.token) else {

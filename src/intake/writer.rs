@@ -61,8 +61,11 @@ impl Writer {
     /// [`Problem::Unavailable`] when too many wait, or the database does not answer in time.
     pub async fn store(&self, arrival: Arrival) -> Result<Stored, Problem> {
         let (answer, stored) = oneshot::channel();
-        let writer = usize::from(arrival.lane.0 % 2 != 0);
-        let lane = self.lanes.get(writer).ok_or(Problem::Unavailable)?;
+        let writer = arrival.lane.0.unsigned_abs() % self.lanes.len().max(1) as u64;
+        let lane = usize::try_from(writer)
+            .ok()
+            .and_then(|writer| self.lanes.get(writer));
+        let lane = lane.ok_or(Problem::Unavailable)?;
         lane.try_send((arrival, answer))
             .map_err(|_| Problem::Unavailable)?;
         stored.await.unwrap_or(Err(Problem::Unavailable))

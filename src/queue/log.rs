@@ -78,13 +78,19 @@ pub async fn deliveries(
 ) -> sqlx::Result<Vec<DeliverySummary>> {
     sqlx::query_as!(
         DeliverySummary,
-        r#"SELECT deliveries.id AS "id: DeliveryId", webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts,
+        r#"SELECT line.id AS "id: DeliveryId", line.webhook AS "webhook!", line.received_at, line.state, line.outcome, line.attempts,
                   (SELECT count(*) FROM effects
-                   WHERE effects.root_id = deliveries.root_id AND effects.delivery_id = deliveries.id AND effects.state = 'dead') AS "dead_effects!"
-           FROM deliveries
-           JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
-           WHERE ($1::text IS NULL OR lower(webhooks.name) = lower($1)) AND ($2::text IS NULL OR deliveries.state = $2)
-           ORDER BY deliveries.id DESC LIMIT $3"#,
+                   WHERE effects.root_id = line.root_id AND effects.delivery_id = line.id AND effects.state = 'dead') AS "dead_effects!"
+           -- Root by root, since every key leads with it: the newest of each are at the end of an index.
+           FROM groups AS root
+           CROSS JOIN LATERAL (
+               SELECT deliveries.*, webhooks.name AS webhook FROM deliveries
+               JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
+               WHERE deliveries.root_id = root.id
+                 AND ($1::text IS NULL OR lower(webhooks.name) = lower($1)) AND ($2::text IS NULL OR deliveries.state = $2)
+               ORDER BY deliveries.id DESC LIMIT $3) AS line
+           WHERE root.root_id = root.id
+           ORDER BY line.id DESC LIMIT $3"#,
         webhook,
         state,
         limit,
@@ -97,9 +103,10 @@ pub async fn deliveries(
 pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
     let row = sqlx::query!(
         r#"SELECT deliveries.root_id AS "root: RootId", webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts, headers, body
-           FROM deliveries
+           FROM groups AS root
+           JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
            JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
-           WHERE deliveries.id = $1"#,
+           WHERE root.root_id = root.id"#,
         id.0,
     )
     .fetch_optional(pool)
@@ -175,9 +182,10 @@ async fn effects(
 pub async fn replay(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Vec<(Queue, ConnectionId)>> {
     let mut tx = pool.begin().await?;
     let found = sqlx::query!(
-        r#"SELECT deliveries.root_id AS "root: RootId", webhooks.connection_id AS "connection: ConnectionId" FROM deliveries
+        r#"SELECT deliveries.root_id AS "root: RootId", webhooks.connection_id AS "connection: ConnectionId" FROM groups AS root
+           JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
            JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
-           WHERE deliveries.id = $1"#,
+           WHERE root.root_id = root.id"#,
         id.0,
     )
     .fetch_optional(&mut *tx)

@@ -17,7 +17,7 @@ pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
 pub use lane::{Claim, Claimed, Release, claim, next_ready, release, repair};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take};
-pub use prune::{Pruned, prune};
+pub use prune::{Backlog, Pruned, backlog, prune};
 pub use wake::{CHANNEL, Signal, Wake, listen, notify};
 
 /// What went wrong between here and the database.

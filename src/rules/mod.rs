@@ -9,6 +9,9 @@ mod permission;
 mod undo;
 mod working;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
 pub use permission::{Access, Right, issue_is_readable};
 

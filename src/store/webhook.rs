@@ -309,7 +309,8 @@ pub async fn list(
         r#"SELECT webhooks.name, groups.path AS "group", connections.name AS connection, state, webhooks.managed, webhooks.created_at,
                   (SELECT count(*) FROM webhook_secrets AS secret
                    WHERE secret.root_id = webhooks.root_id AND secret.webhook_id = webhooks.id AND (expires_at IS NULL OR expires_at > $1)) AS "secrets!",
-                  (SELECT max(received_at) FROM deliveries WHERE deliveries.root_id = webhooks.root_id AND deliveries.webhook_id = webhooks.id) AS last_delivery_at
+                  (SELECT received_at FROM deliveries WHERE deliveries.root_id = webhooks.root_id AND deliveries.webhook_id = webhooks.id
+                   ORDER BY deliveries.id DESC LIMIT 1) AS last_delivery_at
            FROM webhooks
            JOIN groups ON groups.root_id = webhooks.root_id AND groups.id = webhooks.group_id
            JOIN connections ON connections.id = webhooks.connection_id

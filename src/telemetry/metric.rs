@@ -49,6 +49,13 @@ pub fn record_lag(queue: &'static str, lag: Duration) {
     histogram!("liaison_queue_lag_seconds", "queue" => queue).record(lag.as_secs_f64());
 }
 
+/// Records how much work of a queue waits, and the age of the oldest, in seconds.
+pub fn observe_backlog(queue: &'static str, waiting: i64, oldest: f64) {
+    gauge!("liaison_queue_waiting", "queue" => queue)
+        .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+    gauge!("liaison_queue_oldest_seconds", "queue" => queue).set(oldest);
+}
+
 /// Records how the pool of database connections stands.
 pub fn observe_pool(state: PoolState) {
     gauge!("liaison_database_connections", "state" => "open").set(f64::from(state.open));

@@ -5,5 +5,6 @@ mod metric;
 
 pub use log::{Format, init};
 pub use metric::{
-    PoolState, count_delivery, count_effect, count_received, observe_pool, record_lag, recorder,
+    PoolState, count_delivery, count_effect, count_received, observe_backlog, observe_pool,
+    record_lag, recorder,
 };

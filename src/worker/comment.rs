@@ -49,10 +49,12 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     if comment.actor.is_bot && !job.remote.allow_bots {
         return job.ignore("written by another bot").await;
     }
+    // Fixed before the first question, so that an answer to it is fresh enough whatever the configuration says.
+    let fresh = fresh(job);
     for _ in 0..ROUNDS {
         let mut tx = job.worker.pool.begin().await?;
         let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
-        let known = road::surroundings(&mut tx, scope, comment, fresh(job)).await?;
+        let known = road::surroundings(&mut tx, scope, comment, fresh).await?;
         if let Some(questions) = Questions::about(&known) {
             tx.rollback().await?;
             if !Box::pin(questions.ask(job, comment)).await? {
@@ -77,6 +79,7 @@ fn fresh(job: &Job<'_>) -> Fresh {
     Fresh {
         places: now - job.worker.place_fresh,
         levels: now - job.worker.level_fresh,
+        event: job.delivery.received_at,
     }
 }
 

@@ -109,16 +109,18 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
             let (worker, remote) = (worker.clone(), Arc::clone(&remote));
             let (pump, release) = (Arc::clone(&pump), release.clone());
             worker.tasks.clone().spawn(async move {
-                let mut pause = Some(Duration::ZERO);
+                let mut next = Next::GoOn;
                 for delivery in &deliveries {
-                    if pump.is_worn(since) {
+                    if pump.is_worn(since) || next != Next::GoOn {
                         break;
                     }
-                    pause = Box::pin(work(&worker, &remote, claimed, delivery)).await;
-                    if pause != Some(Duration::ZERO) {
-                        break;
-                    }
+                    next = Box::pin(work(&worker, &remote, claimed, delivery)).await;
                 }
+                let pause = match next {
+                    Next::GoOn => Some(Duration::ZERO),
+                    Next::Rest(pause) => Some(pause),
+                    Next::Leave => None,
+                };
                 if let Some(pause) = pause {
                     // The receiver ends after the last sender.
                     let _ = release.send(Release { claimed, pause }).await;
@@ -142,13 +144,19 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
     }
 }
 
-/// Works one delivery. Returns how long its lane has to pause, or none where the lane is somebody else's.
-async fn work(
-    worker: &Worker,
-    remote: &Remote,
-    claimed: Claimed,
-    delivery: &Delivery,
-) -> Option<Duration> {
+/// What is to happen to a lane after one of its deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The next delivery may be worked.
+    GoOn,
+    /// The delivery stays at the head and is tried again after a pause.
+    Rest(Duration),
+    /// The lane is somebody else's by now.
+    Leave,
+}
+
+/// Works one delivery.
+async fn work(worker: &Worker, remote: &Remote, claimed: Claimed, delivery: &Delivery) -> Next {
     let lag = worker.clock.now() - delivery.received_at;
     telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
     let job = Job {
@@ -166,9 +174,9 @@ async fn work(
     let verdict = match verdict {
         Ok(Ok(outcome)) => {
             span.in_scope(|| report(&outcome));
-            return Some(Duration::ZERO);
+            return Next::GoOn;
         }
-        Ok(Err(Failure::Lost)) => return None,
+        Ok(Err(Failure::Lost)) => return Next::Leave,
         Ok(Err(failure)) => {
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
@@ -186,12 +194,12 @@ async fn work(
         queue::settle(&mut connection, claimed, delivery.id, &verdict).await
     };
     match (settled.instrument(span).await, verdict) {
-        (Ok(()), InboxVerdict::Later(_, pause)) => Some(pause),
-        (Ok(()), _) => Some(Duration::ZERO),
-        (Err(QueueError::LostLease), _) => None,
+        (Ok(()), InboxVerdict::Later(_, pause)) => Next::Rest(pause),
+        (Ok(()), _) => Next::GoOn,
+        (Err(QueueError::LostLease), _) => Next::Leave,
         (Err(error), _) => {
             tracing::warn!(%error, "what came of a delivery could not be recorded; it is tried again");
-            Some(Duration::from_secs(1))
+            Next::Rest(Duration::from_secs(1))
         }
     }
 }

@@ -7,6 +7,7 @@
     reason = "clippy excuses the test functions only, not the functions they share"
 )]
 
+mod architecture;
 mod cluster;
 mod harness;
 mod road;

@@ -6,6 +6,9 @@ mod render;
 mod verify;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
 pub use decode::decode;
 pub use render::{MENTION_HINT, Rendered, render};

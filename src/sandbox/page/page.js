@@ -222,7 +222,7 @@ function drawDeliveries(deliveries) {
 function drawChips(bot) {
   const examples = [
     "/add_contacts ada@example.com",
-    `@${bot} create_contact ada@example.com Ada Lovelace`,
+    `@${bot} create_contact zoe@example.com Zoe Winter`,
     `@${bot} contacts`,
     `@${bot} remove_contacts ada@example.com`,
     "/crm undo",
