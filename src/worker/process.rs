@@ -109,20 +109,20 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
             let (worker, remote) = (worker.clone(), Arc::clone(&remote));
             let (pump, release) = (Arc::clone(&pump), release.clone());
             worker.tasks.clone().spawn(async move {
-                let mut pause = Some(Duration::ZERO);
+                let mut next = Next::Further;
                 for delivery in &deliveries {
-                    if pump.is_worn(since) {
+                    if next != Next::Further || pump.is_worn(since) {
                         break;
                     }
-                    pause = work(&worker, &remote, claimed, delivery).await;
-                    if pause != Some(Duration::ZERO) {
-                        break;
-                    }
+                    next = work(&worker, &remote, claimed, delivery).await;
                 }
-                if let Some(pause) = pause {
-                    // The receiver ends after the last sender.
-                    let _ = release.send(Release { claimed, pause }).await;
-                }
+                let pause = match next {
+                    Next::Further => Duration::ZERO,
+                    Next::Pause(pause) => pause,
+                    Next::Lost => return,
+                };
+                // The receiver ends after the last sender.
+                let _ = release.send(Release { claimed, pause }).await;
                 drop(place);
             });
         }
@@ -142,13 +142,19 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
     }
 }
 
-/// Works one delivery. Returns how long its lane has to pause, or none where the lane is somebody else's.
-async fn work(
-    worker: &Worker,
-    remote: &Remote,
-    claimed: Claimed,
-    delivery: &Delivery,
-) -> Option<Duration> {
+/// What becomes of a lane after one of its deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The delivery is settled: the next one may be worked.
+    Further,
+    /// The delivery stays at the lane's head and is tried again after a pause, which may be none.
+    Pause(Duration),
+    /// The lane is somebody else's by now.
+    Lost,
+}
+
+/// Works one delivery.
+async fn work(worker: &Worker, remote: &Remote, claimed: Claimed, delivery: &Delivery) -> Next {
     let lag = worker.clock.now() - delivery.received_at;
     telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
     let job = Job {
@@ -167,9 +173,9 @@ async fn work(
         Ok(Ok(outcome)) => {
             let _entered = span.enter();
             report(&outcome);
-            return Some(Duration::ZERO);
+            return Next::Further;
         }
-        Ok(Err(Failure::Lost)) => return None,
+        Ok(Err(Failure::Lost)) => return Next::Lost,
         Ok(Err(failure)) => {
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
@@ -189,12 +195,12 @@ async fn work(
         queue::settle(&mut connection, claimed, delivery.id, &verdict).await
     };
     match (settled.instrument(span).await, verdict) {
-        (Ok(()), InboxVerdict::Later(_, pause)) => Some(pause),
-        (Ok(()), _) => Some(Duration::ZERO),
-        (Err(QueueError::LostLease), _) => None,
+        (Ok(()), InboxVerdict::Later(_, pause)) => Next::Pause(pause),
+        (Ok(()), _) => Next::Further,
+        (Err(QueueError::LostLease), _) => Next::Lost,
         (Err(error), _) => {
             tracing::warn!(%error, "what came of a delivery could not be recorded; it is tried again");
-            Some(Duration::from_secs(1))
+            Next::Pause(Duration::from_secs(1))
         }
     }
 }
