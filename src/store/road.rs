@@ -62,10 +62,12 @@ pub struct Actor {
 /// Which knowledge is fresh enough.
 #[derive(Debug, Clone, Copy)]
 pub struct Fresh {
-    /// Places of projects asked after this.
+    /// Places of projects asked since then, where a comment names the same path.
     pub places: DateTime<Utc>,
-    /// Levels asked after this.
+    /// Levels asked since then.
     pub levels: DateTime<Utc>,
+    /// Places of projects asked since then, whatever path a comment names: it may be from before a renaming.
+    pub renamed: DateTime<Utc>,
 }
 
 /// Returns the surroundings of a comment that came through a webhook.
@@ -92,7 +94,7 @@ pub async fn surroundings(
            FROM webhooks
            JOIN groups AS scope ON scope.root_id = webhooks.root_id AND scope.id = webhooks.group_id
            LEFT JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4
-                             AND projects.path = $5 AND projects.checked_at > $9
+                             AND ((projects.path = $5 AND projects.checked_at >= $9) OR projects.checked_at >= $11)
            LEFT JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
            LEFT JOIN groups AS holder ON holder.root_id = $1 AND holder.id = home.contact_group_id
            LEFT JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $6
@@ -101,10 +103,10 @@ pub async fn surroundings(
            LEFT JOIN people ON people.id = identities.person_id
            LEFT JOIN access_levels AS in_project
                   ON in_project.root_id = $1 AND in_project.connection_id = $2 AND in_project.remote_user_id = $8
-                 AND in_project.scope = 'project' AND in_project.remote_scope_id = $4 AND in_project.checked_at > $10
+                 AND in_project.scope = 'project' AND in_project.remote_scope_id = $4 AND in_project.checked_at >= $10
            LEFT JOIN access_levels AS in_holder
                   ON in_holder.root_id = $1 AND in_holder.connection_id = $2 AND in_holder.remote_user_id = $8
-                 AND in_holder.scope = 'group' AND in_holder.remote_scope_id = holder.remote_id AND in_holder.checked_at > $10
+                 AND in_holder.scope = 'group' AND in_holder.remote_scope_id = holder.remote_id AND in_holder.checked_at >= $10
            WHERE webhooks.root_id = $1 AND webhooks.id = $3"#,
         root.0,
         on.0,
@@ -117,6 +119,7 @@ pub async fn surroundings(
         comment.actor.id,
         fresh.places,
         fresh.levels,
+        fresh.renamed,
     )
     .fetch_one(connection)
     .await?;

@@ -49,10 +49,11 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     if comment.actor.is_bot && !job.remote.allow_bots {
         return job.ignore("written by another bot").await;
     }
+    let fresh = fresh(job);
     for _ in 0..ROUNDS {
         let mut tx = job.worker.pool.begin().await?;
         let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
-        let known = road::surroundings(&mut tx, scope, comment, fresh(job)).await?;
+        let known = road::surroundings(&mut tx, scope, comment, fresh).await?;
         if let Some(questions) = Questions::about(&known) {
             tx.rollback().await?;
             if !questions.ask(job, comment).await? {
@@ -72,11 +73,13 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     }))
 }
 
+/// Says what is believed without asking; what is asked from now on is believed in any case.
 fn fresh(job: &Job<'_>) -> Fresh {
     let now = job.worker.clock.now();
     Fresh {
         places: now - job.worker.place_fresh,
         levels: now - job.worker.level_fresh,
+        renamed: now,
     }
 }
 
