@@ -7,4 +7,5 @@
 
 mod cluster;
 mod harness;
+mod intake;
 mod road;
