@@ -8,6 +8,8 @@ use http::{HeaderValue, StatusCode, header};
 pub enum Problem {
     /// No such webhook.
     UnknownWebhook,
+    /// Not a POST.
+    WrongMethod,
     /// The webhook is paused or deleted.
     Gone,
     /// Not JSON by its content type.
@@ -33,6 +35,12 @@ impl Problem {
                 "unknown_webhook",
                 "No such webhook",
                 "Check the URL: it is shown when the webhook is created.",
+            ),
+            Self::WrongMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "wrong_method",
+                "Not a POST",
+                "Send the delivery with the method POST.",
             ),
             Self::Gone => (
                 StatusCode::GONE,

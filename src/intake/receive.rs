@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -50,15 +50,20 @@ struct Receipt {
 /// Returns the receiver's route.
 pub fn router(intake: Intake) -> Router {
     Router::new()
-        .route("/hooks/{webhook}", post(receive))
+        .route(
+            "/hooks/{webhook}",
+            post(receive).fallback(async || Problem::WrongMethod),
+        )
         .with_state(intake)
 }
 
 async fn receive(
     State(intake): State<Intake>,
-    Path(webhook): Path<String>,
+    webhook: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
+    // A name that is not text is nobody's.
+    let webhook = webhook.map(|Path(name)| name).unwrap_or_default();
     let id = DeliveryId(intake.clock.id());
     let span = tracing::info_span!("delivery", %id, webhook);
     match accept(&intake, &webhook, id, request)

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use sqlx::PgPool;
+use sqlx::{PgPool, error::DatabaseError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +21,9 @@ const WAITING: usize = 1024;
 const GROUP: usize = 256;
 /// Most bytes of one commit's bodies.
 const GROUP_BYTES: usize = 8 << 20;
-/// Longest that a commit may take before its senders are asked to try again.
+/// Pause before a group is sent to Postgres again after its connection broke.
+const AGAIN: Duration = Duration::from_millis(50);
+/// Longest that a commit may take, and longest that a sender waits for his: GitLab hangs up after ten seconds.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 type Waiting = (Arrival, oneshot::Sender<Result<Stored, Problem>>);
@@ -68,7 +70,11 @@ impl Writer {
         let lane = lane.ok_or(Problem::Unavailable)?;
         lane.try_send((arrival, answer))
             .map_err(|_| Problem::Unavailable)?;
-        stored.await.unwrap_or(Err(Problem::Unavailable))
+        // Groups before this one may have waited long already. What is stored after all is a repeat when it is sent again.
+        match tokio::time::timeout(COMMIT_TIMEOUT, stored).await {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(_)) | Err(_) => Err(Problem::Unavailable),
+        }
     }
 }
 
@@ -126,12 +132,12 @@ enum Failure {
 }
 
 async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failure> {
-    match tokio::time::timeout(COMMIT_TIMEOUT, queue::store(pool, arrivals)).await {
+    match tokio::time::timeout(COMMIT_TIMEOUT, store_once(pool, arrivals)).await {
         Ok(Ok(stored)) => Ok(stored),
         Ok(Err(error)) => {
             tracing::warn!(%error, deliveries = arrivals.len(), "a group of deliveries could not be stored");
             Err(match error {
-                sqlx::Error::Database(_) => Failure::Refused,
+                sqlx::Error::Database(ref refusal) if !is_away(&**refusal) => Failure::Refused,
                 _ => Failure::Away,
             })
         }
@@ -145,15 +151,46 @@ async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failu
     }
 }
 
+/// Stores a group over a connection that works: those of the pool may have broken while nobody used them, and trackers do not send again by
+/// themselves. Storing twice is harmless, since a row that is there stays as it is.
+async fn store_once(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
+    loop {
+        match queue::store(pool, arrivals).await {
+            Err(sqlx::Error::Io(error)) => tracing::debug!(%error, "a connection broke"),
+            Err(sqlx::Error::Database(error)) if is_away(&*error) => {
+                tracing::debug!(%error, "Postgres is away");
+            }
+            stored => return stored,
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Returns whether Postgres says that it is full, waits for a lock, or shuts down or takes too long (classes 53, 55 and 57 of its error
+/// codes), rather than that a row is wrong.
+fn is_away(error: &dyn DatabaseError) -> bool {
+    let class = error.code().unwrap_or_default();
+    ["53", "55", "57"]
+        .iter()
+        .any(|away| class.starts_with(away))
+}
+
 async fn one_by_one(pool: &PgPool, arrivals: &[Arrival]) -> Vec<Result<Stored, Problem>> {
     let mut results = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
-        let stored = store(pool, std::slice::from_ref(arrival)).await.ok();
+        let stored = store(pool, std::slice::from_ref(arrival)).await;
+        let away = matches!(stored, Err(Failure::Away));
         results.push(
             stored
+                .ok()
                 .and_then(|stored| stored.first().copied())
                 .ok_or(Problem::Unavailable),
         );
+        if away {
+            // The senders of the others have waited long enough.
+            break;
+        }
     }
+    results.resize(arrivals.len(), Err(Problem::Unavailable));
     results
 }

@@ -116,6 +116,8 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     let stored = arrivals.iter().map(|arrival| {
         let known = repeats.get(&(arrival.root, arrival.webhook, arrival.dedupe_key));
         match known {
+            // Its own row: an earlier attempt was committed, though the answer to it was lost.
+            Some(Stored::Repeat(id)) if *id == arrival.id => Stored::New(*id),
             Some(stored) if !new.contains(&arrival.id) => *stored,
             _ => Stored::New(arrival.id),
         }
@@ -178,7 +180,7 @@ async fn recognise(
         .collect();
     let column = Columns::of(&repeats);
     let known = sqlx::query!(
-        r#"SELECT deliveries.id AS "id: DeliveryId", deliveries.root_id AS "root: RootId", deliveries.webhook_id AS "webhook: WebhookId",
+        r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.root_id AS "root: RootId", deliveries.webhook_id AS "webhook: WebhookId",
                   deliveries.dedupe_key, deliveries.state = 'dead' AS "dead!"
            FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS arrived (root_id, webhook_id, dedupe_key)
            JOIN deliveries USING (root_id, webhook_id, dedupe_key)"#,

@@ -2,7 +2,10 @@
 //!
 //! [`run`] starts both, lets the test act, and fails on what the test did not say it expects: work left, dead work, a service that does not end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, Once, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
@@ -21,6 +24,7 @@ use liaison::{
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 use url::Url;
 
 /// Longest that anything may take before a test gives up on it.
@@ -28,8 +32,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The webhook's signing token.
 pub(crate) const SIGNING_TOKEN: &str = "whsec_bGlhaXNvbi10ZXN0LXNpZ25pbmcta2V5LTMyLWJ5dGU=";
 /// The bot's access token.
-const BOT_TOKEN: &str = "glpat-canary-7f3a9c";
-const SEALING_KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
+pub(crate) const BOT_TOKEN: &str = "glpat-canary-7f3a9c";
+pub(crate) const SEALING_KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
 const TEMPLATE: &str = "template_liaison";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -139,6 +143,7 @@ pub(crate) async fn run_with(setup: Setup, test: impl AsyncFnOnce(&mut World)) {
 
 impl World {
     async fn start(setup: Setup) -> Self {
+        record_log();
         let pool = pool(database().await);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tracker_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -400,12 +405,51 @@ impl World {
     }
 }
 
+/// What every service of this run logged so far, at a level that nobody runs in production.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+fn record_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = EnvFilter::new("debug,liaison=trace");
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(|| Recorder)
+                    .with_ansi(false),
+            )
+            .try_init()
+            .unwrap();
+    });
+}
+
+/// Returns the whole log of this run, that of other tests included.
+pub(crate) fn recorded_log() -> String {
+    String::from_utf8_lossy(&LOG.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+}
+
+struct Recorder;
+
+impl std::io::Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Starts a task that the test ends itself.
 #[expect(
     clippy::disallowed_methods,
     reason = "the tracker is no part of the service, whose tracker tasks are awaited"
 )]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }
 

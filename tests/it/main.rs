@@ -10,5 +10,6 @@
 mod architecture;
 mod cluster;
 mod harness;
+mod intake;
 mod road;
 mod upkeep;

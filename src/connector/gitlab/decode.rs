@@ -39,8 +39,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
 /// serde names the offending value in some texts ("invalid type: string \"…\""): only what was expected may go on.
 fn problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
+    // The last one: the value, which comes before it, may hold the word too.
     let expected = text
-        .split_once("expected ")
+        .rsplit_once("expected ")
         .map(|(_, rest)| rest.split(" at line").next().unwrap_or(rest));
     match (text.starts_with("missing field"), expected) {
         (true, _) => text.split(" at line").next().unwrap_or_default().to_owned(),

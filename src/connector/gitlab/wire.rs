@@ -3,7 +3,7 @@
 //! Shapes follow GitLab's documentation of webhook events and system hooks and its hook builders
 //! (`lib/gitlab/hook_data`). Unknown fields are skipped.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// The fields that tell what a body is.
@@ -52,6 +52,7 @@ pub(super) struct Note {
     pub(super) body: String,
     #[serde(default, deserialize_with = "text")]
     pub(super) noteable_type: String,
+    #[serde(default, deserialize_with = "optional_text")]
     pub(super) discussion_id: Option<String>,
     #[serde(default)]
     pub(super) system: bool,
@@ -61,6 +62,7 @@ pub(super) struct Note {
     pub(super) created_at: DateTime<Utc>,
     #[serde(deserialize_with = "moment")]
     pub(super) updated_at: DateTime<Utc>,
+    #[serde(default, deserialize_with = "optional_text")]
     pub(super) url: Option<String>,
 }
 
@@ -85,18 +87,26 @@ pub(super) struct Issue {
 #[derive(Debug, Deserialize)]
 pub(super) struct FlatHook {
     pub(super) user_id: Option<i64>,
+    #[serde(default, deserialize_with = "optional_text")]
     pub(super) full_path: Option<String>,
+    #[serde(default, deserialize_with = "optional_text")]
     pub(super) path_with_namespace: Option<String>,
 }
 
 /// Postgres text holds no NUL; GitLab's own database neither, so only a forged body has one.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(if text.contains('\0') {
-        text.replace('\0', "\u{FFFD}")
-    } else {
-        text
-    })
+    optional_text(deserializer).map(Option::unwrap_or_default)
+}
+
+fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| {
+        if text.contains('\0') {
+            text.replace('\0', "\u{FFFD}")
+        } else {
+            text
+        }
+    }))
 }
 
 /// Reads "2015-05-17 17:06:40 UTC" as well as ISO 8601; GitLab sends both.
@@ -108,5 +118,8 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D
             NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S UTC")
                 .map(|moment| moment.and_utc())
         })
-        .map_err(|_| D::Error::custom("not a moment in time"))
+        .ok()
+        // Postgres' calendar ends before chrono's does, and GitLab's years have four digits.
+        .filter(|moment| (1..=9999).contains(&moment.year()))
+        .ok_or_else(|| D::Error::custom("not a moment in time"))
 }
