@@ -123,7 +123,7 @@ impl Service {
         let wake = Arc::new(Wake::new(local));
         let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
-        queue::repair(&parts.pool).await?;
+        queue::repair(&parts.pool, worker.lease).await?;
         for remote in &remotes {
             if has(Role::Process) {
                 worker
@@ -145,6 +145,7 @@ impl Service {
         worker.tasks.spawn(queue::listen(
             parts.pool.clone(),
             Arc::clone(&wake),
+            worker.lease,
             worker.stop.clone(),
         ));
         let (writer, writing) = Writer::start(&parts.pool, &wake);
@@ -299,7 +300,7 @@ async fn upkeep(worker: Worker, retain: TimeDelta) {
             () = worker.stop.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
-        match queue::repair(&worker.pool).await {
+        match queue::repair(&worker.pool, worker.lease).await {
             Ok(0) => {}
             Ok(lanes) => tracing::warn!(lanes, "work without a lane was found and put back"),
             Err(error) => tracing::warn!(%error, "lanes could not be looked through"),

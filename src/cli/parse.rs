@@ -29,8 +29,6 @@ struct Printed {
     unknown: Vec<PrintedUnknown>,
     #[serde(skip_serializing_if = "is_zero")]
     dropped: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
     text: String,
 }
 
@@ -77,7 +75,6 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         commands: Vec::new(),
         unknown: Vec::new(),
         dropped: parsed.dropped,
-        warning: eaten.then_some(MENTION_HINT),
         text: parsed.text,
     };
     for found in parsed.commands {
@@ -95,5 +92,8 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         }
     }
     print::line(&serde_json::to_string(&printed)?);
+    if eaten {
+        print::error(MENTION_HINT);
+    }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::task::TaskTracker;
 
 use super::Problem;
@@ -23,6 +26,10 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 8 << 20;
 /// Longest that a commit may take before its senders are asked to try again.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a restart of Postgres is waited for: trackers do not send again, so that being asked to means a lost delivery.
+const RESTART: Duration = Duration::from_secs(2);
+/// Pause before storing again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 type Waiting = (Arrival, oneshot::Sender<Result<Stored, Problem>>);
 
@@ -123,8 +130,20 @@ enum Failure {
 }
 
 async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failure> {
-    match tokio::time::timeout(COMMIT_TIMEOUT, queue::store(pool, arrivals)).await {
-        Ok(Ok(stored)) => Ok(stored),
+    let since = Instant::now();
+    let stored = async {
+        loop {
+            match queue::store(pool, arrivals).await {
+                Err(error) if is_broken(&error) && since.elapsed() < RESTART => {
+                    tracing::debug!(%error, "Postgres went away; storing again");
+                    sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    };
+    match timeout(COMMIT_TIMEOUT, stored).await {
+        Ok(Ok(stored)) => Ok(arrivals.iter().zip(stored).map(unrepeated).collect()),
         Ok(Err(error)) => {
             tracing::warn!(%error, deliveries = arrivals.len(), "a group of deliveries could not be stored");
             Err(match error {
@@ -139,6 +158,24 @@ async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failu
             );
             Err(Failure::Away)
         }
+    }
+}
+
+/// Returns whether the connection ended, as it does when Postgres is restarted.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // Class 57: the server shuts down, crashed, or is starting.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
+
+/// A delivery that repeats itself was stored by a first try whose answer was lost.
+fn unrepeated((arrival, stored): (&Arrival, Stored)) -> Stored {
+    match stored {
+        Stored::Repeat(id) if id == arrival.id => Stored::New(id),
+        other => other,
     }
 }
 

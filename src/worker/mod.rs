@@ -18,6 +18,7 @@ pub use retry::Schedule;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{domain::Clock, queue::Wake};
@@ -45,4 +46,11 @@ pub struct Worker {
     pub tasks: TaskTracker,
     /// Ends the loops.
     pub stop: CancellationToken,
+}
+
+impl Worker {
+    /// Returns whether a lease taken at `since` is too old to begin other work under it.
+    fn is_worn(&self, since: Instant) -> bool {
+        since.elapsed() > self.lease / 3
+    }
 }

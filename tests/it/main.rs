@@ -5,6 +5,10 @@
     reason = "clippy excuses the test functions only, not the functions they share"
 )]
 
+mod cli;
 mod cluster;
+mod crash;
+mod demo;
 mod harness;
+mod program;
 mod road;
