@@ -9,7 +9,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Durability, Options},
     config::{self, SecretError},
     egress::Limits,
-    queue,
+    queue::{self, UnderWay},
     store::{self, PoolLimits},
 };
 
@@ -113,10 +113,13 @@ impl Database {
             return Ok(());
         }
         // No call takes longer than this at our end, so by then one that was cut off has ended on the other side too.
-        let in_flight = Limits::default().total;
+        let under_way = UnderWay {
+            only: None,
+            longest: Limits::default().total,
+        };
         let taken = async {
-            queue::repair(&self.pool, in_flight).await?;
-            queue::take_over(&self.pool, in_flight).await
+            queue::repair(&self.pool, &under_way).await?;
+            queue::take_over(&self.pool, under_way.longest).await
         };
         match taken.await.map_err(DatabaseError::NoAnswer)? {
             0 => {}

@@ -20,7 +20,7 @@ use crate::{
     queue::{self, Wake},
     server,
     store::{StoreError, connection},
-    worker::{Remote, Schedule, Worker, deliver, process},
+    worker::{AtWork, Remote, Schedule, Worker, deliver, process},
 };
 
 /// Memory that large bodies may take together, in bytes.
@@ -123,7 +123,7 @@ impl Service {
         let wake = Arc::new(Wake::new(local));
         let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
-        queue::repair(&parts.pool, worker.lease).await?;
+        queue::repair(&parts.pool, &worker.under_way()).await?;
         for remote in &remotes {
             if has(Role::Process) {
                 worker
@@ -145,7 +145,10 @@ impl Service {
         worker.tasks.spawn(queue::listen(
             parts.pool.clone(),
             Arc::clone(&wake),
-            worker.lease,
+            {
+                let worker = worker.clone();
+                move || worker.under_way()
+            },
             worker.stop.clone(),
         ));
         let (writer, writing) = Writer::start(&parts.pool, &wake);
@@ -249,6 +252,9 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         lease: Duration::from_secs(config.queue.lease_seconds),
         level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
         place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        at_work: AtWork::default(),
+        // A private cluster serves one process.
+        alone: config.database.url.is_none(),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
     }
@@ -300,7 +306,7 @@ async fn upkeep(worker: Worker, retain: TimeDelta) {
             () = worker.stop.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
-        match queue::repair(&worker.pool, worker.lease).await {
+        match queue::repair(&worker.pool, &worker.under_way()).await {
             Ok(0) => {}
             Ok(lanes) => tracing::warn!(lanes, "work without a lane was found and put back"),
             Err(error) => tracing::warn!(%error, "lanes could not be looked through"),

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::print;
 use crate::{
-    connector::gitlab::MENTION_HINT,
     domain::ConnectionKind,
     quick_action::{Action, Dialect, Found, Spelling, parse as parse_text},
 };
+
+/// Quick actions that GitLab has itself, since 14.6.
+const GITLABS_OWN: [&str; 2] = ["add_contacts", "remove_contacts"];
 
 #[derive(Debug, Args)]
 pub(super) struct ParseArgs {
@@ -69,8 +71,14 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         !parsed.unscanned,
         "the comment is too long or too deeply nested to be searched for commands"
     );
-    let is_native = |found: &Found| found.spelling == Spelling::Slash;
-    let eaten = args.connection == ConnectionKind::Gitlab && parsed.commands.iter().any(is_native);
+    let native = |found: &&Found| found.spelling == Spelling::Slash;
+    let natives = parsed.commands.iter().filter(native);
+    let eaten = natives
+        .filter_map(|found| match &found.action {
+            Action::Known(name) => Some(name.word()),
+            Action::Unknown { .. } => None,
+        })
+        .find(|word| args.connection == ConnectionKind::Gitlab && GITLABS_OWN.contains(word));
     let mut printed = Printed {
         commands: Vec::new(),
         unknown: Vec::new(),
@@ -92,8 +100,11 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         }
     }
     print::line(&serde_json::to_string(&printed)?);
-    if eaten {
-        print::error(MENTION_HINT);
+    if let Some(word) = eaten {
+        print::error(&format!(
+            "GitLab takes lines that begin with `/{word}` for itself, before any webhook: write `@{} {word}` there.",
+            args.bot
+        ));
     }
     Ok(())
 }

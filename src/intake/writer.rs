@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 8 << 20;
 /// Longest that a commit may take before its senders are asked to try again.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a restart of Postgres is waited for: trackers do not send again, so that being asked to means a lost delivery.
-const RESTART: Duration = Duration::from_secs(2);
+const RESTART: Duration = Duration::from_secs(5);
 /// Pause before storing again.
 const AGAIN: Duration = Duration::from_millis(50);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionId, Lane, Queue, RootId};
+use crate::domain::{ConnectionId, EffectId, Lane, Queue, RootId};
 
 /// Which lanes to lease, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -198,11 +198,18 @@ pub async fn next_ready(
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
+/// Effects that may be under way at this moment, though no lease says so any more. Made twice at a time, an effect could not find its own
+/// first attempt on the other side.
+#[derive(Debug, Clone)]
+pub struct UnderWay {
+    /// Which: these, or every one that was ever taken, where other processes may be at work too.
+    pub only: Option<Vec<EffectId>>,
+    /// How long they may last; longest for which their lanes are left alone.
+    pub longest: Duration,
+}
+
 /// Puts lanes back that unsettled work lost: after a crash of Postgres the table is empty.
-///
-/// An effect that was taken and not recorded may be under way still, so that its lane waits for `in_flight`: made twice at a time, it
-/// could not find its own first attempt on the other side.
-pub async fn repair(pool: &PgPool, in_flight: Duration) -> sqlx::Result<u64> {
+pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
     let inbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (waiting.root_id, waiting.lane)
@@ -215,17 +222,20 @@ pub async fn repair(pool: &PgPool, in_flight: Duration) -> sqlx::Result<u64> {
     )
     .execute(pool)
     .await?;
+    let only = under_way.only.as_ref();
+    let only: Option<Vec<Uuid>> = only.map(|only| only.iter().map(|id| id.0).collect());
     let outbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (root_id, queue, lane) root_id, queue, lane, connection_id,
                 CASE WHEN next_at > now() THEN next_at
-                     WHEN attempts > 0 THEN now() + make_interval(secs => $1)
+                     WHEN attempts > 0 AND ($2::uuid[] IS NULL OR id = ANY($2)) THEN now() + make_interval(secs => $1)
                      ELSE now() END
          FROM effects
          WHERE settled_at IS NULL
          ORDER BY root_id, queue, lane, id
          ON CONFLICT DO NOTHING",
-        in_flight.as_secs_f64(),
+        under_way.longest.as_secs_f64(),
+        only.as_deref(),
     )
     .execute(pool)
     .await?;

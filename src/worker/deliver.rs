@@ -50,6 +50,8 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
             let release = || queue::release(&worker.pool, queue, empty.clone());
             persist(&worker, "giving lanes back", release).await;
         }
+        let ids = heads.iter().map(|pending| pending.id);
+        worker.at_work.ids().extend(ids);
         for (pending, place) in heads.into_iter().zip(load.places) {
             let (worker, remote, finish) = (worker.clone(), Arc::clone(&remote), finish.clone());
             worker.tasks.clone().spawn(async move {
@@ -75,6 +77,9 @@ async fn record(
         let group = std::mem::take(&mut group);
         let finish = || queue::finish(&worker.pool, queue, &group);
         persist(&worker, "recording attempts", finish).await;
+        for attempt in &group {
+            worker.at_work.ids().remove(&attempt.id);
+        }
         bell.notify_one();
     }
 }

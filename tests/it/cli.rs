@@ -142,7 +142,7 @@ attempts = "many"
 name = "gitlab"
 kind = "gitlab"
 url = "https://gitlab.example.com"
-token = ["glpat-canary"]
+token = { flie = "glpat-canary" }
 bot = "liaison"
 [[group]]
 path = "acme"
@@ -216,7 +216,10 @@ async fn parse_prints_what_would_run() {
         json(&printed.out),
         json!({ "commands": [command], "text": "" })
     );
-    assert!(printed.error.contains("@liaison"), "{}", printed.error);
+    assert_eq!(
+        printed.error,
+        "GitLab takes lines that begin with `/add_contacts` for itself, before any webhook: write `@liaison add_contacts` there.\n"
+    );
 
     let printed = parse(
         &["--bot", "helper"],

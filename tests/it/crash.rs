@@ -63,7 +63,7 @@ impl Site {
             PATIENCE,
         );
         if answer.await.is_none() {
-            panic!("no answer to {asked:?}:\n{}", self.told());
+            panic!("no answer to {asked:?}:\n{}", self.trouble());
         }
     }
 
@@ -79,7 +79,7 @@ impl Site {
             assert!(
                 Instant::now() < deadline,
                 "{waiting} lanes wait:\n{}",
-                self.told()
+                self.trouble()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -185,7 +185,7 @@ impl Site {
     async fn all_acknowledged(&self, sent_again: &mut HashMap<String, usize>) {
         let deadline = Instant::now() + PATIENCE;
         while self.send_again(sent_again) + self.sandbox.read(liaison::sandbox::State::unsent) > 0 {
-            assert!(Instant::now() < deadline, "{}", self.told());
+            assert!(Instant::now() < deadline, "{}", self.trouble());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -430,7 +430,7 @@ async fn what_was_acknowledged_is_done_once_when_postgres_is_killed_under_load()
         kill_process(server.unwrap(), Signal::KILL).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while site.postmaster() == server || site.try_connect().await.is_err() {
-            assert!(Instant::now() < deadline, "{}", site.told());
+            assert!(Instant::now() < deadline, "{}", site.trouble());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         site.all_acknowledged(&mut sent_again).await;
@@ -443,7 +443,7 @@ async fn what_was_acknowledged_is_done_once_when_postgres_is_killed_under_load()
     kill_process(server.unwrap(), Signal::KILL).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while site.postmaster() == server || site.try_connect().await.is_err() {
-        assert!(Instant::now() < deadline, "{}", site.told());
+        assert!(Instant::now() < deadline, "{}", site.trouble());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     asked.push(site.ask(issues[0], asked.len()));

@@ -30,8 +30,11 @@ use crate::harness::{PATIENCE, SIGNING_TOKEN};
 pub(crate) const BOT_TOKEN: &str = "glpat-canary-5d21e0";
 
 /// Returns a folder that the account PostgreSQL runs as can reach when the tests run as root.
+///
+/// In memory where the system has that: what is synced outlives the death of a process there too, and sooner.
 pub(crate) fn reachable_folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
     folder
 }
@@ -237,7 +240,7 @@ signing_token = "{SIGNING_TOKEN}"
             }
             let ended = self.service.as_mut().unwrap().ended();
             if ended.is_some() || Instant::now() > deadline {
-                panic!("the service is not ready ({ended:?}):\n{}", self.told());
+                panic!("the service is not ready ({ended:?}):\n{}", self.trouble());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -246,6 +249,14 @@ signing_token = "{SIGNING_TOKEN}"
     /// What the service wrote to its log.
     pub(crate) fn told(&self) -> String {
         fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The warnings and errors of the log, for the message of a test that fails.
+    pub(crate) fn trouble(&self) -> String {
+        let log = self.told();
+        let lines = log.lines();
+        let grave = lines.filter(|line| !line.contains(r#""level":"INFO""#));
+        grave.fold(String::new(), |text, line| text + line + "\n")
     }
 
     /// Kills the service, as `kill -9` does.

@@ -8,5 +8,5 @@ mod wire;
 
 pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
 pub use decode::decode;
-pub use render::{MENTION_HINT, Rendered, render};
+pub use render::{Rendered, render};
 pub use verify::{KEPT_HEADERS, reply_lane, route, verify};
