@@ -160,6 +160,7 @@ pub(super) async fn adopt(
     queue: Queue,
     lanes: &[Release],
 ) -> sqlx::Result<()> {
+    wait_for_repair(connection).await?;
     let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
     let keys: Vec<i64> = lanes.iter().map(|release| release.claimed.lane.0).collect();
     let leases: Vec<Uuid> = lanes.iter().map(|release| release.claimed.lease).collect();
@@ -210,6 +211,8 @@ pub struct UnderWay {
 
 /// Puts lanes back that unsettled work lost: after a crash of Postgres the table is empty.
 pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
+    let mut tx = pool.begin().await?;
+    wait_for_repair(&mut tx).await?;
     let inbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (waiting.root_id, waiting.lane)
@@ -220,7 +223,7 @@ pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
          ORDER BY waiting.root_id, waiting.lane, waiting.id
          ON CONFLICT DO NOTHING",
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
     let only = under_way.only.as_ref();
     let only: Option<Vec<Uuid>> = only.map(|only| only.iter().map(|id| id.0).collect());
@@ -237,9 +240,20 @@ pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
         under_way.longest.as_secs_f64(),
         only.as_deref(),
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(inbox.rows_affected() + outbox.rows_affected())
+}
+
+/// Lets one at a time put lanes back, or look for lanes that were put back: who looks sees all or nothing of it.
+async fn wait_for_repair(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"SELECT pg_advisory_xact_lock(hashtextextended('liaison.lanes', 0)) AS "done!: ()""#
+    )
+    .fetch_one(connection)
+    .await
+    .map(drop)
 }
 
 /// Ends all leases, for a process that knows it is the only one: who held them is dead.

@@ -76,11 +76,16 @@ impl Site {
             if waiting == 0 && self.sandbox.read(liaison::sandbox::State::unsent) == 0 {
                 break;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{waiting} lanes wait:\n{}",
-                self.trouble()
-            );
+            if Instant::now() > deadline {
+                let rows = "SELECT format('%s %s lease %s due in %s', queue, lane, lease, ready_at - now()) FROM lanes
+                    UNION ALL SELECT format('%s %s %s attempts %s %s', queue, lane, state, attempts, outcome) FROM effects WHERE settled_at IS NULL
+                    UNION ALL SELECT format('inbox %s %s attempts %s %s', lane, state, attempts, outcome) FROM deliveries WHERE settled_at IS NULL";
+                let rows: Vec<String> = sqlx::query_scalar(rows)
+                    .fetch_all(&mut connection)
+                    .await
+                    .unwrap();
+                panic!("{waiting} lanes wait: {rows:#?}\n{}", self.trouble());
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         connection.close().await.unwrap();
@@ -91,7 +96,7 @@ impl Site {
         let mut connection = self.connect().await;
         let held = "lanes WHERE lease IS NULL AND ready_at > now() AND queue <> 'inbox'";
         until(&mut connection, held, |count| count > 0).await;
-        let far = "lanes WHERE ready_at > now() + interval '10 s'";
+        let far = "lanes WHERE lease IS NULL AND ready_at > now() + interval '10 s'";
         assert_eq!(count(&mut connection, far).await, 0);
         connection
             .execute("UPDATE lanes SET ready_at = now() WHERE lease IS NULL")
@@ -184,8 +189,22 @@ impl Site {
     /// Sends again until everything is acknowledged.
     async fn all_acknowledged(&self, sent_again: &mut HashMap<String, usize>) {
         let deadline = Instant::now() + PATIENCE;
-        while self.send_again(sent_again) + self.sandbox.read(liaison::sandbox::State::unsent) > 0 {
-            assert!(Instant::now() < deadline, "{}", self.trouble());
+        loop {
+            let open = self.send_again(sent_again);
+            let unsent = self.sandbox.read(liaison::sandbox::State::unsent);
+            if open + unsent == 0 {
+                return;
+            }
+            if Instant::now() > deadline {
+                let log = self.sandbox.hook_log().into_iter().rev().take(5);
+                let last: Vec<_> = log
+                    .map(|sent| (sent.at, sent.status, sent.response.clone()))
+                    .collect();
+                panic!(
+                    "{open} open, {unsent} unsent: {last:#?}\n{}",
+                    self.trouble()
+                );
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
