@@ -8,6 +8,8 @@ use sqlx::{PgPool, migrate::MigrateError, postgres::PgConnectOptions};
 use crate::{
     cluster::{Cluster, ClusterError, Durability, Options},
     config::{self, SecretError},
+    egress::Limits,
+    queue::{self, UnderWay},
     store::{self, PoolLimits},
 };
 
@@ -37,6 +39,7 @@ pub struct Database {
     /// Connections to it.
     pub pool: PgPool,
     cluster: Option<Cluster>,
+    ownership: Ownership,
 }
 
 /// Whether a private cluster must be ours alone.
@@ -85,7 +88,11 @@ impl Database {
         if let Err(error) = sqlx::query!(r#"SELECT 1 AS "one!""#).fetch_one(&pool).await {
             return Err(DatabaseError::NoAnswer(error));
         }
-        Ok(Self { pool, cluster })
+        Ok(Self {
+            pool,
+            cluster,
+            ownership,
+        })
     }
 
     /// Brings the schema up to date.
@@ -94,6 +101,31 @@ impl Database {
     /// Fails when a migration fails, or the database was changed by a later version.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         Ok(store::migrate(&self.pool).await?)
+    }
+
+    /// Takes over the work of a process that was killed, where it is certain that it is dead: the private cluster is ours alone. On a
+    /// Postgres that others may share its leases have to run out.
+    ///
+    /// # Errors
+    /// Fails when the database does not answer.
+    pub async fn take_over(&self) -> Result<(), DatabaseError> {
+        if self.ownership == Ownership::Shared || self.cluster.is_none() {
+            return Ok(());
+        }
+        // No call takes longer than this at our end, so by then one that was cut off has ended on the other side too.
+        let under_way = UnderWay {
+            only: None,
+            longest: Limits::default().total,
+        };
+        let taken = async {
+            queue::repair(&self.pool, &under_way).await?;
+            queue::take_over(&self.pool, under_way.longest).await
+        };
+        match taken.await.map_err(DatabaseError::NoAnswer)? {
+            0 => {}
+            lanes => tracing::info!(lanes, "the work of a process that was killed is taken up"),
+        }
+        Ok(())
     }
 
     /// Closes all connections and stops a private cluster.

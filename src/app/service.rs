@@ -20,7 +20,7 @@ use crate::{
     queue::{self, Wake},
     server,
     store::{StoreError, connection},
-    worker::{Remote, Schedule, Worker, deliver, process},
+    worker::{AtWork, Remote, Schedule, Worker, deliver, process},
 };
 
 /// Memory that large bodies may take together, in bytes.
@@ -123,13 +123,17 @@ impl Service {
         let wake = Arc::new(Wake::new(local));
         let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
-        queue::repair(&parts.pool).await?;
+        queue::repair(&parts.pool, &worker.under_way()).await?;
         spawn_loops(&worker, &remotes, &parts.roles);
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::listen(
             parts.pool.clone(),
             Arc::clone(&wake),
+            {
+                let worker = worker.clone();
+                move || worker.under_way()
+            },
             worker.stop.clone(),
         ));
         let stop_serving = CancellationToken::new();
@@ -254,6 +258,9 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         lease: Duration::from_secs(config.queue.lease_seconds),
         level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
         place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        at_work: AtWork::default(),
+        // A private cluster serves one process.
+        alone: config.database.url.is_none(),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
     }
@@ -314,7 +321,7 @@ async fn upkeep(worker: Worker, retain: TimeDelta) {
             () = worker.stop.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
-        match queue::repair(&worker.pool).await {
+        match queue::repair(&worker.pool, &worker.under_way()).await {
             Ok(0) => {}
             Ok(lanes) => tracing::warn!(lanes, "work without a lane was found and put back"),
             Err(error) => tracing::warn!(%error, "lanes could not be looked through"),

@@ -116,6 +116,11 @@ async fn run(pool: &sqlx::PgPool, command: DeliveryCommand) -> anyhow::Result<()
             show(&shown)?;
         }
         DeliveryCommand::Replay { ids } => {
+            // All at once or none: what is mistyped is better found before anything happens.
+            for id in &ids {
+                let known = queue::delivery(pool, DeliveryId(*id)).await?;
+                known.with_context(|| format!("there is no delivery {id}"))?;
+            }
             for id in ids {
                 let woken = queue::replay(pool, DeliveryId(id)).await?;
                 let text = if woken.is_empty() {

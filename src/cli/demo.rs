@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{
     clock, print, sealing_key,
-    serve::{bind, until_told_to_stop},
+    serve::{StopSignals, bind},
 };
 use crate::{
     app::{Database, Parts, Role, Service},
@@ -54,6 +54,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let tracker_listener = tracker_listener(&args).await?;
     let service_url: Url = format!("http://{}", listener.local_addr()?).parse()?;
     let tracker_url: Url = format!("http://{}", tracker_listener.local_addr()?).parse()?;
+    // From before there is something to clean up.
+    let mut signals = StopSignals::listen()?;
     let folder = Folder::create()?;
     let token = random_token("glpat-");
     let signing = format!(
@@ -101,7 +103,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     ));
     greet(&tracker_url, &service_url);
 
-    until_told_to_stop().await?;
+    signals.wait().await;
     print::line("Stopping …");
     // The open event streams of pages end first, so that the tracker's server need not wait for them.
     sandbox.shutdown().await;
@@ -110,7 +112,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     tracker.wait().await;
     service.stop().await;
     database.close().await;
-    folder.remove();
+    drop(folder);
     Ok(())
 }
 
@@ -214,7 +216,7 @@ async fn sample_contacts(database: &Database, clock: &dyn Clock) -> anyhow::Resu
     Ok(())
 }
 
-/// A temporary folder that only its owner may read.
+/// A temporary folder that only its owner may read; it goes when this is dropped, also where the demo does not start.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -229,8 +231,10 @@ impl Folder {
         std::fs::DirBuilder::new().mode(0o711).create(&path)?;
         Ok(Self(path))
     }
+}
 
-    fn remove(self) {
+impl Drop for Folder {
+    fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             print::error(&format!(
                 "{} could not be removed: {error}",

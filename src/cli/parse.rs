@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::print;
 use crate::{
-    connector::gitlab::MENTION_HINT,
     domain::ConnectionKind,
     quick_action::{Action, CommandName, Dialect, Found, Spelling, parse as parse_text},
 };
+
+/// Quick actions that GitLab has itself, since 14.6.
+const GITLABS_OWN: [&str; 2] = ["add_contacts", "remove_contacts"];
 
 #[derive(Debug, Args)]
 pub(super) struct ParseArgs {
@@ -29,8 +31,6 @@ struct Printed {
     unknown: Vec<PrintedUnknown>,
     #[serde(skip_serializing_if = "is_zero")]
     dropped: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
     text: String,
 }
 
@@ -71,13 +71,18 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         !parsed.unscanned,
         "the comment is too long or too deeply nested to be searched for commands"
     );
-    let is_native = |found: &Found| found.spelling == Spelling::Slash;
-    let eaten = args.connection == ConnectionKind::Gitlab && parsed.commands.iter().any(is_native);
+    let native = |found: &&Found| found.spelling == Spelling::Slash;
+    let natives = parsed.commands.iter().filter(native);
+    let eaten = natives
+        .filter_map(|found| match &found.action {
+            Action::Known(name) => Some(name.word()),
+            Action::Unknown { .. } => None,
+        })
+        .find(|word| args.connection == ConnectionKind::Gitlab && GITLABS_OWN.contains(word));
     let mut printed = Printed {
         commands: Vec::new(),
         unknown: Vec::new(),
         dropped: parsed.dropped,
-        warning: eaten.then_some(MENTION_HINT),
         text: parsed.text,
     };
     for found in parsed.commands {
@@ -95,5 +100,11 @@ pub(super) fn parse(args: &ParseArgs) -> anyhow::Result<()> {
         }
     }
     print::line(&serde_json::to_string(&printed)?);
+    if let Some(word) = eaten {
+        print::error(&format!(
+            "GitLab takes lines that begin with `/{word}` for itself, before any webhook: write `@{} {word}` there.",
+            args.bot
+        ));
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::{clock, sealing_key};
@@ -51,6 +51,7 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
     if config.database.migrate {
         database.migrate().await?;
     }
+    database.take_over().await?;
     let parts = Parts {
         pool: database.pool.clone(),
         key,
@@ -60,8 +61,9 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
         roles: args.roles,
     };
     let service = Service::start(config, parts).await?;
+    let mut signals = StopSignals::listen()?;
     tracing::info!(address = %service.address, public_url = %config.server.public_url, "liaison serves");
-    until_told_to_stop().await?;
+    signals.wait().await;
     tracing::info!("liaison stops");
     service.stop().await;
     database.close().await;
@@ -75,13 +77,25 @@ pub(super) async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpLi
     })
 }
 
-/// Waits for Ctrl-C or the signal with which services are stopped.
-pub(super) async fn until_told_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Ctrl-C, and the signal with which services are stopped; from [`Self::listen`] on they no longer end the program by themselves.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    /// Waits for one of them, or returns at once where one came already.
+    pub(super) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -114,16 +114,22 @@ fn defaults() -> Table {
     DEFAULTS.parse().unwrap_or_default()
 }
 
-/// Deserialises, and on an error takes the offending key out and goes on, so that all are found.
+/// Deserialises, and on an error puts the default in place of the offending value, or takes it out, and goes on, so that all are found.
 fn read(
     mut table: Table,
     source: &Source,
     overrides: &Overrides,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
+    let mut found: Vec<(Vec<Step>, Problem)> = Vec::new();
+    let mut removed = Removed::default();
+    let mut config = None;
     for _ in 0..MAX_PROBLEMS {
         let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
-            Ok(config) => return Some(config),
+            Ok(read) => {
+                config = Some(read);
+                break;
+            }
             Err(error) => error,
         };
         let message = error.inner().message().to_owned();
@@ -134,15 +140,81 @@ fn read(
         {
             path.push(Step::Key(field.to_owned()));
         }
-        problems.push(Problem {
-            place: source.place(&path, overrides),
-            text: explain(&message, unknown, &path),
+        let written = removed.written(&path);
+        // What was taken out for being wrong is missing then, which nobody needs to be told.
+        let taken_out = quoted_after(&message, "missing field ").is_some_and(|field| {
+            let field = Step::Key(field.to_owned());
+            let at = found.iter().map(|(at, _)| at.split_last());
+            at.flatten()
+                .any(|(last, parent)| *last == field && parent == written)
         });
-        if !remove(&mut table, &path) {
-            return None;
+        if !taken_out {
+            let problem = Problem {
+                place: source.place(&written, overrides),
+                text: explain(&message, unknown, &written),
+            };
+            found.push((written.clone(), problem));
+        }
+        if unknown.is_some() || !restore(&mut table, &defaults(), &path) {
+            if !remove(&mut table, &path) {
+                break;
+            }
+            removed.note(written);
         }
     }
-    None
+    found.sort_by_key(|(at, _)| source.offset(at).unwrap_or(usize::MAX));
+    problems.extend(found.into_iter().map(|(_, problem)| problem));
+    config
+}
+
+/// Places in lists that were taken out, so that the ones behind them are still called what they are in the file.
+#[derive(Default)]
+struct Removed(Vec<(Vec<Step>, usize)>);
+
+impl Removed {
+    fn note(&mut self, mut written: Vec<Step>) {
+        if let Some(Step::Index(index)) = written.pop() {
+            self.0.push((written, index));
+            self.0.sort_by_key(|(_, index)| *index);
+        }
+    }
+
+    /// Returns a path as it was before anything was taken out.
+    fn written(&self, path: &[Step]) -> Vec<Step> {
+        let mut written = Vec::new();
+        for step in path {
+            let step = match step {
+                Step::Key(key) => Step::Key(key.clone()),
+                Step::Index(index) => {
+                    let gone = self.0.iter().filter(|(list, _)| *list == written);
+                    Step::Index(gone.fold(*index, |index, (_, gone)| {
+                        index + usize::from(*gone <= index)
+                    }))
+                }
+            };
+            written.push(step);
+        }
+        written
+    }
+}
+
+/// Puts the default back; returns false where there is none.
+fn restore(table: &mut Table, defaults: &Table, path: &[Step]) -> bool {
+    let Some((Step::Key(first), rest)) = path.split_first() else {
+        return false;
+    };
+    let Some(default) = defaults.get(first) else {
+        return false;
+    };
+    match (table.get_mut(first), default) {
+        (Some(Value::Table(table)), Value::Table(defaults)) if !rest.is_empty() => {
+            restore(table, defaults, rest)
+        }
+        _ => {
+            table.insert(first.clone(), default.clone());
+            true
+        }
+    }
 }
 
 fn explain(message: &str, unknown: Option<&str>, path: &[Step]) -> String {
@@ -498,6 +570,45 @@ connection = "gitlab"
         find("FILE:8: there is no key connection[1].ulr; did you mean url?");
         find("FILE:17: there is no key group[1].webhook[1].conection; did you mean connection?");
         find("LIAISON_QUEUE__ATEMPTS: there is no key queue.atempts; did you mean attempts?");
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_problem_and_hides_no_other() {
+        let text = r#"queue = 3
+[server]
+listen = "nowhere"
+[[connection]]
+name = "a"
+kind = "gitlb"
+[[connection]]
+name = 5
+kind = "gitlab"
+url = "https://gitlab.example.com"
+bot = "liaison"
+[[connection]]
+name = "c"
+kind = "gitlab"
+url = "no address"
+bot = "liaison"
+"#;
+        let problems = load_text(text, &[("LIAISON_LOG__FORMAT", "loud")]).unwrap_err();
+        let places: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.rsplit_once(": ").unwrap().0)
+            .map(|place| place.split(": ").next().unwrap())
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "FILE:1",
+                "FILE:3",
+                "FILE:6",
+                "FILE:8",
+                "FILE:15",
+                "LIAISON_LOG__FORMAT"
+            ],
+            "{problems:#?}"
+        );
     }
 
     #[test]

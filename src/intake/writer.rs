@@ -133,7 +133,7 @@ enum Failure {
 
 async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failure> {
     match tokio::time::timeout(COMMIT_TIMEOUT, store_once(pool, arrivals)).await {
-        Ok(Ok(stored)) => Ok(stored),
+        Ok(Ok(stored)) => Ok(arrivals.iter().zip(stored).map(unrepeated).collect()),
         Ok(Err(error)) => {
             tracing::warn!(%error, deliveries = arrivals.len(), "a group of deliveries could not be stored");
             Err(match error {
@@ -163,6 +163,14 @@ async fn store_once(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Sto
             stored => return stored,
         }
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// A delivery that repeats itself was stored by a first try whose answer was lost.
+fn unrepeated((arrival, stored): (&Arrival, Stored)) -> Stored {
+    match stored {
+        Stored::Repeat(id) if id == arrival.id => Stored::New(id),
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionId, Lane, Queue, RootId};
+use crate::domain::{ConnectionId, EffectId, Lane, Queue, RootId};
 
 /// Which lanes to lease, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -80,12 +80,12 @@ pub async fn release(pool: &PgPool, queue: Queue, mut lanes: Vec<Release>) -> sq
     tx.commit().await
 }
 
-/// The same within a transaction of the caller.
+/// The same within a transaction of the caller; returns how many of the lanes were still leased so.
 pub(super) async fn release_in(
     connection: &mut PgConnection,
     queue: Queue,
     lanes: &mut [Release],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<usize> {
     // One order for all who lock several lanes, so that they cannot wait for each other in a circle.
     lanes.sort_by_key(|release| (release.claimed.root, release.claimed.lane));
     let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
@@ -96,7 +96,7 @@ pub(super) async fn release_in(
         .map(|release| release.pause.as_secs_f64())
         .collect();
     // The lock comes first and by itself: whoever adds work to one of these lanes now waits for us, or has committed and is seen below.
-    sqlx::query!(
+    let held = sqlx::query!(
         r#"SELECT 1 AS "one!" FROM lanes
            JOIN unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
              ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
@@ -150,6 +150,36 @@ pub(super) async fn release_in(
     )
     .execute(&mut *connection)
     .await?;
+    Ok(held.len())
+}
+
+/// Leases lanes again that nobody holds, under their old leases: Postgres forgot those in a crash, and [`repair`] put the lanes back to
+/// wait for the attempt that ends now.
+pub(super) async fn adopt(
+    connection: &mut PgConnection,
+    queue: Queue,
+    lanes: &[Release],
+) -> sqlx::Result<()> {
+    wait_for_repair(connection).await?;
+    let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
+    let keys: Vec<i64> = lanes.iter().map(|release| release.claimed.lane.0).collect();
+    let leases: Vec<Uuid> = lanes.iter().map(|release| release.claimed.lease).collect();
+    sqlx::query!(
+        "WITH free AS MATERIALIZED (
+             SELECT lanes.root_id, lanes.lane, mine.lease FROM lanes
+             JOIN unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+               ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease IS NULL
+             ORDER BY lanes.root_id, lanes.lane
+             FOR UPDATE OF lanes)
+         UPDATE lanes SET lease = free.lease FROM free
+         WHERE lanes.root_id = free.root_id AND lanes.queue = $1 AND lanes.lane = free.lane",
+        queue.word(),
+        &roots,
+        &keys,
+        &leases,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -169,8 +199,20 @@ pub async fn next_ready(
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
+/// Effects that may be under way at this moment, though no lease says so any more. Made twice at a time, an effect could not find its own
+/// first attempt on the other side.
+#[derive(Debug, Clone)]
+pub struct UnderWay {
+    /// Which: these, or every one that was ever taken, where other processes may be at work too.
+    pub only: Option<Vec<EffectId>>,
+    /// How long they may last; longest for which their lanes are left alone.
+    pub longest: Duration,
+}
+
 /// Puts lanes back that unsettled work lost: after a crash of Postgres the table is empty.
-pub async fn repair(pool: &PgPool) -> sqlx::Result<u64> {
+pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
+    let mut tx = pool.begin().await?;
+    wait_for_repair(&mut tx).await?;
     let inbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (waiting.root_id, waiting.lane)
@@ -181,17 +223,56 @@ pub async fn repair(pool: &PgPool) -> sqlx::Result<u64> {
          ORDER BY waiting.root_id, waiting.lane, waiting.id
          ON CONFLICT DO NOTHING",
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
+    let only = under_way.only.as_ref();
+    let only: Option<Vec<Uuid>> = only.map(|only| only.iter().map(|id| id.0).collect());
     let outbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
-         SELECT DISTINCT ON (root_id, queue, lane) root_id, queue, lane, connection_id, coalesce(next_at, now())
+         SELECT DISTINCT ON (root_id, queue, lane) root_id, queue, lane, connection_id,
+                CASE WHEN next_at > now() THEN next_at
+                     WHEN attempts > 0 AND ($2::uuid[] IS NULL OR id = ANY($2)) THEN now() + make_interval(secs => $1)
+                     ELSE now() END
          FROM effects
          WHERE settled_at IS NULL
          ORDER BY root_id, queue, lane, id
          ON CONFLICT DO NOTHING",
+        under_way.longest.as_secs_f64(),
+        only.as_deref(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(inbox.rows_affected() + outbox.rows_affected())
+}
+
+/// Lets one at a time put lanes back, or look for lanes that were put back: who looks sees all or nothing of it.
+async fn wait_for_repair(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"SELECT pg_advisory_xact_lock(hashtextextended('liaison.lanes', 0)) AS "done!: ()""#
+    )
+    .fetch_one(connection)
+    .await
+    .map(drop)
+}
+
+/// Ends all leases, for a process that knows it is the only one: who held them is dead.
+///
+/// A call of the dead may still be at work on the other side; its lane waits for `in_flight`, or to the end of its lease if that is sooner.
+pub async fn take_over(pool: &PgPool, in_flight: Duration) -> sqlx::Result<u64> {
+    let ended = sqlx::query!(
+        "UPDATE lanes
+         SET lease = NULL,
+             ready_at = CASE WHEN EXISTS (
+                     SELECT FROM effects
+                     WHERE effects.root_id = lanes.root_id AND effects.queue = lanes.queue AND effects.lane = lanes.lane
+                       AND settled_at IS NULL AND attempts > 0)
+                 THEN least(ready_at, now() + make_interval(secs => $1))
+                 ELSE now() END
+         WHERE lease IS NOT NULL",
+        in_flight.as_secs_f64(),
     )
     .execute(pool)
     .await?;
-    Ok(inbox.rows_affected() + outbox.rows_affected())
+    Ok(ended.rows_affected())
 }

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::{Claimed, Release, lane::release_in};
+use super::{
+    Claimed, Release,
+    lane::{adopt, release_in},
+};
 use crate::domain::{ConnectionId, DeliveryId, Effect, EffectId, Lane, Queue, RootId};
 
 /// An effect on its way into the outbox.
@@ -110,14 +113,16 @@ pub async fn enqueue(
     Ok(())
 }
 
-/// Takes the first waiting effect of each leased lane and counts the attempt before it is made, so that one that crashes is known of.
+/// Takes the first waiting effect of each lane that is still leased so and counts the attempt before it is made, so that one that crashes is known of.
 pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Result<Vec<Pending>> {
     let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
+    let leases: Vec<Uuid> = claimed.iter().map(|claimed| claimed.lease).collect();
     let rows = sqlx::query!(
         r#"WITH head AS MATERIALIZED (
                SELECT waiting.root_id, waiting.id
-               FROM unnest($2::bigint[], $3::bigint[]) AS mine (root_id, lane)
+               FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+               JOIN lanes ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
                CROSS JOIN LATERAL (
                    SELECT root_id, id FROM effects
                    WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
@@ -129,6 +134,7 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
         queue.word(),
         &roots,
         &lanes,
+        &leases,
     )
     .fetch_all(pool)
     .await?;
@@ -210,6 +216,9 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
             },
         })
         .collect();
-    release_in(&mut tx, queue, &mut lanes).await?;
+    if release_in(&mut tx, queue, &mut lanes).await? < lanes.len() {
+        adopt(&mut tx, queue, &lanes).await?;
+        release_in(&mut tx, queue, &mut lanes).await?;
+    }
     tx.commit().await
 }

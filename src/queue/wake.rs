@@ -12,6 +12,7 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::{UnderWay, repair};
 use crate::domain::{ConnectionId, Queue};
 
 /// The channel of Postgres on which processes wake each other.
@@ -120,11 +121,18 @@ pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
 }
 
 /// Rings the bells for what other processes announce, until `stop`.
-pub async fn listen(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
+///
+/// A connection that broke may mean that Postgres crashed, so each new one has lanes put back, as [`repair`] does with what is under way then.
+pub async fn listen(
+    pool: PgPool,
+    wake: Arc<Wake>,
+    under_way: impl Fn() -> UnderWay + Send,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
-            error = session(&pool, &wake) => {
+            error = session(&pool, &wake, &under_way) => {
                 tracing::debug!(%error, "the listener lost its connection");
             }
         }
@@ -133,7 +141,11 @@ pub async fn listen(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
 }
 
 /// Listens over one connection until it fails; returns why.
-async fn session(pool: &PgPool, wake: &Wake) -> sqlx::Error {
+async fn session(
+    pool: &PgPool,
+    wake: &Wake,
+    under_way: &(impl Fn() -> UnderWay + Send),
+) -> sqlx::Error {
     let mut listener = match PgListener::connect_with(pool).await {
         Ok(listener) => listener,
         Err(error) => return error,
@@ -143,6 +155,11 @@ async fn session(pool: &PgPool, wake: &Wake) -> sqlx::Error {
     }
     loop {
         // Connected, for the first time or again: something may have been missed.
+        match repair(pool, &under_way()).await {
+            Ok(0) => {}
+            Ok(lanes) => tracing::info!(lanes, "Postgres was away; its lanes were put back"),
+            Err(error) => return error,
+        }
         wake.ring_all();
         loop {
             match listener.try_recv().await {

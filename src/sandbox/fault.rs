@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
 
 use super::state::State;
 
@@ -35,6 +36,10 @@ pub enum Fault {
     DropConnection,
     /// Does what was asked and cuts the connection without an answer.
     AnswerLost,
+    /// Does what was asked and holds the answer back until the token is cancelled, if it ever is.
+    AnswerHeld(CancellationToken),
+    /// Does what was asked once the token is cancelled, though the caller may be gone by then.
+    Late(CancellationToken),
     /// Does nothing and answers 200 with JSON that is not what was asked for.
     ForgedJson,
 }
@@ -108,6 +113,15 @@ impl Fault {
             Self::AnswerLost => {
                 next.run(request).await;
                 cut()
+            }
+            Self::AnswerHeld(release) => {
+                let answer = next.run(request).await;
+                release.cancelled().await;
+                answer
+            }
+            Self::Late(begin) => {
+                begin.cancelled().await;
+                next.run(request).await
             }
             Self::ForgedJson => {
                 let json = [(header::CONTENT_TYPE, "application/json")];

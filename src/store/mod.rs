@@ -16,7 +16,7 @@ pub mod webhook;
 use std::time::Duration;
 
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -65,6 +65,9 @@ pub struct PoolLimits {
     pub statement: Duration,
 }
 
+/// A connection that was not used for so long is asked whether it is alive.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// Returns a pool of connections; they are made when they are first needed.
 pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
     let milliseconds = limits.statement.as_millis().to_string();
@@ -75,8 +78,17 @@ pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
     PgPoolOptions::new()
         .max_connections(limits.connections)
         .acquire_timeout(Duration::from_secs(5))
-        // A ping before each use would be a round trip per statement; a broken connection shows itself.
+        // A ping before each use would be a round trip per statement. But whoever comes after a rest should not be the one who finds out
+        // that Postgres was restarted meanwhile.
         .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 

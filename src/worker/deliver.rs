@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, pump::Pump};
+use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist};
 use crate::{
     connector::gitlab::{CallError, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
@@ -28,12 +28,9 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
         .tasks
         .spawn(record(worker.clone(), Arc::clone(&remote), queue, finished));
     while let Some(load) = pump.next().await {
-        let heads = match queue::take(&worker.pool, queue, &load.claimed).await {
-            Ok(heads) => heads,
-            Err(error) => {
-                tracing::warn!(%error, "effects could not be taken; their leases run out");
-                continue;
-            }
+        let take = || queue::take(&worker.pool, queue, &load.claimed);
+        let Some(heads) = persist(&worker, "taking effects", take).await else {
+            continue;
         };
         let busy: HashSet<_> = heads
             .iter()
@@ -49,11 +46,12 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
                 pause: Duration::ZERO,
             })
             .collect();
-        if !empty.is_empty()
-            && let Err(error) = queue::release(&worker.pool, queue, empty).await
-        {
-            tracing::warn!(%error, "lanes could not be given back; their leases run out");
+        if !empty.is_empty() {
+            let release = || queue::release(&worker.pool, queue, empty.clone());
+            persist(&worker, "giving lanes back", release).await;
         }
+        let ids = heads.iter().map(|pending| pending.id);
+        worker.at_work.ids().extend(ids);
         for (pending, place) in heads.into_iter().zip(load.places) {
             let (worker, remote, finish) = (worker.clone(), Arc::clone(&remote), finish.clone());
             worker.tasks.clone().spawn(async move {
@@ -77,8 +75,10 @@ async fn record(
     let mut group = Vec::new();
     while finished.recv_many(&mut group, GROUP).await > 0 {
         let group = std::mem::take(&mut group);
-        if let Err(error) = queue::finish(&worker.pool, queue, &group).await {
-            tracing::warn!(%error, "attempts could not be recorded; their leases run out and they are looked at again");
+        let finish = || queue::finish(&worker.pool, queue, &group);
+        persist(&worker, "recording attempts", finish).await;
+        for attempt in &group {
+            worker.at_work.ids().remove(&attempt.id);
         }
         bell.notify_one();
     }

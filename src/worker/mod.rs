@@ -15,12 +15,20 @@ pub use process::process;
 pub use remote::{Remote, RemoteError};
 pub use retry::Schedule;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{domain::Clock, queue::Wake};
+use crate::{
+    domain::{Clock, EffectId},
+    queue::{UnderWay, Wake},
+};
 
 /// What every loop needs.
 #[derive(Debug, Clone)]
@@ -41,8 +49,39 @@ pub struct Worker {
     pub level_fresh: Duration,
     /// How long the place of a project is believed.
     pub place_fresh: Duration,
+    /// The effects that it makes at this moment.
+    pub at_work: AtWork,
+    /// Whether no other process works on the same database.
+    pub alone: bool,
     /// Tasks of the loops; their end is waited for.
     pub tasks: TaskTracker,
     /// Ends the loops.
     pub stop: CancellationToken,
+}
+
+/// The effects that a process makes at this moment, from before the call until it is recorded.
+#[derive(Debug, Default, Clone)]
+pub struct AtWork(Arc<Mutex<HashSet<EffectId>>>);
+
+impl AtWork {
+    fn ids(&self) -> MutexGuard<'_, HashSet<EffectId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    /// Returns what may be under way, should Postgres have forgotten all leases.
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay {
+            only: self
+                .alone
+                .then(|| self.at_work.ids().iter().copied().collect()),
+            longest: self.lease,
+        }
+    }
+
+    /// Returns whether a lease taken at `since` is too old to begin other work under it.
+    fn is_worn(&self, since: Instant) -> bool {
+        since.elapsed() > self.lease / 3
+    }
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump};
+use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump, retry::persist};
 use crate::{
     connector::gitlab::{self, CallError},
     domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
@@ -88,30 +88,27 @@ impl Failure {
 
 /// Works the inbox of a connection until the service stops.
 pub async fn process(worker: Worker, remote: Arc<Remote>) {
-    let pump = Arc::new(Pump::new(worker.clone(), Arc::clone(&remote), Queue::Inbox));
+    let pump = Pump::new(worker.clone(), Arc::clone(&remote), Queue::Inbox);
     let (release, released) = mpsc::channel(GROUP);
     worker
         .tasks
         .spawn(give_back(worker.clone(), Arc::clone(&remote), released));
     while let Some(load) = pump.next().await {
         let since = Instant::now();
-        let mut waiting = match queue::read(&worker.pool, &load.claimed, PER_LANE).await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(%error, "deliveries could not be read; their leases run out");
-                continue;
-            }
+        let read = || queue::read(&worker.pool, &load.claimed, PER_LANE);
+        let Some(mut waiting) = persist(&worker, "reading deliveries", read).await else {
+            continue;
         };
         for (claimed, place) in load.claimed.into_iter().zip(load.places) {
             let deliveries = waiting
                 .remove(&(claimed.root, claimed.lane))
                 .unwrap_or_default();
             let (worker, remote) = (worker.clone(), Arc::clone(&remote));
-            let (pump, release) = (Arc::clone(&pump), release.clone());
+            let release = release.clone();
             worker.tasks.clone().spawn(async move {
                 let mut next = Next::GoOn;
                 for delivery in &deliveries {
-                    if pump.is_worn(since) || next != Next::GoOn {
+                    if worker.is_worn(since) || next != Next::GoOn {
                         break;
                     }
                     next = Box::pin(work(&worker, &remote, claimed, delivery)).await;
@@ -137,9 +134,8 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
     let mut group = Vec::new();
     while released.recv_many(&mut group, GROUP).await > 0 {
         let group = std::mem::take(&mut group);
-        if let Err(error) = queue::release(&worker.pool, Queue::Inbox, group).await {
-            tracing::warn!(%error, "lanes could not be given back; their leases run out");
-        }
+        let release = || queue::release(&worker.pool, Queue::Inbox, group.clone());
+        persist(&worker, "giving lanes back", release).await;
         bell.notify_one();
     }
 }

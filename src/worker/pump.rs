@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 use uuid::Uuid;
 
-use super::{Remote, Worker};
+use super::{Remote, Worker, retry::TROUBLE};
 use crate::{
     domain::Queue,
     queue::{self, Claim, Claimed},
@@ -16,8 +16,6 @@ use crate::{
 
 /// Longest wait without a wake-up; the net under lost notifications.
 const POLL: Duration = Duration::from_secs(5);
-/// Wait after the database failed.
-const TROUBLE: Duration = Duration::from_millis(500);
 /// How long lanes may gather before they are leased together, while others are being worked.
 const GATHER: Duration = Duration::from_millis(3);
 
@@ -107,10 +105,5 @@ impl Pump {
             Ok(None) => POLL,
             Err(_) => TROUBLE,
         }
-    }
-
-    /// Returns whether a lease taken at `since` is too old to begin other work under it.
-    pub(super) fn is_worn(&self, since: Instant) -> bool {
-        since.elapsed() > self.worker.lease / 3
     }
 }

@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use tokio::time::Instant;
 
+use super::Worker;
 use crate::egress::Retry;
+
+/// Wait after the database failed.
+pub(super) const TROUBLE: Duration = Duration::from_millis(500);
 
 /// Longest that a remote system's wish for a pause is followed.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -48,6 +53,30 @@ impl Schedule {
     /// The same with chance from the system.
     pub(super) fn next(&self, attempt: i16, retry: Retry) -> Option<Duration> {
         self.pause(attempt, retry, rand::rng().random())
+    }
+}
+
+/// Has the database do something about leased lanes, again until it is done: Postgres may be restarting.
+///
+/// Returns none where the service stops, or the leases are too old to begin anything under them; then they run out.
+pub(super) async fn persist<T, F: Future<Output = sqlx::Result<T>>>(
+    worker: &Worker,
+    what: &str,
+    mut work: impl FnMut() -> F,
+) -> Option<T> {
+    let since = Instant::now();
+    loop {
+        let error = match work().await {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        let closed = matches!(error, sqlx::Error::PoolClosed);
+        if closed || worker.stop.is_cancelled() || worker.is_worn(since) {
+            tracing::warn!(%error, "{what} failed; the leases run out");
+            return None;
+        }
+        tracing::warn!(%error, "{what} failed; trying again");
+        tokio::time::sleep(TROUBLE).await;
     }
 }
 

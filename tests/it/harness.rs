@@ -287,7 +287,7 @@ impl World {
         let mut story = String::new();
         for line in self.deliveries().await {
             let log = self.delivery(line.id).await;
-            story += &format!("{:?}\n{:#?}\n", log.summary, log.effects);
+            let _ = writeln!(story, "{:?}\n{:#?}", log.summary, log.effects);
         }
         story
     }

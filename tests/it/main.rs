@@ -4,12 +4,17 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
     reason = "clippy excuses the test functions only, not the functions they share"
 )]
 
 mod architecture;
+mod cli;
 mod cluster;
+mod crash;
+mod demo;
 mod harness;
 mod intake;
+mod program;
 mod road;
 mod upkeep;

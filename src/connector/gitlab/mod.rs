@@ -11,5 +11,5 @@ mod tests;
 
 pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
 pub use decode::decode;
-pub use render::{MENTION_HINT, Rendered, render, standing_apart};
+pub use render::{Rendered, render, standing_apart};
 pub use verify::{KEPT_HEADERS, reply_lane, route, verify};

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What people are told about spellings on GitLab.
-pub const MENTION_HINT: &str =
+const MENTION_HINT: &str =
     "GitLab itself takes lines that begin with `/add_contacts` away, so mention me instead.";
 
 /// Most characters of an answer's text; GitLab takes a million, nobody reads more than this.

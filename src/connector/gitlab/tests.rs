@@ -67,7 +67,7 @@ fn comment(body: &Value) -> Comment {
 fn ignored(body: &Value) -> String {
     match decode(body.to_string().as_bytes()).unwrap() {
         Decoded::Ignored(reason) => reason,
-        other => panic!("{other:?}"),
+        event @ Decoded::Event(_) => panic!("{event:?}"),
     }
 }
 

@@ -70,7 +70,16 @@ async fn gate(Shared(sandbox): Shared<Sandbox>, mut request: Request, next: Next
         (Some(caller), fault) => {
             request.extensions_mut().insert(caller);
             match fault {
-                Some(fault) => fault.answer(request, next).await,
+                Some(fault) => {
+                    // A server goes on with what it began, though the caller goes away.
+                    let stopping = sandbox.shared.stopping.clone();
+                    let work = fault.answer(request, next);
+                    let work = async move { stopping.run_until_cancelled(work).await };
+                    match sandbox.shared.tasks.spawn(work).await {
+                        Ok(Some(answer)) => answer,
+                        Ok(None) | Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                    }
+                }
                 None => next.run(request).await,
             }
         }
