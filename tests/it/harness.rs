@@ -3,6 +3,7 @@
 //! [`run`] starts both, lets the test act, and fails on what the test did not say it expects: work left, dead work, a service that does not end.
 
 use std::{
+    fmt::Write,
     sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };

@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::too_many_lines,
+    clippy::format_collect,
     reason = "clippy excuses the test functions only, not the functions they share"
 )]
 

@@ -52,8 +52,10 @@ pub(crate) async fn free_address() -> SocketAddr {
 /// Returns the program, to be run in a folder and without any configuration of whoever runs the tests.
 pub(crate) fn program(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liaison"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LIAISON_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LIAISON_") {
+            command.env_remove(name);
+        }
     }
     command.args(args).current_dir(folder).stdin(Stdio::null());
     command
@@ -239,9 +241,11 @@ signing_token = "{SIGNING_TOKEN}"
                 return;
             }
             let ended = self.service.as_mut().unwrap().ended();
-            if ended.is_some() || Instant::now() > deadline {
-                panic!("the service is not ready ({ended:?}):\n{}", self.trouble());
-            }
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the service is not ready ({ended:?}):\n{}",
+                self.trouble()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
