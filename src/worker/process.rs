@@ -1,6 +1,8 @@
 //! The inbox: deliveries are decoded, decided on and settled, in order per lane.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
@@ -12,7 +14,10 @@ use crate::{
     domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
-    store::{StoreError, access, group, road},
+    store::{
+        StoreError, access, group,
+        road::{self, Fresh},
+    },
     telemetry,
 };
 
@@ -109,17 +114,17 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
             let (worker, remote) = (worker.clone(), Arc::clone(&remote));
             let (pump, release) = (Arc::clone(&pump), release.clone());
             worker.tasks.clone().spawn(async move {
-                let mut pause = Some(Duration::ZERO);
+                let mut next = ControlFlow::Continue(());
                 for delivery in &deliveries {
                     if pump.is_worn(since) {
                         break;
                     }
-                    pause = work(&worker, &remote, claimed, delivery).await;
-                    if pause != Some(Duration::ZERO) {
+                    next = work(&worker, &remote, claimed, delivery).await;
+                    if next.is_break() {
                         break;
                     }
                 }
-                if let Some(pause) = pause {
+                if let Some(pause) = next.break_value().unwrap_or(Some(Duration::ZERO)) {
                     // The receiver ends after the last sender.
                     let _ = release.send(Release { claimed, pause }).await;
                 }
@@ -142,13 +147,13 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
     }
 }
 
-/// Works one delivery. Returns how long its lane has to pause, or none where the lane is somebody else's.
+/// Works one delivery. Where the lane's next one has to wait, returns how long, or none where the lane is somebody else's.
 async fn work(
     worker: &Worker,
     remote: &Remote,
     claimed: Claimed,
     delivery: &Delivery,
-) -> Option<Duration> {
+) -> ControlFlow<Option<Duration>> {
     let lag = worker.clock.now() - delivery.received_at;
     telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
     let job = Job {
@@ -167,9 +172,9 @@ async fn work(
         Ok(Ok(outcome)) => {
             let _entered = span.enter();
             report(&outcome);
-            return Some(Duration::ZERO);
+            return ControlFlow::Continue(());
         }
-        Ok(Err(Failure::Lost)) => return None,
+        Ok(Err(Failure::Lost)) => return ControlFlow::Break(None),
         Ok(Err(failure)) => {
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
@@ -189,12 +194,12 @@ async fn work(
         queue::settle(&mut connection, claimed, delivery.id, &verdict).await
     };
     match (settled.instrument(span).await, verdict) {
-        (Ok(()), InboxVerdict::Later(_, pause)) => Some(pause),
-        (Ok(()), _) => Some(Duration::ZERO),
-        (Err(QueueError::LostLease), _) => None,
+        (Ok(()), InboxVerdict::Later(_, pause)) => ControlFlow::Break(Some(pause)),
+        (Ok(()), _) => ControlFlow::Continue(()),
+        (Err(QueueError::LostLease), _) => ControlFlow::Break(None),
         (Err(error), _) => {
             tracing::warn!(%error, "what came of a delivery could not be recorded; it is tried again");
-            Some(Duration::from_secs(1))
+            ControlFlow::Break(Some(Duration::from_secs(1)))
         }
     }
 }
@@ -245,7 +250,8 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
         Event::IssueChanged { project, issue } => issue_changed(job, &project, &issue).await,
         Event::MemberChanged { user, summary } => {
             let mut tx = job.worker.pool.begin().await?;
-            access::forget(&mut tx, job.claimed.root, job.remote.id, &user).await?;
+            let place = (job.claimed.root, job.remote.id);
+            access::forget(&mut tx, place, &user, job.worker.clock.now()).await?;
             job.settle(tx, InboxVerdict::Done(summary)).await
         }
         Event::TreeChanged { summary } => {
@@ -262,9 +268,11 @@ async fn issue_changed(
     issue: &IssueFacts,
 ) -> Result<InboxVerdict, Failure> {
     let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
+    let mut fresh = job.fresh();
     for asked in [false, true] {
+        fresh.asked = asked;
         let mut tx = job.worker.pool.begin().await?;
-        if let Some(known) = road::project_within(&mut tx, scope, &project.id).await? {
+        if let Some(known) = road::project_within(&mut tx, scope, project, fresh).await? {
             road::put_issue(&mut tx, job.claimed.root, known, issue).await?;
             let outcome = format!("what is known of issue {} is up to date", issue.iid);
             return job.settle(tx, InboxVerdict::Done(outcome)).await;
@@ -278,6 +286,16 @@ async fn issue_changed(
 }
 
 impl Job<'_> {
+    /// Returns what may be believed without asking, as of now.
+    pub(super) fn fresh(&self) -> Fresh {
+        let now = self.worker.clock.now();
+        Fresh {
+            places: now - self.worker.place_fresh,
+            levels: now - self.worker.level_fresh,
+            asked: false,
+        }
+    }
+
     /// Commits a transaction together with what came of the delivery.
     pub(super) async fn settle(
         &self,

@@ -30,6 +30,8 @@ pub struct Remote {
     pub client: Client,
     bot_id: OnceCell<String>,
     pace: DefaultDirectRateLimiter,
+    /// Time between two comments once the burst is used up.
+    interval: Duration,
     paused_until: Mutex<Option<Instant>>,
 }
 
@@ -56,8 +58,8 @@ impl Remote {
     ) -> Self {
         let burst = NonZeroU32::new(notes_per_minute / 5).unwrap_or(NonZeroU32::MIN);
         let steady = notes_per_minute.saturating_sub(burst.get()).max(1);
-        let interval = Duration::from_secs(60) / steady;
-        let quota = Quota::with_period(interval.max(Duration::from_nanos(1)))
+        let interval = (Duration::from_secs(60) / steady).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(interval)
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(burst);
         Self {
@@ -67,6 +69,7 @@ impl Remote {
             client,
             bot_id: OnceCell::new_with(bot_id),
             pace: RateLimiter::direct(quota),
+            interval,
             paused_until: Mutex::default(),
         }
     }
@@ -90,6 +93,12 @@ impl Remote {
             .get_or_try_init(|| ask)
             .await
             .map(String::as_str)
+    }
+
+    /// Returns how many comments may be written within a time, one at least.
+    pub(super) fn comments_within(&self, time: Duration) -> usize {
+        let comments = time.as_nanos() / self.interval.as_nanos().max(1);
+        usize::try_from(comments).unwrap_or(usize::MAX).max(1)
     }
 
     /// Waits until another comment may be written.
