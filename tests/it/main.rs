@@ -6,5 +6,7 @@
 )]
 
 mod cluster;
+mod faults;
 mod harness;
 mod road;
+mod tree;
