@@ -180,6 +180,16 @@ impl Sandbox {
         });
     }
 
+    /// Moves a group below another one; everything below it moves along. GitLab fires no hook.
+    pub fn transfer_group(&self, group: u64, parent: u64) {
+        self.change(|state| {
+            if let Some(found) = state.groups.get_mut(&group) {
+                found.parent = Some(parent);
+            }
+            state.rebuild_paths();
+        });
+    }
+
     /// Gives a project another path and fires the system hook `project_rename`.
     pub fn rename_project(&self, project: u64, path: &str) {
         self.move_project(project, "project_rename", |project| {
@@ -266,6 +276,21 @@ impl Sandbox {
     /// Refuses everyone but the author and Maintainers.
     pub fn edit_comment(&self, note: u64, by: u64, text: &str) -> Result<(), Refusal> {
         self.change(|state| state.edit_note(note, by, text, None))
+    }
+
+    /// Deletes a comment, and with the last one its thread. GitLab fires no hook.
+    pub fn delete_comment(&self, note: u64) {
+        self.change(|state| {
+            let Some(deleted) = state.notes.remove(&note) else {
+                return;
+            };
+            if let Some(issue) = state.issues.get_mut(&deleted.issue) {
+                issue.notes.retain(|id| *id != note);
+            }
+            if let Some(thread) = state.discussions.get_mut(&deleted.discussion_id) {
+                thread.retain(|id| *id != note);
+            }
+        });
     }
 
     /// Makes an issue confidential or takes that back; fires the Issue Hook.

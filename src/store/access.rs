@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::StoreError;
 use crate::domain::{ConnectionId, GroupId, Level, PersonId, RootId, Scope};
 
-/// Remembers a level that the tracker told.
+/// Remembers a level that the tracker told, unless a member event came since it was asked: then it has to be asked anew.
 pub async fn remember(
     connection: &mut PgConnection,
     (root, on): (RootId, ConnectionId),
@@ -17,7 +17,10 @@ pub async fn remember(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO access_levels (root_id, connection_id, remote_user_id, scope, remote_scope_id, level, checked_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE NOT EXISTS (
+             SELECT FROM access_levels
+             WHERE root_id = $1 AND connection_id = $2 AND remote_user_id = $3 AND scope = 'group' AND remote_scope_id = '' AND checked_at >= $7)
          ON CONFLICT (root_id, connection_id, remote_user_id, scope, remote_scope_id) DO UPDATE
          SET level = excluded.level, checked_at = excluded.checked_at",
         root.0,
@@ -33,18 +36,25 @@ pub async fn remember(
     Ok(())
 }
 
-/// Forgets what the tracker told about a user, so that it is asked anew.
+/// Forgets what the tracker told about a user, so that it is asked anew. A row for no group keeps the moment,
+/// since answers to earlier questions may be on their way.
 pub async fn forget(
     connection: &mut PgConnection,
-    root: RootId,
-    on: ConnectionId,
+    (root, on): (RootId, ConnectionId),
     user: &str,
+    now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "DELETE FROM access_levels WHERE root_id = $1 AND connection_id = $2 AND remote_user_id = $3",
+        "WITH forgotten AS (
+             DELETE FROM access_levels
+             WHERE root_id = $1 AND connection_id = $2 AND remote_user_id = $3 AND remote_scope_id <> '')
+         INSERT INTO access_levels (root_id, connection_id, remote_user_id, scope, remote_scope_id, level, checked_at)
+         VALUES ($1, $2, $3, 'group', '', 0, $4)
+         ON CONFLICT (root_id, connection_id, remote_user_id, scope, remote_scope_id) DO UPDATE SET checked_at = excluded.checked_at",
         root.0,
         on.0,
         user,
+        now,
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::StoreError;
 use crate::{
-    domain::{ConnectionId, IssueId, ReplyId, RootId},
+    domain::{ConnectionId, EffectId, IssueId, ReplyId, RootId},
     quick_action::Signature,
 };
 
@@ -67,6 +67,25 @@ pub async fn posted_reply(
     .fetch_optional(connection)
     .await?;
     Ok(id.flatten())
+}
+
+/// Returns whether a later text of an answer was posted than the one of `effect`.
+pub async fn is_superseded(
+    connection: &mut PgConnection,
+    root: RootId,
+    effect: EffectId,
+    reply: ReplyId,
+) -> Result<bool, StoreError> {
+    let superseded = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM effects WHERE root_id = $1 AND id > $2 AND queue = 'reply' AND state = 'done' AND payload ->> 'reply' = $3) AS "superseded!""#,
+        root.0,
+        effect.0,
+        reply.to_string(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(superseded)
 }
 
 /// Remembers which note holds the answer.

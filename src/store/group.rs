@@ -181,7 +181,8 @@ pub async fn place_project(
     Ok(true)
 }
 
-/// Finds the group that stands for a namespace: by its id, or by its declared path when it is met for the first time.
+/// Finds the root group that stands for a namespace: by its id, or by its declared path when it is met for the first time.
+/// A subgroup alone does not count: what is above it is no longer ours.
 async fn adopt(
     connection: &mut PgConnection,
     root: RootId,
@@ -191,8 +192,9 @@ async fn adopt(
 ) -> Result<Option<Group>, StoreError> {
     let group = sqlx::query_as!(
         Group,
-        r#"UPDATE groups SET remote_id = $3, remote_path = $4
-           WHERE root_id = $1 AND connection_id = $2
+        // The path stays as declared: were it to follow a renaming, the next start would take it for another namespace.
+        r#"UPDATE groups SET remote_id = $3
+           WHERE root_id = $1 AND id = root_id AND connection_id = $2
              AND (remote_id = $3 OR (remote_id IS NULL AND lower(remote_path) = lower($4)))
            RETURNING root_id AS "root: RootId", id AS "id: GroupId", path"#,
         root.0,
@@ -215,6 +217,17 @@ async fn child(
 ) -> Result<Group, StoreError> {
     let segment = remote_path.rsplit('/').next().unwrap_or(remote_path);
     let path = format!("{}/{segment}", parent.path);
+    // Another subgroup that was last met under this path has left it; where it is now is seen when it is met again.
+    sqlx::query!(
+        "UPDATE groups SET path = path || '~' || id
+         WHERE root_id = $1 AND lower(path) = lower($2) AND (connection_id, remote_id) IS DISTINCT FROM ($3, $4)",
+        parent.root.0,
+        path,
+        on.0,
+        remote_id,
+    )
+    .execute(&mut *connection)
+    .await?;
     let group = sqlx::query_as!(
         Group,
         r#"INSERT INTO groups (root_id, parent_id, path, name, contact_group_id, connection_id, remote_id, remote_path, created_at)

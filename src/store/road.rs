@@ -6,8 +6,8 @@ use sqlx::{PgConnection, types::Json};
 use super::{StoreError, comment::SeenComment};
 use crate::{
     domain::{
-        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, ReplyId,
-        RootId, Visibility, WebhookId,
+        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId,
+        RemoteProject, ReplyId, RootId, Visibility, WebhookId,
     },
     quick_action::Signature,
 };
@@ -42,6 +42,8 @@ pub struct Place {
     pub contact_group_remote: Option<String>,
     /// The issue, if met before, and whether what is known of it is what the comment says.
     pub issue: Option<(IssueId, bool)>,
+    /// Whether the issue is confidential, where something newer is known than what the comment says.
+    pub newer_confidential: Option<bool>,
 }
 
 /// The person behind a comment.
@@ -66,8 +68,9 @@ pub struct Fresh {
     pub places: DateTime<Utc>,
     /// Levels asked at this moment or later.
     pub levels: DateTime<Utc>,
-    /// When the event arrived: what was asked later is newer than what the event says.
-    pub event: DateTime<Utc>,
+    /// Whether the tracker was asked since the work began. Then its word on the path counts and not the event's,
+    /// which may be from before a renaming.
+    pub asked: bool,
 }
 
 /// Returns the surroundings of a comment that came through a webhook.
@@ -98,7 +101,7 @@ pub async fn surroundings(
            FROM webhooks
            JOIN groups AS scope ON scope.root_id = webhooks.root_id AND scope.id = webhooks.group_id
            LEFT JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4
-                             AND projects.checked_at >= $9 AND (projects.path = $5 OR projects.checked_at >= $11)
+                             AND projects.checked_at >= $9 AND (projects.path = $5 OR $11)
            LEFT JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
            LEFT JOIN groups AS holder ON holder.root_id = $1 AND holder.id = home.contact_group_id
            LEFT JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $6
@@ -123,7 +126,7 @@ pub async fn surroundings(
         comment.actor.id,
         fresh.places,
         fresh.levels,
-        fresh.event,
+        fresh.asked,
     )
     .fetch_one(connection)
     .await?;
@@ -147,6 +150,7 @@ pub async fn surroundings(
                 contact_group,
                 contact_group_remote: row.contact_group_remote,
                 issue: row.issue.map(|issue| (issue, unchanged || newer_known)),
+                newer_confidential: row.confidential.filter(|_| newer_known),
             }),
         actor: row.person.map(|person| Actor {
             person,
@@ -214,22 +218,27 @@ pub async fn put_issue(
     Ok(known)
 }
 
-/// Returns the known project with a remote id, if it is in the webhook's group or below.
+/// Returns a project, if its place was asked lately and is in the webhook's group or below.
 pub async fn project_within(
     connection: &mut PgConnection,
     (root, on, webhook): (RootId, ConnectionId, WebhookId),
-    remote_id: &str,
+    project: &RemoteProject,
+    fresh: Fresh,
 ) -> Result<Option<ProjectId>, StoreError> {
     let id = sqlx::query_scalar!(
         r#"SELECT projects.id AS "id: ProjectId" FROM webhooks
            JOIN groups AS scope ON scope.root_id = webhooks.root_id AND scope.id = webhooks.group_id
-           JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4 AND projects.checked_at > '-infinity'
+           JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4
+                        AND projects.checked_at > $5 AND (projects.path = $6 OR $7)
            JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
            WHERE webhooks.root_id = $1 AND webhooks.id = $3 AND (home.path = scope.path OR starts_with(home.path, scope.path || '/'))"#,
         root.0,
         on.0,
         webhook.0,
-        remote_id,
+        project.id,
+        fresh.places,
+        project.path,
+        fresh.asked,
     )
     .fetch_optional(connection)
     .await?;

@@ -19,7 +19,7 @@ use crate::{
         comment::{self, SeenComment},
         history,
         item::{self, Scene},
-        road::{self, Actor, Fresh, Place, Surroundings},
+        road::{self, Actor, Place, Surroundings},
     },
 };
 
@@ -49,8 +49,8 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     if comment.actor.is_bot && !job.remote.allow_bots {
         return job.ignore("written by another bot").await;
     }
-    // Fixed before the first question, so that an answer to it is fresh enough whatever the configuration says.
-    let fresh = fresh(job);
+    // Once for all rounds: what was asked meanwhile is newer than this.
+    let mut fresh = job.fresh();
     for _ in 0..ROUNDS {
         let mut tx = job.worker.pool.begin().await?;
         let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
@@ -60,6 +60,7 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
             if !Box::pin(questions.ask(job, comment)).await? {
                 return job.ignore(outside(&comment.project)).await;
             }
+            fresh.asked = true;
             continue;
         }
         match decide(job, comment, &parsed, known, tx).await {
@@ -72,15 +73,6 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     Err(Failure::Store(StoreError::Conflict {
         constraint: "every attempt".to_owned(),
     }))
-}
-
-fn fresh(job: &Job<'_>) -> Fresh {
-    let now = job.worker.clock.now();
-    Fresh {
-        places: now - job.worker.place_fresh,
-        levels: now - job.worker.level_fresh,
-        event: job.delivery.received_at,
-    }
 }
 
 async fn decide(
@@ -169,11 +161,7 @@ impl Run<'_> {
             return self.job.settle(tx, InboxVerdict::Ignored(why)).await;
         }
         let plan = self.plan(&mut tx, issue, new).await?;
-        let audience = audience(
-            &plan,
-            self.comment.issue.confidential || self.comment.internal,
-            answered,
-        );
+        let audience = audience(&plan, self.is_protected(), answered);
         let counts = audience == Audience::ThreadWithCounts;
         let rendered = gitlab::render(&plan.lines, dropped, &self.job.remote.bot, counts);
         state.reply_lines.extend(rendered.lines);
@@ -207,6 +195,12 @@ impl Run<'_> {
                 .await;
         }
         Ok(verdict)
+    }
+
+    /// Returns whether every reader of the comment may see customer data. An issue that is open to more readers by now protects nothing.
+    fn is_protected(&self) -> bool {
+        let still_confidential = self.place.newer_confidential.unwrap_or(true);
+        self.comment.internal || (self.comment.issue.confidential && still_confidential)
     }
 
     async fn issue(&self, connection: &mut PgConnection) -> Result<IssueId, StoreError> {

@@ -255,6 +255,13 @@ impl Answer<'_> {
         let whose = (pending.claimed.root, remote.id);
         let mut connection = worker.pool.acquire().await?;
         let posted = comment::posted_reply(&mut connection, whose, &self.on.comment).await?;
+        // Attempts of one lane are made in order, so that only a replay can come after a later text.
+        if posted.is_some()
+            && pending.attempt > 1
+            && comment::is_superseded(&mut connection, whose.0, pending.id, self.reply).await?
+        {
+            return Ok("a later text of the answer is there already");
+        }
         drop(connection);
         let exposed = self.would_be_exposed(remote).await?;
         let internal = self.internal || exposed;

@@ -38,20 +38,17 @@ impl Questions {
         asks.then_some(questions)
     }
 
-    /// Asks, all at once, and remembers the answers. Returns false where the project is outside the root group.
+    /// Asks and remembers the answers. Returns false where the project is outside the root group.
     pub(super) async fn ask(&self, job: &Job<'_>, comment: &Comment) -> Result<bool, Failure> {
-        let inside = async {
-            if self.place {
-                place(job, &comment.project.id).await
-            } else {
-                Ok(true)
-            }
-        };
+        // First and by itself: in a project that the bot does not see everybody seems to be no member, which must not be remembered.
+        if self.place && !place(job, &comment.project.id).await? {
+            return Ok(false);
+        }
         let person = async {
             if self.person {
                 meet(job, comment).await?;
             }
-            Ok(())
+            Ok::<(), Failure>(())
         };
         let project_level = async {
             if self.project_level {
@@ -65,8 +62,8 @@ impl Questions {
             }
             Ok(())
         };
-        let (inside, (), (), ()) = tokio::try_join!(inside, person, project_level, contact_level)?;
-        Ok(inside)
+        tokio::try_join!(person, project_level, contact_level)?;
+        Ok(true)
     }
 }
 

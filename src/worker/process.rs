@@ -12,7 +12,10 @@ use crate::{
     domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
-    store::{StoreError, access, group, road},
+    store::{
+        StoreError, access, group,
+        road::{self, Fresh},
+    },
     telemetry,
 };
 
@@ -246,7 +249,8 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
         Event::IssueChanged { project, issue } => issue_changed(job, &project, &issue).await,
         Event::MemberChanged { user, summary } => {
             let mut tx = job.worker.pool.begin().await?;
-            access::forget(&mut tx, job.claimed.root, job.remote.id, &user).await?;
+            let place = (job.claimed.root, job.remote.id);
+            access::forget(&mut tx, place, &user, job.worker.clock.now()).await?;
             job.settle(tx, InboxVerdict::Done(summary)).await
         }
         Event::TreeChanged { summary } => {
@@ -263,9 +267,11 @@ async fn issue_changed(
     issue: &IssueFacts,
 ) -> Result<InboxVerdict, Failure> {
     let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
+    let mut fresh = job.fresh();
     for asked in [false, true] {
+        fresh.asked = asked;
         let mut tx = job.worker.pool.begin().await?;
-        if let Some(known) = road::project_within(&mut tx, scope, &project.id).await? {
+        if let Some(known) = road::project_within(&mut tx, scope, project, fresh).await? {
             road::put_issue(&mut tx, job.claimed.root, known, issue).await?;
             let outcome = format!("what is known of issue {} is up to date", issue.iid);
             return job.settle(tx, InboxVerdict::Done(outcome)).await;
@@ -279,6 +285,16 @@ async fn issue_changed(
 }
 
 impl Job<'_> {
+    /// Returns what may be believed without asking, as of now.
+    pub(super) fn fresh(&self) -> Fresh {
+        let now = self.worker.clock.now();
+        Fresh {
+            places: now - self.worker.place_fresh,
+            levels: now - self.worker.level_fresh,
+            asked: false,
+        }
+    }
+
     /// Commits a transaction together with what came of the delivery.
     pub(super) async fn settle(
         &self,

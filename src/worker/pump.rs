@@ -30,16 +30,25 @@ pub(super) struct Pump {
     worker: Worker,
     remote: Arc<Remote>,
     queue: Queue,
+    /// Lanes worked at the same time.
+    most: usize,
     places: Arc<Semaphore>,
 }
 
 impl Pump {
     pub(super) fn new(worker: Worker, remote: Arc<Remote>, queue: Queue) -> Self {
-        let places = Arc::new(Semaphore::new(worker.concurrency));
+        // Replies wait for their turn under a lease, which must not run out meanwhile.
+        let most = match queue {
+            Queue::Reply => remote.comments_within(worker.lease / 3),
+            Queue::Inbox | Queue::Call => usize::MAX,
+        };
+        let most = most.min(worker.concurrency);
+        let places = Arc::new(Semaphore::new(most));
         Self {
             worker,
             remote,
             queue,
+            most,
             places,
         }
     }
@@ -85,7 +94,7 @@ impl Pump {
     /// Takes the free places: all at once when few lanes are worked, else after others had a moment to become free too,
     /// since a statement for many lanes costs little more than one for one.
     async fn free_places(&self) -> Vec<OwnedSemaphorePermit> {
-        let half = u32::try_from(self.worker.concurrency.div_ceil(2)).unwrap_or(1);
+        let half = u32::try_from(self.most.div_ceil(2)).unwrap_or(1);
         let gathered = timeout(GATHER, self.places.acquire_many(half)).await;
         drop(gathered);
         let mut places = Vec::new();

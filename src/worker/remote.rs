@@ -30,6 +30,8 @@ pub struct Remote {
     pub client: Client,
     bot_id: OnceCell<String>,
     pace: DefaultDirectRateLimiter,
+    /// Time between two comments once the burst is used up.
+    interval: Duration,
     paused_until: Mutex<Option<Instant>>,
 }
 
@@ -67,6 +69,7 @@ impl Remote {
             client,
             bot_id: OnceCell::new_with(bot_id),
             pace: RateLimiter::direct(quota),
+            interval,
             paused_until: Mutex::default(),
         }
     }
@@ -90,6 +93,12 @@ impl Remote {
             .get_or_try_init(|| ask)
             .await
             .map(String::as_str)
+    }
+
+    /// Returns how many comments may be written within a time, one at least.
+    pub(super) fn comments_within(&self, time: Duration) -> usize {
+        let comments = time.as_nanos() / self.interval.as_nanos().max(1);
+        usize::try_from(comments).unwrap_or(usize::MAX).max(1)
     }
 
     /// Waits until another comment may be written.

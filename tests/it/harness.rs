@@ -34,6 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SIGNING_TOKEN: &str = "whsec_bGlhaXNvbi10ZXN0LXNpZ25pbmcta2V5LTMyLWJ5dGU=";
 /// The bot's access token.
 pub(crate) const BOT_TOKEN: &str = "glpat-canary-7f3a9c";
+/// Seals the credentials at rest.
 pub(crate) const SEALING_KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
 const TEMPLATE: &str = "template_liaison";
 
@@ -403,6 +404,86 @@ impl World {
             .unwrap();
         self.send(Method::POST, "/hooks/acme-gitlab", headers, body)
             .await
+    }
+
+    /// Starts one more service on the same database, with a listener of its own; the test stops it.
+    pub(crate) async fn another_service(&self, roles: &[Role]) -> Service {
+        let parts = Parts {
+            pool: self.pool.clone(),
+            key: Arc::new(SealingKey::from_base64(&SEALING_KEY.into()).unwrap()),
+            clock: Arc::new(SystemClock::default()),
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            admin: None,
+            roles: roles.to_vec(),
+        };
+        Service::start(&self.config, parts).await.unwrap()
+    }
+
+    /// Stops the service and starts it with other roles.
+    pub(crate) async fn start_again(&mut self, roles: &[Role]) {
+        self.stop_service().await;
+        self.start_service(roles).await;
+    }
+
+    /// Waits until the tracker sent all it had to send.
+    pub(crate) async fn settled_sending(&self) {
+        let quiet = |state: &liaison::sandbox::State| (state.unsent() == 0).then_some(());
+        self.sandbox.wait_for(quiet, PATIENCE).await.unwrap();
+    }
+
+    /// Waits until a condition, in SQL, holds.
+    pub(crate) async fn until(&self, condition: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let holds: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {condition}")))
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+            if holds {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{condition} never held: {:#?}",
+                self.deliveries().await
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the delivery of a comment's version is stored; returns the newest one's id.
+    pub(crate) async fn delivery_of(&self, comment: u64) -> DeliveryId {
+        let about = format!(
+            "FROM deliveries WHERE webhook_id = (SELECT id FROM webhooks WHERE name = 'acme-gitlab') AND convert_from(body, 'UTF8')::jsonb @> '{{\"object_kind\": \"note\", \"object_attributes\": {{\"id\": {comment}}}}}'"
+        );
+        self.until(&format!("EXISTS (SELECT {about})")).await;
+        let newest = format!("SELECT id {about} ORDER BY id DESC LIMIT 1");
+        DeliveryId(
+            sqlx::query_scalar(AssertSqlSafe(newest))
+                .fetch_one(&self.pool)
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// Waits until a delivery is no longer pending; returns its line of the log.
+    pub(crate) async fn outcome_of(&self, id: DeliveryId) -> DeliverySummary {
+        self.until(&format!(
+            "EXISTS (SELECT FROM deliveries WHERE id = '{id}' AND state <> 'pending')"
+        ))
+        .await;
+        self.delivery(id).await.summary
+    }
+
+    /// Replays a delivery and wakes whoever works it, as the command line does; returns how many queues have work now.
+    pub(crate) async fn replay(&self, id: DeliveryId) -> usize {
+        let woken = queue::replay(&self.pool, id).await.unwrap();
+        for (queue, connection) in &woken {
+            queue::notify(&self.pool, queue::Signal::Work(*queue, *connection))
+                .await
+                .unwrap();
+        }
+        woken.len()
     }
 }
 

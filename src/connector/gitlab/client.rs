@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -133,7 +134,23 @@ struct WireNamespace {
 #[derive(Deserialize)]
 struct WireMember {
     access_level: i64,
+    /// Of the account: active, blocked …
     state: Option<String>,
+    /// Of the membership: active, or awaiting a seat.
+    membership_state: Option<String>,
+    /// Its last day has passed on this one. Some versions write a moment.
+    expires_at: Option<String>,
+}
+
+impl WireMember {
+    fn is_in_force(&self, today: NaiveDate) -> bool {
+        let active = |state: &Option<String>| state.as_deref().is_none_or(|word| word == "active");
+        let lasts = self.expires_at.as_deref().is_none_or(|end| {
+            let day = end.get(..10).and_then(|day| day.parse::<NaiveDate>().ok());
+            day.is_some_and(|day| today < day)
+        });
+        active(&self.state) && active(&self.membership_state) && lasts
+    }
 }
 
 #[derive(Deserialize)]
@@ -289,13 +306,9 @@ impl Client {
         };
         let path = [scope, id, "members", "all", user];
         let member: Option<WireMember> = self.find(Request::get("GET member", &path)).await?;
+        let today = self.clock.now().date_naive();
         Ok(member
-            .filter(|member| {
-                member
-                    .state
-                    .as_deref()
-                    .is_none_or(|state| state == "active")
-            })
+            .filter(|member| member.is_in_force(today))
             .map_or(Level::None, |member| {
                 Level::from_number(member.access_level)
             }))
