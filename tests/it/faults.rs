@@ -836,7 +836,7 @@ async fn who_lost_the_lease_settles_nothing() {
             )
             .unwrap();
         let next = world.delivery_of(comment).await;
-        let mine = claim(world, Duration::from_secs(60)).await;
+        let mine = claim(world, Duration::from_mins(1)).await;
         assert_eq!((mine.len(), mine[0].lane), (1, stale.lane));
         let mut connection = world.pool.acquire().await.unwrap();
         let verdict = InboxVerdict::Done("not yours".into());
@@ -934,7 +934,7 @@ async fn finished_lane(world: &mut World) -> ((i64, i64, i64), Claimed) {
     queue::store(&world.pool, std::slice::from_ref(&first))
         .await
         .unwrap();
-    let mut claimed = claim(world, Duration::from_secs(60)).await;
+    let mut claimed = claim(world, Duration::from_mins(1)).await;
     let claimed = claimed.pop().unwrap();
     let mut connection = world.pool.acquire().await.unwrap();
     let done = InboxVerdict::Done("done".into());
