@@ -197,6 +197,7 @@ CREATE TABLE history (
 );
 CREATE INDEX history_undo ON history (issue_id, actor_id, root_id, id DESC);
 CREATE INDEX history_item ON history (item_id, root_id, id DESC);
+CREATE INDEX history_operation ON history (operation, root_id);
 
 -- The road ---------------------------------------------------------------------------------------------------------
 
@@ -250,6 +251,7 @@ CREATE TABLE deliveries (
 );
 CREATE UNIQUE INDEX deliveries_dedupe_key ON deliveries (dedupe_key, webhook_id, root_id);
 CREATE INDEX deliveries_pending ON deliveries (lane, root_id, id) WHERE settled_at IS NULL;
+CREATE INDEX deliveries_dead ON deliveries (root_id, id) WHERE state = 'dead';
 
 -- A comment that held commands: what it asked for, so that an edit runs only what it adds, and where the answer is.
 CREATE TABLE comments (
@@ -262,7 +264,11 @@ CREATE TABLE comments (
     commands        jsonb NOT NULL,
     reply_id        uuid NOT NULL,
     reply_lines     jsonb NOT NULL,
+    -- Whether the comment itself is hidden from readers who may see the issue.
+    is_internal     boolean NOT NULL,
+    -- Whether the answer stands apart, hidden from those readers; and whether it names customers.
     reply_internal  boolean NOT NULL,
+    reply_names     boolean NOT NULL,
     reply_remote_id text,
     PRIMARY KEY (root_id, connection_id, remote_id),
     FOREIGN KEY (root_id, issue_id) REFERENCES issues (root_id, id) ON DELETE CASCADE
@@ -287,6 +293,7 @@ CREATE TABLE effects (
 );
 CREATE INDEX effects_pending ON effects (lane, queue, root_id, id) WHERE settled_at IS NULL;
 CREATE INDEX effects_delivery ON effects (delivery_id, root_id);
+CREATE INDEX effects_dead ON effects (root_id, delivery_id) WHERE state = 'dead';
 
 CREATE TABLE effect_attempts (
     root_id     bigint NOT NULL,

@@ -107,6 +107,7 @@ impl Declaration<'_> {
         for declared in &config.person {
             let id = person::declare(tx, &declared.username, declared.email.as_deref(), self.now)
                 .await?;
+            person::clear_identities(tx, id).await?;
             for identity in &declared.identities {
                 // Validation holds that the connection is declared.
                 if let Some(on) = self.connections.get(&identity.connection) {

@@ -124,18 +124,7 @@ impl Service {
         let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
         queue::repair(&parts.pool, &worker.under_way()).await?;
-        spawn_loops(&worker, &remotes, &parts.roles);
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
-        worker.tasks.spawn(upkeep(worker.clone(), retain));
-        worker.tasks.spawn(queue::listen(
-            parts.pool.clone(),
-            Arc::clone(&wake),
-            {
-                let worker = worker.clone();
-                move || worker.under_way()
-            },
-            worker.stop.clone(),
-        ));
         let stop_serving = CancellationToken::new();
         let serving = TaskTracker::new();
         let (writer, writing) = Writer::start(&parts.pool, &wake);
@@ -147,6 +136,17 @@ impl Service {
             routes = routes.merge(receiver(&parts, &worker, writer).await?);
         }
         let address = parts.listener.local_addr()?;
+        spawn_loops(&worker, &remotes, &parts.roles);
+        worker.tasks.spawn(upkeep(worker.clone(), retain));
+        worker.tasks.spawn(queue::listen(
+            parts.pool.clone(),
+            wake,
+            {
+                let worker = worker.clone();
+                move || worker.under_way()
+            },
+            worker.stop.clone(),
+        ));
         serve(&serving, parts.listener, routes, config, &stop_serving);
         let mut admin_address = None;
         if let Some((listener, metrics)) = parts.admin {

@@ -11,7 +11,7 @@ use crate::{
     connector::gitlab::Client,
     domain::Scope,
     egress::{Egress, Limits},
-    telemetry,
+    store, telemetry,
 };
 
 #[derive(Debug, Args)]
@@ -57,19 +57,18 @@ async fn database(config: &Config) -> anyhow::Result<String> {
     )
     .fetch_one(&database.pool)
     .await;
-    let migrated = if config.database.migrate {
-        database
-            .migrate()
-            .await
-            .map(|()| "the schema is up to date")
-    } else {
-        Ok("migrations are left to `liaison migrate`")
-    };
+    let pending = store::pending_migrations(&database.pool).await;
     database.close().await;
     let asked = asked?;
     let skew = (clock().now() - asked.now).num_seconds().abs();
     anyhow::ensure!(skew < 60, "its clock and this machine's are {skew} s apart");
-    Ok(format!("Postgres {}, {}", asked.version, migrated?))
+    let schema = match pending? {
+        0 => "the schema is up to date".to_owned(),
+        pending => format!(
+            "{pending} migrations are to be applied, by the next serve or `liaison migrate`"
+        ),
+    };
+    Ok(format!("Postgres {}, {schema}", asked.version))
 }
 
 async fn gitlab(config: &Config, connection: &config::Connection) -> anyhow::Result<String> {

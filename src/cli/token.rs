@@ -23,7 +23,7 @@ pub(super) enum TokenCommand {
         #[arg(long, default_value = "command line")]
         name: String,
         /// Days after which it ends.
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
     },
     /// Lists all tokens.

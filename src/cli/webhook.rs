@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::{Output, clock, open, print, sealing_key};
 use crate::{
-    config::Config,
+    config::{self, Config},
     connector::gitlab::{Client, HookSettings},
     crypto::{digest, random_token},
     domain::{RootId, Scope, WebhookId},
@@ -38,9 +38,9 @@ pub(super) enum WebhookCommand {
         /// Name of the webhook.
         name: String,
         /// Hours for which the old secret is accepted too.
-        #[arg(long, default_value_t = 24, value_name = "HOURS")]
+        #[arg(long, default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         overlap: u32,
-        /// Makes a signing token (GitLab 19.0 and later) instead of a secret token.
+        /// Changes from a secret token to a signing token (GitLab 19.0 and later), at once.
         #[arg(long)]
         signing: bool,
     },
@@ -174,12 +174,8 @@ impl Desk<'_> {
                 .collect();
             format!("{}-{}", group.path.replace('/', "-"), random.to_lowercase())
         });
-        let is_slug = |text: &str| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
         ensure!(
-            !name.is_empty() && name.len() <= 200 && is_slug(&name),
+            config::is_slug(&name),
             "the name may have letters, digits, -, _ and ."
         );
         let webhook = match webhooks::create(&mut tx, &name, &group, on.id, now).await {
@@ -246,16 +242,21 @@ impl Desk<'_> {
         let now = clock().now();
         let mut tx = self.pool.begin().await?;
         let webhook = self.find_own(&mut tx, name).await?;
+        let known = webhooks::secrets(&mut tx, webhook, now).await?;
+        let signed = known.iter().any(|known| known.kind == SecretKind::Signing);
+        let (kind, secret) = new_secret(signing || signed);
+        // A webhook that has a signing token accepts nothing else, so that a secret token ends with the first one.
+        let overlap = if signing && !signed { 0 } else { overlap };
         webhooks::end_secrets(&mut tx, webhook, now + TimeDelta::hours(overlap.into())).await?;
-        let (kind, secret) = new_secret(signing);
         let key = sealing_key(self.config)?;
         webhooks::add_secret(&mut tx, webhook, (kind, &secret), (clock().id(), &key), now).await?;
         tx.commit().await?;
         self.announce().await?;
         print_secret(kind, &secret);
-        print::error(&format!(
-            "The old secret is accepted for {overlap} more hours."
-        ));
+        print::error(&match overlap {
+            0 => "The old secret is not accepted any more.".to_owned(),
+            hours => format!("The old secret is accepted for {hours} more hours."),
+        });
         Ok(())
     }
 

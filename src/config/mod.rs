@@ -8,6 +8,7 @@ mod validate;
 
 pub use load::{ConfigError, Overrides, Problem, load};
 pub use secret::{Secret, SecretError};
+pub use validate::is_slug;
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -32,32 +32,7 @@ pub(super) fn validate(config: &Config) -> Problems {
             "must begin with http:// or https://".into(),
         ));
     }
-    for (name, value) in [
-        ("concurrency", config.queue.concurrency as u64),
-        ("retry_seconds", config.queue.retry_seconds.len() as u64),
-        (
-            "attempts",
-            u64::try_from(config.queue.attempts).unwrap_or(0),
-        ),
-    ] {
-        if value == 0 {
-            problems.push((path(&["queue", name], &[]), "must be at least one".into()));
-        }
-    }
-    // The longest a call may take is 10 s, and an effect makes three at most.
-    if config.queue.lease_seconds < 40 {
-        problems.push((
-            path(&["queue", "lease_seconds"], &[]),
-            "must be at least 40, longer than the slowest call".into(),
-        ));
-    }
-    // A process needs connections for intake, for work and for listening.
-    if config.database.pool < 4 {
-        problems.push((
-            path(&["database", "pool"], &[]),
-            "must be at least 4".into(),
-        ));
-    }
+    validate_numbers(config, &mut problems);
     for (index, connection) in config.connection.iter().enumerate() {
         validate_connection(connection, index, config, &mut problems);
     }
@@ -75,6 +50,82 @@ pub(super) fn validate(config: &Config) -> Problems {
         validate_group(group, index, config, &mut problems);
     }
     problems
+}
+
+fn validate_numbers(config: &Config, problems: &mut Problems) {
+    for (name, value) in [
+        ("concurrency", config.queue.concurrency as u64),
+        ("retry_seconds", config.queue.retry_seconds.len() as u64),
+        (
+            "attempts",
+            u64::try_from(config.queue.attempts).unwrap_or(0),
+        ),
+    ] {
+        if value == 0 {
+            problems.push((path(&["queue", name], &[]), "must be at least one".into()));
+        }
+    }
+    for (section, name, value, most) in [
+        (
+            "server",
+            "max_connections",
+            config.server.max_connections as u64,
+            100_000,
+        ),
+        (
+            "queue",
+            "concurrency",
+            config.queue.concurrency as u64,
+            1000,
+        ),
+        ("queue", "lease_seconds", config.queue.lease_seconds, 3600),
+        (
+            "queue",
+            "retain_days",
+            config.queue.retain_days.into(),
+            36_500,
+        ),
+        (
+            "queue",
+            "retry_seconds",
+            config
+                .queue
+                .retry_seconds
+                .iter()
+                .copied()
+                .max()
+                .unwrap_or(0),
+            604_800,
+        ),
+        ("database", "pool", config.database.pool.into(), 1000),
+    ] {
+        if value > most {
+            problems.push((
+                path(&[section, name], &[]),
+                format!("must be at most {most}"),
+            ));
+        }
+    }
+    if config.server.max_connections == 0 {
+        problems.push((
+            path(&["server", "max_connections"], &[]),
+            "must be at least one".into(),
+        ));
+    }
+    // The longest a call may take is 10 s, and an effect makes three at most.
+    if config.queue.lease_seconds < 40 {
+        problems.push((
+            path(&["queue", "lease_seconds"], &[]),
+            "must be at least 40, longer than the slowest call".into(),
+        ));
+    }
+    // A process needs connections for intake, for work and for listening.
+    if config.database.pool < 4 {
+        problems.push((
+            path(&["database", "pool"], &[]),
+            "must be at least 4".into(),
+        ));
+    }
 }
 
 fn validate_connection(
@@ -135,10 +186,10 @@ fn known_connection(config: &Config, name: &str, at: Vec<Step>, problems: &mut P
     }
 }
 
-/// Returns whether a text may be part of a URL path without escaping.
-fn is_slug(text: &str) -> bool {
+/// Returns whether a text may be part of a URL path without escaping, and is not too long for one: 150 bytes.
+pub fn is_slug(text: &str) -> bool {
     !text.is_empty()
-        && text.len() <= 100
+        && text.len() <= 150
         && !text.starts_with('-')
         && text
             .bytes()

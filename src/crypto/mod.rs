@@ -6,4 +6,4 @@ mod signature;
 
 pub use seal::{KeyError, SealError, SealingKey};
 pub use secret::{digest, fingerprint, random_token, same_secret};
-pub use signature::{SignatureError, SigningKey, TOLERANCE};
+pub use signature::{SignatureError, SigningKey, TOLERANCE, check_time};

@@ -70,14 +70,7 @@ impl SigningKey {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<(), SignatureError> {
-        let sent = timestamp
-            .parse()
-            .ok()
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-            .ok_or(SignatureError::Timestamp)?;
-        if (now - sent).abs() > TOLERANCE {
-            return Err(SignatureError::Timestamp);
-        }
+        check_time(timestamp, now)?;
         let mut mac = self.0.clone();
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
@@ -90,6 +83,20 @@ impl SigningKey {
             .then_some(())
             .ok_or(SignatureError::Mismatch)
     }
+}
+
+/// Checks that a signed timestamp (epoch seconds) is within [`TOLERANCE`] of `now`.
+///
+/// # Errors
+/// Fails with [`SignatureError::Timestamp`].
+pub fn check_time(timestamp: &str, now: DateTime<Utc>) -> Result<(), SignatureError> {
+    timestamp
+        .parse()
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .filter(|sent| (now - sent).abs() <= TOLERANCE)
+        .map(drop)
+        .ok_or(SignatureError::Timestamp)
 }
 
 #[cfg(test)]

@@ -43,20 +43,16 @@ pub struct CommentRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Effect {
-    /// The answer to a comment is to read `body`: posted once, edited from then on.
+    /// The answer to a comment is to be as the store has it: posted once, edited from then on.
     Reply {
         /// The comment that is answered.
         on: CommentRef,
         /// The answer's own id, hidden in its text.
         reply: ReplyId,
-        /// The text, Markdown.
-        body: String,
+        /// False where an earlier effect may have posted the answer.
+        first: bool,
         /// Address of the comment, for an answer that stands apart from it.
         link: Option<String>,
-        /// Hidden from readers who may not see customer data.
-        internal: bool,
-        /// It names customers in the thread because the issue is confidential, and may not stand there once it is not.
-        confidential: bool,
         /// The sender's id of the event that caused this, sent back with the call.
         cause: Option<String>,
     },

@@ -21,7 +21,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    connector::gitlab,
+    connector::{VerifyError, gitlab},
     domain::{Clock, DeliveryId},
     queue::{Arrival, Stored},
     telemetry,
@@ -64,12 +64,8 @@ async fn receive(
 ) -> Response {
     // A name that is not text is nobody's.
     let webhook = webhook.map(|Path(name)| name).unwrap_or_default();
-    let id = DeliveryId(intake.clock.id());
-    let span = tracing::info_span!("delivery", %id, webhook);
-    match accept(&intake, &webhook, id, request)
-        .instrument(span)
-        .await
-    {
+    let span = tracing::info_span!("delivery", id = tracing::field::Empty, webhook);
+    match accept(&intake, &webhook, request).instrument(span).await {
         Ok(stored) => {
             let (status, label, delivery, duplicate) = match stored {
                 Stored::New(id) => (StatusCode::ACCEPTED, "stored", id, false),
@@ -93,12 +89,7 @@ async fn receive(
     }
 }
 
-async fn accept(
-    intake: &Intake,
-    webhook: &str,
-    id: DeliveryId,
-    request: Request<Body>,
-) -> Result<Stored, Problem> {
+async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Result<Stored, Problem> {
     let entry = Arc::clone(
         intake
             .book
@@ -117,10 +108,10 @@ async fn accept(
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
+    gitlab::verify_head(&head.headers, &entry.secrets, intake.clock.now()).map_err(unproven)?;
     let body = read(body, length, &intake.budget).await?;
-    let arrival = arrival(intake, &entry, id, &head.headers, body.bytes)?;
-    let stored = intake.writer.store(arrival).await;
-    drop(body.share);
+    let arrival = arrival(intake, &entry, &head.headers, body.bytes)?;
+    let stored = intake.writer.store(arrival, body.share).await;
     tracing::debug!(?stored, "received");
     stored
 }
@@ -129,19 +120,18 @@ async fn accept(
 fn arrival(
     intake: &Intake,
     entry: &Entry,
-    id: DeliveryId,
     headers: &HeaderMap,
     body: bytes::Bytes,
 ) -> Result<Arrival, Problem> {
     let now = intake.clock.now();
-    gitlab::verify(headers, &body, &entry.secrets, now).map_err(|error| {
-        tracing::warn!(%error, "a delivery was refused");
-        Problem::Unauthorized
-    })?;
+    gitlab::verify_body(headers, &body, &entry.secrets, now).map_err(unproven)?;
     let routing = gitlab::route(entry.connection, headers, &body).map_err(|error| {
         tracing::warn!(%error, "a delivery was refused");
         Problem::Malformed
     })?;
+    // Made once all of it is here: the order of ids is the order of arrival.
+    let id = DeliveryId(intake.clock.id());
+    tracing::Span::current().record("id", tracing::field::display(id));
     Ok(Arrival {
         id,
         root: entry.root,
@@ -153,6 +143,11 @@ fn arrival(
         headers: kept(headers),
         body,
     })
+}
+
+fn unproven(error: VerifyError) -> Problem {
+    tracing::warn!(%error, "a delivery was refused");
+    Problem::Unauthorized
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, error::DatabaseError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::Problem;
@@ -26,7 +26,12 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Longest that a commit may take, and longest that a sender waits for his: GitLab hangs up after ten seconds.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
-type Waiting = (Arrival, oneshot::Sender<Result<Stored, Problem>>);
+/// An arrival with who waits for it, and its body's share of the memory, which it keeps until it is stored.
+struct Waiting {
+    arrival: Arrival,
+    answer: oneshot::Sender<Result<Stored, Problem>>,
+    share: Option<OwnedSemaphorePermit>,
+}
 
 /// The entrance to the writers.
 #[derive(Debug, Clone)]
@@ -61,15 +66,23 @@ impl Writer {
     ///
     /// # Errors
     /// [`Problem::Unavailable`] when too many wait, or the database does not answer in time.
-    pub async fn store(&self, arrival: Arrival) -> Result<Stored, Problem> {
+    pub async fn store(
+        &self,
+        arrival: Arrival,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Result<Stored, Problem> {
         let (answer, stored) = oneshot::channel();
         let writer = arrival.lane.0.unsigned_abs() % self.lanes.len().max(1) as u64;
         let lane = usize::try_from(writer)
             .ok()
             .and_then(|writer| self.lanes.get(writer));
         let lane = lane.ok_or(Problem::Unavailable)?;
-        lane.try_send((arrival, answer))
-            .map_err(|_| Problem::Unavailable)?;
+        lane.try_send(Waiting {
+            arrival,
+            answer,
+            share,
+        })
+        .map_err(|_| Problem::Unavailable)?;
         // Groups before this one may have waited long already. What is stored after all is a repeat when it is sent again.
         match tokio::time::timeout(COMMIT_TIMEOUT, stored).await {
             Ok(Ok(stored)) => stored,
@@ -85,8 +98,8 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, wake: Arc<Wak
             let mut bytes = 0;
             let fits = group
                 .iter()
-                .take_while(|(arrival, _)| {
-                    bytes += arrival.body.len();
+                .take_while(|waiting| {
+                    bytes += waiting.arrival.body.len();
                     bytes <= GROUP_BYTES
                 })
                 .count();
@@ -98,10 +111,18 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, wake: Arc<Wak
 
 async fn commit(mut group: Vec<Waiting>, pool: &PgPool, wake: &Wake) {
     // One order of keys for all groups; repeats of one delivery keep the order of arrival.
-    group.sort_by(|(a, _), (b, _)| {
-        (a.root, a.webhook, a.dedupe_key, a.id).cmp(&(b.root, b.webhook, b.dedupe_key, b.id))
+    group.sort_by_key(|Waiting { arrival, .. }| {
+        (
+            arrival.root,
+            arrival.webhook,
+            arrival.dedupe_key,
+            arrival.id,
+        )
     });
-    let (arrivals, answers): (Vec<Arrival>, Vec<_>) = group.into_iter().unzip();
+    let (arrivals, answers): (Vec<Arrival>, Vec<_>) = group
+        .into_iter()
+        .map(|waiting| (waiting.arrival, (waiting.answer, waiting.share)))
+        .unzip();
     let results = match store(pool, &arrivals).await {
         Ok(stored) => stored.into_iter().map(Ok).collect(),
         // The database is there and refuses something: one bad row must not fail the others.
@@ -114,7 +135,7 @@ async fn commit(mut group: Vec<Waiting>, pool: &PgPool, wake: &Wake) {
         .filter(|(_, result)| matches!(result, Ok(Stored::New(_) | Stored::Revived(_))))
         .map(|(arrival, _)| arrival.connection)
         .collect();
-    for (answer, result) in answers.into_iter().zip(results) {
+    for ((answer, _share), result) in answers.into_iter().zip(results) {
         // A sender that went away needs no answer.
         let _ = answer.send(result);
     }
@@ -133,7 +154,7 @@ enum Failure {
 
 async fn store(pool: &PgPool, arrivals: &[Arrival]) -> Result<Vec<Stored>, Failure> {
     match tokio::time::timeout(COMMIT_TIMEOUT, store_once(pool, arrivals)).await {
-        Ok(Ok(stored)) => Ok(arrivals.iter().zip(stored).map(unrepeated).collect()),
+        Ok(Ok(stored)) => Ok(stored),
         Ok(Err(error)) => {
             tracing::warn!(%error, deliveries = arrivals.len(), "a group of deliveries could not be stored");
             Err(match error {
@@ -163,14 +184,6 @@ async fn store_once(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Sto
             stored => return stored,
         }
         tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// A delivery that repeats itself was stored by a first try whose answer was lost.
-fn unrepeated((arrival, stored): (&Arrival, Stored)) -> Stored {
-    match stored {
-        Stored::Repeat(id) if id == arrival.id => Stored::New(id),
-        other => other,
     }
 }
 

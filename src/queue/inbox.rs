@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Claimed, QueueError};
+use super::{Claimed, QueueError, Signal, log::replay, notify};
 use crate::domain::{ConnectionId, DeliveryId, Lane, RootId, WebhookId};
 
 /// A delivery on its way into the inbox.
@@ -39,7 +39,7 @@ pub enum Stored {
     New(DeliveryId),
     /// It came before, under this id.
     Repeat(DeliveryId),
-    /// It came before and its work had died: it is taken up again.
+    /// It came before and its work, or what followed from it, had died: it is taken up again.
     Revived(DeliveryId),
 }
 
@@ -112,14 +112,16 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     let repeats = recognise(pool, arrivals, &new).await?;
     let stored = arrivals.iter().map(|arrival| {
         let known = repeats.get(&(arrival.root, arrival.webhook, arrival.dedupe_key));
-        match known {
+        Ok(match known {
             // Its own row: an earlier attempt was committed, though the answer to it was lost.
             Some(Stored::Repeat(id)) if *id == arrival.id => Stored::New(*id),
             Some(stored) if !new.contains(&arrival.id) => *stored,
+            // A repeat of a delivery that was pruned in between: the sender sends it again.
+            None if !new.contains(&arrival.id) => return Err(sqlx::Error::RowNotFound),
             _ => Stored::New(arrival.id),
-        }
+        })
     });
-    Ok(stored.collect())
+    stored.collect()
 }
 
 struct Columns<'a> {
@@ -157,6 +159,9 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Bytes of a lane's bodies after which no further one is read.
+const READ_BYTES: i64 = 1 << 20;
+
 type RepeatKey = (RootId, WebhookId, [u8; 16]);
 
 /// Finds the deliveries that arrivals repeat, and takes up again those whose work had died.
@@ -173,7 +178,8 @@ async fn recognise(
     let column = Columns::of(&repeats);
     let known = sqlx::query!(
         r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.root_id AS "root: RootId", deliveries.webhook_id AS "webhook: WebhookId",
-                  deliveries.dedupe_key, deliveries.state = 'dead' AS "dead!"
+                  deliveries.dedupe_key, (deliveries.state = 'dead' OR EXISTS (
+                      SELECT FROM effects WHERE effects.root_id = deliveries.root_id AND effects.delivery_id = deliveries.id AND effects.state = 'dead')) AS "dead!"
            FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS arrived (root_id, webhook_id, dedupe_key)
            JOIN deliveries USING (root_id, webhook_id, dedupe_key)"#,
         &column.roots,
@@ -184,11 +190,18 @@ async fn recognise(
     .await?;
     let mut found = HashMap::new();
     for row in known {
-        let revived = row.dead && revive(&mut *pool.acquire().await?, row.root, row.id).await?;
-        let stored = if revived {
-            Stored::Revived(row.id)
+        let revived = if row.dead {
+            replay(pool, row.id).await?
         } else {
+            Vec::new()
+        };
+        let stored = if revived.is_empty() {
             Stored::Repeat(row.id)
+        } else {
+            for (queue, connection) in revived {
+                notify(pool, Signal::Work(queue, connection)).await?;
+            }
+            Stored::Revived(row.id)
         };
         if let Ok(key) = row.dedupe_key.try_into() {
             found.insert((row.root, row.webhook, key), stored);
@@ -232,14 +245,18 @@ pub async fn read(
         r#"SELECT mine.root_id AS "root!: RootId", mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
                   waiting.headers, waiting.body, waiting.attempts, waiting.received_at
            FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
+           -- No more than fits into memory: the first, and others up to some bytes.
            CROSS JOIN LATERAL (
-               SELECT * FROM deliveries
-               WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
-               ORDER BY deliveries.id LIMIT $3) AS waiting
+               SELECT *, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before FROM (
+                   SELECT * FROM deliveries
+                   WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
+                   ORDER BY deliveries.id LIMIT $3) AS first) AS waiting
+           WHERE waiting.before < $4
            ORDER BY mine.root_id, mine.lane, waiting.id"#,
         &roots,
         &lanes,
         i64::try_from(per_lane).unwrap_or(i64::MAX),
+        READ_BYTES,
     )
     .fetch_all(pool)
     .await?;

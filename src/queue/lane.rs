@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::outbox::Attempt;
 use crate::domain::{ConnectionId, EffectId, Lane, Queue, RootId};
 
 /// Which lanes to lease, and for how long.
@@ -156,21 +157,28 @@ pub(super) async fn release_in(
 }
 
 /// Leases lanes again that nobody holds, under their old leases: Postgres forgot those in a crash, and [`repair`] put the lanes back to
-/// wait for the attempt that ends now.
+/// wait for the attempts that end now. A lane whose effect somebody else has tried since (its number of attempts tells) is left alone.
+///
+/// Comes first in its transaction, since it waits for whoever puts lanes back.
 pub(super) async fn adopt(
     connection: &mut PgConnection,
     queue: Queue,
-    lanes: &[Release],
+    attempts: &[Attempt],
 ) -> sqlx::Result<()> {
     wait_for_repair(connection).await?;
-    let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
-    let keys: Vec<i64> = lanes.iter().map(|release| release.claimed.lane.0).collect();
-    let leases: Vec<Uuid> = lanes.iter().map(|release| release.claimed.lease).collect();
+    let claimed = attempts.iter().map(|attempt| attempt.claimed);
+    let roots: Vec<i64> = claimed.clone().map(|claimed| claimed.root.0).collect();
+    let keys: Vec<i64> = claimed.clone().map(|claimed| claimed.lane.0).collect();
+    let leases: Vec<Uuid> = claimed.map(|claimed| claimed.lease).collect();
+    let effects: Vec<Uuid> = attempts.iter().map(|attempt| attempt.id.0).collect();
+    let numbers: Vec<i16> = attempts.iter().map(|attempt| attempt.number).collect();
     sqlx::query!(
         "WITH free AS MATERIALIZED (
              SELECT lanes.root_id, lanes.lane, mine.lease FROM lanes
-             JOIN unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+             JOIN unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::uuid[], $6::smallint[]) AS mine (root_id, lane, lease, effect_id, number)
                ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease IS NULL
+             JOIN effects ON effects.root_id = mine.root_id AND effects.id = mine.effect_id
+                         AND effects.settled_at IS NULL AND effects.attempts = mine.number
              ORDER BY lanes.root_id, lanes.lane
              FOR UPDATE OF lanes)
          UPDATE lanes SET lease = free.lease FROM free
@@ -179,6 +187,8 @@ pub(super) async fn adopt(
         &roots,
         &keys,
         &leases,
+        &effects,
+        &numbers,
     )
     .execute(connection)
     .await?;

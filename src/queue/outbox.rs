@@ -158,6 +158,33 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
 
 /// Records a group of attempts and gives their lanes back, with one commit.
 pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::Result<()> {
+    let mut lanes: Vec<Release> = attempts
+        .iter()
+        .map(|attempt| Release {
+            claimed: attempt.claimed,
+            pause: match attempt.verdict {
+                Verdict::Later(_, pause) => pause,
+                Verdict::Done(_) | Verdict::Dead(_) => Duration::ZERO,
+            },
+        })
+        .collect();
+    let mut tx = pool.begin().await?;
+    record(&mut tx, attempts).await?;
+    if release_in(&mut tx, queue, &mut lanes).await? == lanes.len() {
+        return tx.commit().await;
+    }
+    // Some leases are gone, perhaps with all others in a crash of Postgres. Once more from the start, since the lock under which lanes
+    // are put back has to be taken before any lane is.
+    tx.rollback().await?;
+    let mut tx = pool.begin().await?;
+    adopt(&mut tx, queue, attempts).await?;
+    record(&mut tx, attempts).await?;
+    release_in(&mut tx, queue, &mut lanes).await?;
+    tx.commit().await
+}
+
+/// Writes attempts down. What was called was called, under whatever lease; but settled work stays as it is.
+async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Result<()> {
     let roots: Vec<i64> = attempts
         .iter()
         .map(|attempt| attempt.claimed.root.0)
@@ -182,8 +209,6 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
     let states: Vec<&str> = parts.iter().map(|part| part.0).collect();
     let outcomes: Vec<&str> = parts.iter().map(|part| part.1).collect();
     let pauses: Vec<Option<f64>> = parts.iter().map(|part| part.2).collect();
-    let mut tx = pool.begin().await?;
-    // What was called was called, so it is recorded under whatever lease; but settled work stays as it is.
     sqlx::query!(
         "WITH made AS (
              SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::integer[], $6::text[], $7::text[], $8::float8[])
@@ -204,21 +229,7 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
         &outcomes as &[&str],
         &pauses as &[Option<f64>],
     )
-    .execute(&mut *tx)
+    .execute(connection)
     .await?;
-    let mut lanes: Vec<Release> = attempts
-        .iter()
-        .map(|attempt| Release {
-            claimed: attempt.claimed,
-            pause: match attempt.verdict {
-                Verdict::Later(_, pause) => pause,
-                Verdict::Done(_) | Verdict::Dead(_) => Duration::ZERO,
-            },
-        })
-        .collect();
-    if release_in(&mut tx, queue, &mut lanes).await? < lanes.len() {
-        adopt(&mut tx, queue, &lanes).await?;
-        release_in(&mut tx, queue, &mut lanes).await?;
-    }
-    tx.commit().await
+    Ok(())
 }

@@ -41,7 +41,9 @@ pub async fn prune(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<Pruned>
                  SELECT old.root_id, old.id FROM groups AS root
                  CROSS JOIN LATERAL (
                      SELECT root_id, id FROM deliveries
-                     WHERE deliveries.root_id = root.id AND deliveries.id < $1 AND state IN ('done', 'ignored') ORDER BY id LIMIT $2) AS old
+                     WHERE deliveries.root_id = root.id AND deliveries.id < $1 AND state IN ('done', 'ignored')
+                       AND NOT EXISTS (SELECT FROM effects WHERE effects.root_id = root.id AND effects.delivery_id = deliveries.id AND effects.state <> 'done')
+                     ORDER BY id LIMIT $2) AS old
                  WHERE root.root_id = root.id LIMIT $2) AS old
              WHERE deliveries.root_id = old.root_id AND deliveries.id = old.id",
             before,

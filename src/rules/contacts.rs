@@ -94,7 +94,7 @@ fn try_create(argument: &str, working: &mut Working, clock: &dyn Clock) -> Resul
             let found = working
                 .organizations
                 .iter()
-                .find(|(_, known)| *known == lower);
+                .find(|(_, known)| known.to_lowercase() == lower);
             Some(found.ok_or(Refusal::UnknownOrganization { name })?.0)
         }
     };

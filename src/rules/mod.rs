@@ -29,9 +29,9 @@ pub const MAX_CONTACTS: usize = 100;
 /// What has to be loaded to decide on some commands.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Addresses in lower case.
+    /// Addresses as typed.
     pub emails: Vec<String>,
-    /// Names of organizations in lower case.
+    /// Names of organizations as typed.
     pub organizations: Vec<String>,
     /// Whether all contacts of the issue are to be listed.
     pub list: bool,
@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub access: Access,
     /// The contacts behind [`Needs::emails`] and, where asked for, those of the issue.
     pub contacts: Vec<Contact>,
-    /// The organizations behind [`Needs::organizations`]: id and name in lower case.
+    /// The organizations behind [`Needs::organizations`]: id and name.
     pub organizations: Vec<(ItemId, String)>,
     /// The person's last operations on the issue that still stand, newest first.
     pub operations: Vec<PastOperation>,
@@ -157,17 +157,15 @@ pub fn needs(commands: &[Found]) -> Needs {
                     .emails
                     .extend(refs.into_iter().take(MAX_CONTACTS).filter_map(
                         |contact| match contact {
-                            ContactRef::Email(email) => Some(email.to_lowercase()),
+                            ContactRef::Email(email) => Some(email),
                             ContactRef::NotAnEmail(_) => None,
                         },
                     ));
             }
             CommandName::CreateContact => {
                 if let Ok(new) = create_contact(&command.argument) {
-                    needs.emails.push(new.email.to_lowercase());
-                    needs
-                        .organizations
-                        .extend(new.organization.map(|name| name.to_lowercase()));
+                    needs.emails.push(new.email);
+                    needs.organizations.extend(new.organization);
                     needs.ids += 1;
                 }
             }

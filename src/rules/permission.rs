@@ -38,9 +38,13 @@ impl Access {
         let view = self.active && self.crm_enabled && self.contact_group >= Level::Planner;
         match right {
             Right::ViewContacts => view,
-            Right::ViewIssueContacts => view && self.issue_readable,
-            Right::RelateContacts => view && self.issue_readable && self.project >= Level::Planner,
-            Right::CreateContacts => view && self.contact_group >= Level::Developer,
+            Right::ViewIssueContacts | Right::RelateContacts => {
+                view && self.issue_readable && self.project >= Level::Planner
+            }
+            // From an issue that the person cannot read nothing is done at all.
+            Right::CreateContacts => {
+                view && self.issue_readable && self.contact_group >= Level::Developer
+            }
         }
     }
 }

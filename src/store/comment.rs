@@ -5,7 +5,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::StoreError;
 use crate::{
-    domain::{ConnectionId, EffectId, IssueId, ReplyId, RootId},
+    domain::{ConnectionId, IssueId, ReplyId, RootId},
     quick_action::Signature,
 };
 
@@ -20,8 +20,27 @@ pub struct SeenComment {
     pub reply: ReplyId,
     /// The answer so far, a line per command.
     pub reply_lines: Vec<String>,
-    /// Whether the answer stands apart from the thread, hidden from some.
+    /// Whether the comment itself is hidden from readers who may see the issue.
+    pub is_internal: bool,
+    /// Whether the answer stands apart from the thread, hidden from those readers.
     pub reply_internal: bool,
+    /// Whether the answer names customers.
+    pub reply_names: bool,
+}
+
+/// The answer to a comment as it is to be.
+#[derive(Debug)]
+pub struct Answer {
+    /// Remote id of the note that holds it, once it is posted.
+    pub note: Option<String>,
+    /// Its lines.
+    pub lines: Vec<String>,
+    /// Whether it stands apart from the thread, hidden from some.
+    pub internal: bool,
+    /// Whether it names customers.
+    pub names: bool,
+    /// Whether the comment itself is hidden from some.
+    pub comment_internal: bool,
 }
 
 /// Remembers a version of a comment and the answer to it.
@@ -32,11 +51,11 @@ pub async fn remember(
     comment: &SeenComment,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO comments (root_id, connection_id, remote_id, issue_id, version, commands, reply_id, reply_lines, reply_internal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO comments (root_id, connection_id, remote_id, issue_id, version, commands, reply_id, reply_lines, is_internal, reply_internal, reply_names)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (root_id, connection_id, remote_id) DO UPDATE
          SET version = excluded.version, commands = excluded.commands, reply_id = excluded.reply_id, reply_lines = excluded.reply_lines,
-             reply_internal = excluded.reply_internal",
+             is_internal = excluded.is_internal, reply_internal = excluded.reply_internal, reply_names = excluded.reply_names",
         root.0,
         on.0,
         remote_id,
@@ -45,47 +64,46 @@ pub async fn remember(
         Json(&comment.commands) as _,
         comment.reply.0,
         Json(&comment.reply_lines) as _,
+        comment.is_internal,
         comment.reply_internal,
+        comment.reply_names,
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Returns the remote id of the note that holds an answer, once it is posted.
-pub async fn posted_reply(
+/// Returns the answer to a comment, or none where the comment is forgotten.
+pub async fn answer(
     connection: &mut PgConnection,
     (root, on): (RootId, ConnectionId),
     comment: &str,
-) -> Result<Option<String>, StoreError> {
-    let id = sqlx::query_scalar!(
-        "SELECT reply_remote_id FROM comments WHERE root_id = $1 AND connection_id = $2 AND remote_id = $3",
+) -> Result<Option<Answer>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT reply_remote_id, reply_lines AS "lines: Json<Vec<String>>", reply_internal, reply_names, is_internal FROM comments
+           WHERE root_id = $1 AND connection_id = $2 AND remote_id = $3"#,
         root.0,
         on.0,
         comment,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(id.flatten())
+    Ok(row.map(|row| Answer {
+        note: row.reply_remote_id,
+        lines: row.lines.0,
+        internal: row.reply_internal,
+        names: row.reply_names,
+        comment_internal: row.is_internal,
+    }))
 }
 
-/// Returns whether a later text of an answer was posted than the one of `effect`.
-pub async fn is_superseded(
+/// Returns whether a comment held commands before.
+pub async fn is_known(
     connection: &mut PgConnection,
-    root: RootId,
-    effect: EffectId,
-    reply: ReplyId,
+    (root, on): (RootId, ConnectionId),
+    comment: &str,
 ) -> Result<bool, StoreError> {
-    let superseded = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM effects WHERE root_id = $1 AND id > $2 AND queue = 'reply' AND state = 'done' AND payload ->> 'reply' = $3) AS "superseded!""#,
-        root.0,
-        effect.0,
-        reply.to_string(),
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(superseded)
+    Ok(answer(connection, (root, on), comment).await?.is_some())
 }
 
 /// Remembers which note holds the answer.

@@ -1,7 +1,7 @@
 //! Connections to trackers and messengers.
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
 use super::StoreError;
@@ -79,13 +79,26 @@ pub async fn declare(
     )
     .fetch_one(&mut *connection)
     .await?;
+    let before = list(&mut *connection)
+        .await?
+        .into_iter()
+        .find(|stored| stored.id == id)
+        .and_then(|stored| stored.token(key).ok().flatten());
+    let is_same = match (&before, declared.token) {
+        (Some(before), Some(token)) => before.expose_secret() == token.expose_secret(),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if is_same {
+        return Ok(id);
+    }
     let sealed = declared
         .token
         .map(|token| key.seal(&place(id), token))
-        .transpose()
-        .unwrap_or_default();
+        .transpose()?;
+    // Another token may be another account's.
     sqlx::query!(
-        "UPDATE connections SET token_sealed = $2 WHERE id = $1",
+        "UPDATE connections SET token_sealed = $2, bot_remote_id = NULL WHERE id = $1",
         id.0,
         sealed
     )

@@ -20,7 +20,8 @@ pub async fn contacts(
     let contacts = sqlx::query_as!(
         Contact,
         r#"WITH wanted AS (
-               SELECT id FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND lower(email) = ANY($4)
+               SELECT id FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'contact'
+                 AND lower(email) IN (SELECT lower(typed) FROM unnest($4::text[]) AS typed)
                UNION SELECT item_id FROM issue_items WHERE $5 AND root_id = $1 AND issue_id = $3
                UNION SELECT unnest($6::bigint[]))
            SELECT items.id AS "id: ItemId", items.first_name AS "first_name!", items.last_name AS "last_name!", items.email,
@@ -40,7 +41,7 @@ pub async fn contacts(
     Ok(contacts)
 }
 
-/// Returns the organizations with these names (lower case): id and name in lower case.
+/// Returns the organizations with these names, without regard to case.
 pub async fn organizations(
     connection: &mut PgConnection,
     root: RootId,
@@ -48,15 +49,16 @@ pub async fn organizations(
     names: &[String],
 ) -> Result<Vec<(ItemId, String)>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT id AS "id: ItemId", lower(title) AS "name!" FROM items
-           WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND lower(title) = ANY($3)"#,
+        r#"SELECT id AS "id: ItemId", title FROM items
+           WHERE root_id = $1 AND group_id = $2 AND kind = 'organization'
+             AND lower(title) IN (SELECT lower(typed) FROM unnest($3::text[]) AS typed)"#,
         root.0,
         group.0,
         names,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.title)).collect())
 }
 
 /// Returns ids for items that are about to be created.
@@ -154,20 +156,38 @@ async fn unrelate(
     Ok(())
 }
 
+/// Deletes contacts that are on no other issue; one that was put on another meanwhile is a conflict.
 async fn delete(
     connection: &mut PgConnection,
     scene: Scene,
     ids: &[i64],
 ) -> Result<(), StoreError> {
+    // The lock comes first and by itself: a relation that is being made holds the contact, and is seen once it is committed.
     sqlx::query!(
-        "DELETE FROM items WHERE root_id = $1 AND group_id = $2 AND id = ANY($3)",
+        r#"SELECT 1 AS "one!" FROM items WHERE root_id = $1 AND group_id = $2 AND id = ANY($3) ORDER BY id FOR UPDATE"#,
         scene.root.0,
         scene.group.0,
         ids,
     )
+    .fetch_all(&mut *connection)
+    .await?;
+    let deleted = sqlx::query!(
+        "DELETE FROM items WHERE root_id = $1 AND group_id = $2 AND id = ANY($3)
+           AND NOT EXISTS (SELECT FROM issue_items WHERE issue_items.root_id = $1 AND item_id = items.id AND issue_id <> $4)",
+        scene.root.0,
+        scene.group.0,
+        ids,
+        scene.issue.0,
+    )
     .execute(connection)
     .await?;
-    Ok(())
+    if deleted.rows_affected() == ids.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict {
+            constraint: "issue_items".to_owned(),
+        })
+    }
 }
 
 async fn create(

@@ -16,7 +16,7 @@ pub mod webhook;
 use std::time::Duration;
 
 use sqlx::{
-    Connection, PgPool,
+    Connection, Executor, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -33,8 +33,20 @@ pub enum StoreError {
         /// The constraint that both would break.
         constraint: String,
     },
+    /// The database refuses a value; it would refuse it again.
+    #[error("the database refuses a value ({code})")]
+    Refused {
+        /// The SQLSTATE, of class 22 or 23.
+        code: String,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A credential cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] crate::crypto::SealError),
     /// The database did not do it.
-    #[error("the database did not answer a statement of the store")]
+    #[error("the database did not do a statement of the store")]
     Database(#[source] sqlx::Error),
 }
 
@@ -49,9 +61,17 @@ impl From<sqlx::Error> for StoreError {
                     || matches!(error.code().as_deref(), Some("40001" | "40P01"))
             })
             .map(|error| error.constraint().unwrap_or("a lock").to_owned());
-        match constraint {
-            Some(constraint) => Self::Conflict { constraint },
-            None => Self::Database(error),
+        let code = error
+            .as_database_error()
+            .and_then(|error| Some(error.code()?.into_owned()))
+            .filter(|code| code.starts_with("22") || code.starts_with("23"));
+        match (constraint, code) {
+            (Some(constraint), _) => Self::Conflict { constraint },
+            (None, Some(code)) => Self::Refused {
+                code,
+                source: error,
+            },
+            (None, None) => Self::Database(error),
         }
     }
 }
@@ -106,7 +126,34 @@ pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Brings the schema up to date, under a lock that other processes wait for.
+/// Brings the schema up to date, under a lock that other processes wait for, however long that and the migrations take.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATOR.run(pool).await
+    let mut connection = pool.acquire().await?;
+    connection
+        .execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        .await?;
+    let migrated = MIGRATOR.run(&mut *connection).await;
+    // The settings of this one go with it.
+    connection.close().await?;
+    migrated
+}
+
+/// Returns how many migrations the schema lacks.
+pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(pool)
+        .await?;
+    let applied: Vec<i64> = if exists {
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(pool)
+            .await?
+    } else {
+        Vec::new()
+    };
+    let lacks = |version: &i64| !applied.contains(version);
+    Ok(MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .filter(lacks)
+        .count())
 }

@@ -13,6 +13,13 @@ pub async fn declare(
     email: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<PersonId, StoreError> {
+    // Whoever was met under this name in a tracker chose it himself, and is somebody else.
+    sqlx::query!(
+        "UPDATE people SET username = username || '-' || id WHERE lower(username) = lower($1) AND NOT managed",
+        username,
+    )
+    .execute(&mut *connection)
+    .await?;
     let id = sqlx::query_scalar!(
         r#"INSERT INTO people (username, name, email, managed, created_at) VALUES ($1, $1, $2, true, $3)
            ON CONFLICT (lower(username)) DO UPDATE SET email = excluded.email, managed = true, active = true
@@ -24,6 +31,20 @@ pub async fn declare(
     .fetch_one(connection)
     .await?;
     Ok(id)
+}
+
+/// Removes the declared identities of a person, before those that are declared now are given to him.
+pub async fn clear_identities(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM identities WHERE person_id = $1 AND managed",
+        person.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Gives a declared identity to a person, taking it from whoever had it.

@@ -97,7 +97,7 @@ pub async fn surroundings(
                   in_project.level AS "project_level?", in_holder.level AS "contact_level?",
                   comments.version AS "version?", comments.commands AS "commands?: Json<Vec<Signature>>",
                   comments.reply_id AS "reply?: ReplyId", comments.reply_lines AS "reply_lines?: Json<Vec<String>>",
-                  comments.reply_internal AS "reply_internal?"
+                  comments.is_internal AS "is_internal?", comments.reply_internal AS "reply_internal?", comments.reply_names AS "reply_names?"
            FROM webhooks
            JOIN groups AS scope ON scope.root_id = webhooks.root_id AND scope.id = webhooks.group_id
            LEFT JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4
@@ -170,7 +170,9 @@ pub async fn surroundings(
                     .unwrap_or_default(),
                 reply,
                 reply_lines: row.reply_lines.map(|Json(lines)| lines).unwrap_or_default(),
+                is_internal: row.is_internal.unwrap_or_default(),
                 reply_internal: row.reply_internal.unwrap_or_default(),
+                reply_names: row.reply_names.unwrap_or_default(),
             }),
     })
 }

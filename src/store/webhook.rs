@@ -252,8 +252,7 @@ pub async fn add_secret(
     (id, key): (Uuid, &SealingKey),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    // Sealing fails only on texts of 256 GiB.
-    let sealed = key.seal(&place(id), secret).unwrap_or_default();
+    let sealed = key.seal(&place(id), secret)?;
     sqlx::query!(
         "INSERT INTO webhook_secrets (root_id, id, webhook_id, kind, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         root.0,

@@ -15,6 +15,20 @@ pub enum Format {
     Json,
 }
 
+/// Logs an error with all its causes, once, where it is handled.
+pub fn log_chain(error: &dyn std::error::Error) {
+    let mut causes = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if !causes.is_empty() {
+            causes.push_str(": ");
+        }
+        causes.push_str(&error.to_string());
+        cause = error.source();
+    }
+    tracing::warn!(%error, causes, "failed");
+}
+
 /// The filter is not written as it must be.
 #[derive(Debug, thiserror::Error)]
 #[error("log.filter is not a filter: {0}")]

@@ -3,7 +3,7 @@
 mod log;
 mod metric;
 
-pub use log::{Format, init};
+pub use log::{Format, init, log_chain};
 pub use metric::{
     PoolState, count_delivery, count_effect, count_received, observe_backlog, observe_pool,
     record_lag, recorder,

@@ -7,7 +7,7 @@ use super::{
     process::{Failure, Job},
 };
 use crate::{
-    connector::gitlab::{self, Rendered},
+    connector::gitlab,
     domain::{
         Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId,
     },
@@ -49,6 +49,9 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     if comment.actor.is_bot && !job.remote.allow_bots {
         return job.ignore("written by another bot").await;
     }
+    if parsed.commands.is_empty() && !is_known(job, comment).await? {
+        return job.ignore("no commands in it").await;
+    }
     // Once for all rounds: what was asked meanwhile is newer than this.
     let mut fresh = job.fresh();
     for _ in 0..ROUNDS {
@@ -73,6 +76,13 @@ pub(super) async fn comment(job: &Job<'_>, comment: &Comment) -> Result<InboxVer
     Err(Failure::Store(StoreError::Conflict {
         constraint: "every attempt".to_owned(),
     }))
+}
+
+/// Returns whether an earlier version of the comment held commands.
+async fn is_known(job: &Job<'_>, comment: &Comment) -> Result<bool, Failure> {
+    let mut connection = job.worker.pool.acquire().await?;
+    let whose = (job.claimed.root, job.remote.id);
+    Ok(comment::is_known(&mut connection, whose, &comment.remote_id).await?)
 }
 
 async fn decide(
@@ -144,20 +154,30 @@ impl Run<'_> {
             commands: self.signatures.clone(),
             reply: ReplyId(self.job.worker.clock.id()),
             reply_lines: Vec::new(),
+            is_internal: self.comment.internal,
             reply_internal: false,
+            reply_names: false,
         };
         let answered = seen
             .as_ref()
             .filter(|seen| !seen.reply_lines.is_empty())
             .map(|seen| seen.reply_internal);
         if let Some(seen) = seen {
-            (state.reply, state.reply_lines, state.reply_internal) =
-                (seen.reply, seen.reply_lines, seen.reply_internal);
+            state.reply = seen.reply;
+            state.reply_lines = seen.reply_lines;
+            state.reply_internal = seen.reply_internal;
+            state.reply_names = seen.reply_names;
         }
         let whose = (self.job.claimed.root, self.job.remote.id, issue);
+        let why_nothing = match answered {
+            None if self.comment.change == CommentChange::Edited => {
+                "the comment is older than the webhook: only what later edits add is run"
+            }
+            _ => "the edit adds no command",
+        };
         if new.is_empty() {
             comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
-            let why = "the edit adds no command".to_owned();
+            let why = why_nothing.to_owned();
             return self.job.settle(tx, InboxVerdict::Ignored(why)).await;
         }
         let plan = self.plan(&mut tx, issue, new).await?;
@@ -168,10 +188,10 @@ impl Run<'_> {
         let surplus = state.reply_lines.len().saturating_sub(KEPT_LINES);
         state.reply_lines.drain(..surplus);
         state.reply_internal = audience == Audience::Internal;
+        state.reply_names |= plan.names_customers() && !counts;
         comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
         self.apply(&mut tx, issue, &plan).await?;
-        let confidential = self.comment.issue.confidential && plan.names_customers();
-        let effects = self.effects(&plan, &state, confidential);
+        let effects = self.effects(&plan, &state, answered.is_none());
         queue::enqueue(
             &mut tx,
             self.job.claimed.root,
@@ -307,7 +327,7 @@ impl Run<'_> {
         history::record(connection, scene, self.job.delivery.id, &plan.operations).await
     }
 
-    fn effects(&self, plan: &Plan, state: &SeenComment, confidential: bool) -> [NewEffect; 2] {
+    fn effects(&self, plan: &Plan, state: &SeenComment, first: bool) -> [NewEffect; 2] {
         let on = CommentRef {
             project: self.comment.project.id.clone(),
             issue: self.comment.issue.iid,
@@ -324,10 +344,8 @@ impl Run<'_> {
             self.effect(Effect::Reply {
                 on,
                 reply: state.reply,
-                body: Rendered::body(&state.reply_lines, state.reply),
+                first,
                 link: self.comment.url.clone(),
-                internal: state.reply_internal,
-                confidential,
                 cause,
             }),
         ]

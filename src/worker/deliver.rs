@@ -1,6 +1,6 @@
 //! The outbox: effects are made in order per lane, each once, also through crashes.
 
-use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -9,11 +9,14 @@ use tracing::Instrument;
 
 use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist};
 use crate::{
-    connector::gitlab::{CallError, standing_apart},
+    connector::gitlab::{CallError, Rendered, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
     queue::{self, Attempt, Pending, Release, Verdict},
-    store::{StoreError, comment},
+    store::{
+        StoreError,
+        comment::{self, Answer},
+    },
     telemetry,
 };
 
@@ -114,8 +117,8 @@ impl Failure {
     fn retry(&self) -> Retry {
         match self {
             Self::Call(error) => error.retry(),
+            Self::Unreadable(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
             Self::Store(_) => Retry::Later { after: None },
-            Self::Unreadable(_) => Retry::Never,
         }
     }
 }
@@ -148,6 +151,7 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
             }
+            telemetry::log_chain(&failure);
             give_up_or_wait(
                 worker,
                 pending.attempt,
@@ -214,75 +218,66 @@ async fn make(
         Ok(Effect::Reply {
             on,
             reply,
-            body,
+            first,
             link,
-            internal,
-            confidential,
             cause,
         }) => {
-            let answer = Answer {
+            let reply = Reply {
                 on,
-                reply: *reply,
-                body,
+                id: *reply,
+                may_be_there: !first || pending.attempt > 1,
                 link: link.as_deref(),
-                internal: *internal,
-                confidential: *confidential,
                 cause: cause.as_deref(),
             };
-            answer.put(worker, remote, pending).await
+            reply.put(worker, remote, pending).await
         }
     }
 }
 
-/// The text that the answer to a comment is to have.
-struct Answer<'a> {
+/// The answer to a comment, on its way to be as the store has it.
+struct Reply<'a> {
     on: &'a CommentRef,
-    reply: ReplyId,
-    body: &'a str,
+    id: ReplyId,
+    /// Whether an earlier attempt may have posted it without living to tell.
+    may_be_there: bool,
     link: Option<&'a str>,
-    internal: bool,
-    confidential: bool,
     cause: Option<&'a str>,
 }
 
-impl Answer<'_> {
+impl Reply<'_> {
     async fn put(
         &self,
         worker: &Worker,
         remote: &Remote,
         pending: &Pending,
     ) -> Result<&'static str, Failure> {
+        remote.pace().await;
         let whose = (pending.claimed.root, remote.id);
         let mut connection = worker.pool.acquire().await?;
-        let posted = comment::posted_reply(&mut connection, whose, &self.on.comment).await?;
-        // Attempts of one lane are made in order, so that only a replay can come after a later text.
-        if posted.is_some()
-            && pending.attempt > 1
-            && comment::is_superseded(&mut connection, whose.0, pending.id, self.reply).await?
-        {
-            return Ok("a later text of the answer is there already");
-        }
+        // Read now and not when the effect was made: a replay of an old one brings no old text back.
+        let answer = comment::answer(&mut connection, whose, &self.on.comment).await?;
         drop(connection);
-        let exposed = self.would_be_exposed(remote).await?;
-        let internal = self.internal || exposed;
-        let text = if internal {
-            Cow::Owned(standing_apart(self.body, self.link))
-        } else {
-            Cow::Borrowed(self.body)
+        let Some(answer) = answer else {
+            return Ok("the issue is forgotten, and its answers with it");
         };
-        if let Some(note) = posted {
+        let exposed = self.would_be_exposed(&answer, remote).await?;
+        let apart = answer.internal || exposed;
+        let mut text = Rendered::body(&answer.lines, self.id);
+        if apart {
+            text = standing_apart(&text, self.link);
+        }
+        if let Some(note) = &answer.note {
             return if exposed {
                 Ok(
                     "the issue is not confidential any more: the answer, which names customers, stays as it was",
                 )
             } else {
-                self.edit(remote, &note, &text).await
+                self.edit(remote, note, &text).await
             };
         }
-        // An earlier attempt may have posted without living to tell: the marker shows.
-        let found = if pending.attempt > 1 {
+        let found = if self.may_be_there {
             let bot = remote.bot_id(&worker.pool).await?;
-            remote.client.find_reply(self.on, self.reply, bot).await?
+            remote.client.find_reply(self.on, self.id, bot).await?
         } else {
             None
         };
@@ -294,16 +289,22 @@ impl Answer<'_> {
                 self.edit(remote, &note, &text).await?;
                 (note, "answer was posted before, and brought up to date")
             }
-            None => (self.post(remote, &text, internal).await?, "answer posted"),
+            None => {
+                let hidden = apart || answer.names || answer.comment_internal;
+                (
+                    self.post(remote, &text, apart, hidden).await?,
+                    "answer posted",
+                )
+            }
         };
         let mut connection = worker.pool.acquire().await?;
         comment::set_posted_reply(&mut connection, whose, &self.on.comment, &note).await?;
         Ok(outcome)
     }
 
-    /// Returns whether the answer names customers though the issue, confidential when they were asked for, is so no more.
-    async fn would_be_exposed(&self, remote: &Remote) -> Result<bool, Failure> {
-        if !self.confidential {
+    /// Returns whether the answer, which names customers in an open thread since the issue was confidential, would now be read by others.
+    async fn would_be_exposed(&self, answer: &Answer, remote: &Remote) -> Result<bool, Failure> {
+        if !answer.names || answer.internal || answer.comment_internal {
             return Ok(false);
         }
         let asked = remote
@@ -313,7 +314,6 @@ impl Answer<'_> {
     }
 
     async fn edit(&self, remote: &Remote, note: &str, text: &str) -> Result<&'static str, Failure> {
-        remote.pace().await;
         let there = remote
             .client
             .edit_note(self.on, note, text, self.cause)
@@ -325,19 +325,26 @@ impl Answer<'_> {
         })
     }
 
-    async fn post(&self, remote: &Remote, text: &str, internal: bool) -> Result<String, Failure> {
-        remote.pace().await;
-        let post = |on| remote.client.post_reply(on, text, internal, self.cause);
-        match post(self.on).await {
-            // The thread is gone with the comment: whoever asked still gets the answer, on the issue.
+    /// Posts in the thread, or apart; `hidden` is whether readers of the issue at large may not see it.
+    async fn post(
+        &self,
+        remote: &Remote,
+        text: &str,
+        apart: bool,
+        hidden: bool,
+    ) -> Result<String, Failure> {
+        let post = |on, internal| remote.client.post_reply(on, text, internal, self.cause);
+        match post(self.on, apart).await {
+            // The thread is gone with the comment: whoever asked still gets the answer, on the issue, where it may stand there.
             Err(CallError::Status { status, .. })
-                if status == StatusCode::NOT_FOUND && self.on.discussion.is_some() && !internal =>
+                if status == StatusCode::NOT_FOUND && self.on.discussion.is_some() && !apart =>
             {
+                // In a confidential issue an internal note hides nothing from anybody, and needs no more rights than a comment.
                 let on = CommentRef {
                     discussion: None,
                     ..self.on.clone()
                 };
-                let posted = remote.client.post_reply(&on, text, false, self.cause);
+                let posted = remote.client.post_reply(&on, text, hidden, self.cause);
                 Ok(posted.await?)
             }
             other => Ok(other?),

@@ -78,7 +78,7 @@ impl From<RemoteError> for Failure {
 impl Failure {
     fn retry(&self) -> Retry {
         match self {
-            Self::Hopeless(_) => Retry::Never,
+            Self::Hopeless(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
             Self::Call(error) => match error.retry() {
                 // A question that is refused today may be answered tomorrow: people grant rights.
                 Retry::Never => Retry::Later { after: None },
@@ -180,6 +180,7 @@ async fn work(worker: &Worker, remote: &Remote, claimed: Claimed, delivery: &Del
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
             }
+            span.in_scope(|| telemetry::log_chain(&failure));
             give_up_or_wait(worker, delivery, &failure.to_string(), failure.retry())
         }
         Err(_panic) => {

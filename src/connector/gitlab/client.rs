@@ -18,8 +18,8 @@ use crate::{
     egress::{Answer, Call, Egress, EgressError, Retry},
 };
 
-/// Pages of an issue's notes that are searched for a lost reply, newest first, 100 notes each.
-const SEARCHED_PAGES: u32 = 5;
+/// Pages of an issue's notes that are searched for a lost reply, newest first; small ones, since a note may have a megabyte.
+const SEARCHED_PAGES: u32 = 25;
 /// GitLab nests groups 20 deep.
 const MAX_DEPTH: usize = 21;
 
@@ -359,12 +359,12 @@ impl Client {
             let query = [
                 ("sort", "desc"),
                 ("order_by", "created_at"),
-                ("per_page", "100"),
+                ("per_page", "20"),
                 ("page", &page),
             ];
             request.query = &query;
             let notes: Vec<WireNote> = self.read(request).await?;
-            let is_last = notes.len() < 100;
+            let is_last = notes.len() < 20;
             if let Some(found) = ours(notes) {
                 return Ok(Some(found));
             }

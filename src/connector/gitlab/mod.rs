@@ -12,4 +12,4 @@ mod tests;
 pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
 pub use decode::decode;
 pub use render::{Rendered, render, standing_apart};
-pub use verify::{KEPT_HEADERS, reply_lane, route, verify};
+pub use verify::{KEPT_HEADERS, reply_lane, route, verify_body, verify_head};

@@ -30,16 +30,19 @@ impl Rendered {
     pub fn body(lines: &[String], reply: ReplyId) -> String {
         let mut body = String::new();
         let mut shown = 0;
-        for line in lines {
-            if body.len() + line.len() > MAX_BODY {
-                break;
-            }
+        // A line of an answer may have many of Markdown's, such as a list of contacts.
+        let lines = lines.iter().flat_map(|line| line.lines());
+        let all = lines.clone().count();
+        for line in lines.take_while(|line| {
+            shown += line.len() + 1;
+            shown <= MAX_BODY
+        }) {
             body.push_str(line);
             body.push('\n');
-            shown += 1;
         }
-        if shown < lines.len() {
-            let _ = writeln!(body, "- … and {} more lines", lines.len() - shown);
+        let written = body.lines().count();
+        if written < all {
+            let _ = writeln!(body, "- … and {} more lines", all - written);
         }
         let _ = write!(body, "\n{}", marker(reply));
         body

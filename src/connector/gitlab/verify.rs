@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
     connector::{Malformed, Routing, VerifyError, WebhookSecrets, lane, single},
-    crypto::{SignatureError, fingerprint, same_secret},
+    crypto::{check_time, fingerprint, same_secret},
     domain::{CommentRef, ConnectionId, Lane},
 };
 
@@ -27,63 +28,76 @@ pub const KEPT_HEADERS: [&str; 7] = [
 const SIGNATURE: &str = "webhook-signature";
 const TOKEN: &str = "x-gitlab-token";
 
-/// Checks that the sender knows the webhook's secret.
+/// Checks what the headers alone tell of the sender, before a body is read: the secret token, or that a signature is there and timely.
 ///
 /// Where a signing token is set, the signature (GitLab 19.0, Standard Webhooks) must be right: there is no falling back to the
 /// secret token, which everybody who can read the traffic of one delivery knows.
 ///
 /// # Errors
 /// Says which proof is missing or wrong, for our log only.
-pub fn verify(
+pub fn verify_head(
     headers: &HeaderMap,
-    body: &[u8],
     secrets: &WebhookSecrets,
     now: DateTime<Utc>,
 ) -> Result<(), VerifyError> {
-    let in_force = |until: &Option<DateTime<Utc>>| until.is_none_or(|until| now < until);
-    let mut signing = secrets
-        .signing
-        .iter()
-        .filter(|(_, until)| in_force(until))
-        .peekable();
-    if signing.peek().is_some() {
-        let text = |name| {
-            single(headers, name)
-                .and_then(|value| std::str::from_utf8(value).map_err(|_| VerifyError::Wrong(name)))
-        };
-        let signed = (
-            text("webhook-id")?,
-            text("webhook-timestamp")?,
-            text(SIGNATURE)?,
-        );
-        let mut refused = VerifyError::Wrong(SIGNATURE);
-        for (key, _) in signing {
-            match key.verify(signed, body, now) {
-                Ok(()) => return Ok(()),
-                Err(SignatureError::Timestamp) => refused = VerifyError::Stale,
-                Err(SignatureError::Mismatch | SignatureError::MalformedKey) => {}
-            }
-        }
-        return Err(refused);
+    if in_force(&secrets.signing, now).next().is_some() {
+        let (_, timestamp, _) = signed(headers)?;
+        return check_time(timestamp, now).map_err(|_| VerifyError::Stale);
     }
-    let mut tokens = secrets
-        .tokens
-        .iter()
-        .filter(|(_, until)| in_force(until))
-        .peekable();
+    let mut tokens = in_force(&secrets.tokens, now).peekable();
     if tokens.peek().is_none() {
         return Err(VerifyError::NoSecret);
     }
     let given = single(headers, TOKEN)?;
     // All are compared, so that the time does not tell which one was right.
-    let right = tokens.fold(false, |right, (token, _)| {
-        right
-            | same_secret(
-                given,
-                secrecy::ExposeSecret::expose_secret(token).as_bytes(),
-            )
+    let right = tokens.fold(false, |right, token| {
+        right | same_secret(given, token.expose_secret().as_bytes())
     });
     right.then_some(()).ok_or(VerifyError::Wrong(TOKEN))
+}
+
+/// Checks the signature of a body whose headers [`verify_head`] accepted.
+///
+/// # Errors
+/// Says what is wrong, for our log only.
+pub fn verify_body(
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &WebhookSecrets,
+    now: DateTime<Utc>,
+) -> Result<(), VerifyError> {
+    let mut keys = in_force(&secrets.signing, now).peekable();
+    if keys.peek().is_none() {
+        return Ok(());
+    }
+    let signed = signed(headers)?;
+    keys.any(|key| key.verify(signed, body, now).is_ok())
+        .then_some(())
+        .ok_or(VerifyError::Wrong(SIGNATURE))
+}
+
+/// Returns the secrets that have not ended.
+fn in_force<T>(
+    secrets: &[(T, Option<DateTime<Utc>>)],
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = &T> {
+    secrets
+        .iter()
+        .filter(move |(_, until)| until.is_none_or(|until| now < until))
+        .map(|(secret, _)| secret)
+}
+
+/// Returns the id, the timestamp and the list of signatures.
+fn signed(headers: &HeaderMap) -> Result<(&str, &str, &str), VerifyError> {
+    let text = |name| {
+        single(headers, name)
+            .and_then(|value| std::str::from_utf8(value).map_err(|_| VerifyError::Wrong(name)))
+    };
+    Ok((
+        text("webhook-id")?,
+        text("webhook-timestamp")?,
+        text(SIGNATURE)?,
+    ))
 }
 
 #[derive(Deserialize)]
