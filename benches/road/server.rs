@@ -170,7 +170,9 @@ async fn receive(
 ) -> Result<(StatusCode, Json<Value>), StatusCode> {
     let entry = compared.book.find(&webhook).ok_or(StatusCode::NOT_FOUND)?;
     let now = compared.clock.now();
-    gitlab::verify(&headers, &body, &entry.secrets, now).map_err(|_| StatusCode::UNAUTHORIZED)?;
+    gitlab::verify_head(&headers, &entry.secrets, now)
+        .and_then(|()| gitlab::verify_body(&headers, &body, &entry.secrets, now))
+        .map_err(|_| StatusCode::UNAUTHORIZED)?;
     let routing =
         gitlab::route(entry.connection, &headers, &body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let id = DeliveryId(compared.clock.id());

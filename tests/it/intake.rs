@@ -1682,7 +1682,7 @@ async fn refuses_what_it_cannot_store_soon_and_stores_what_it_took() {
         .unwrap();
     // More than one group and all that may wait behind it.
     let mut stores: FuturesUnordered<_> = (0..1500)
-        .map(|_| writer.store(arrival(scope, 2)).boxed())
+        .map(|_| writer.store(arrival(scope, 2), None).boxed())
         .collect();
     let refused = async |stores: &mut FuturesUnordered<_>| match stores.next().await {
         Some(Err(Problem::Unavailable)) => {}
@@ -1710,7 +1710,7 @@ async fn refuses_what_it_cannot_store_soon_and_stores_what_it_took() {
         stored
     );
     assert!((1024..=1280).contains(&stored.len()), "{}", stored.len());
-    assert!(writer.store(arrival(scope, 2)).await.is_ok());
+    assert!(writer.store(arrival(scope, 2), None).await.is_ok());
     drop(stores);
     drop(writer);
     tasks.wait().await;
