@@ -343,10 +343,13 @@ async fn is_not_stopped_by_a_stale_pid_file() {
 async fn follows_a_killed_program() {
     let data_dir = reachable_folder();
     let pid_file = data_dir.path().join("postgres/postmaster.pid");
-    let mut program = Command::new(std::env::current_exe().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let mut program = Command::new(LAUNCHER);
     program
-        .args(["--ignored", "--exact", "cluster::serves_until_killed"])
-        .env("DATA_DIR_TO_SERVE", data_dir.path());
+        .arg("serve")
+        .current_dir(home.path())
+        .env("LIAISON_SERVER__LISTEN", "127.0.0.1:0")
+        .env("LIAISON_DATABASE__DATA_DIR", data_dir.path());
     let mut program = program.spawn().unwrap();
     let joined = loop {
         // Joins only once the program holds the lock.
@@ -368,16 +371,6 @@ async fn follows_a_killed_program() {
     assert_ne!(pid_in(&pid_file), server);
     assert!(test_kill_process(pid_in(&pid_file).unwrap()).is_ok());
     assert_eq!(kept_row(&cluster).await, "here");
-}
-
-#[tokio::test]
-#[ignore = "the program that `follows_a_killed_program` kills"]
-async fn serves_until_killed() {
-    let Some(data_dir) = std::env::var_os("DATA_DIR_TO_SERVE") else {
-        return;
-    };
-    let _cluster = Cluster::start(options(Path::new(&data_dir))).await.unwrap();
-    tokio::time::sleep(PATIENCE * 3).await;
 }
 
 #[tokio::test]

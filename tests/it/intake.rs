@@ -938,30 +938,54 @@ async fn every_other_refusal_is_a_problem_too() {
     .await;
 }
 
+/// Returns headers as they are sent.
+fn lines(headers: &HeaderMap) -> String {
+    let mut lines = String::new();
+    for (name, value) in headers {
+        let _ = write!(lines, "{name}: {}\r\n", value.to_str().unwrap());
+    }
+    lines
+}
+
 #[tokio::test]
 async fn refuses_more_than_25_mib_announced_or_not() {
     run_with(receiving(), async |world| {
         const LIMIT: usize = 25 << 20;
+        // Only who shows a timely signature is listened to at all; whether it is right is seen once the body is here.
+        let proof = lines(&signed("large", b""));
         let head = |length: &str| {
-            format!("POST {HOOK} HTTP/1.1\r\nHost: liaison\r\nContent-Type: application/json\r\n{length}\r\n\r\n")
+            format!("POST {HOOK} HTTP/1.1\r\nHost: liaison\r\n{proof}{length}\r\n\r\n")
         };
         // Announced: refused before a byte of it is sent.
-        let answer = world.talk(head(&format!("Content-Length: {}", 26 << 20)).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("application/problem+json"), "{answer}");
-        let answer = world.talk(head("Content-Length: 18446744073709551615").as_bytes()).await;
+        let answer = world
+            .talk(head(&format!("Content-Length: {}", 26 << 20)).as_bytes())
+            .await;
+        assert!(
+            answer.starts_with("HTTP/1.1 413 ") && answer.contains("application/problem+json"),
+            "{answer}"
+        );
+        let answer = world
+            .talk(head("Content-Length: 18446744073709551615").as_bytes())
+            .await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
         // Unannounced: refused at the first byte too many, whether or not more would follow.
         let mut request = head("Transfer-Encoding: chunked").into_bytes();
         request.extend(format!("{:x}\r\n", LIMIT + 1).into_bytes());
         request.resize(request.len() + LIMIT + 1, b' ');
         let answer = world.talk(&request).await;
-        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("application/problem+json"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 413 ") && answer.contains("application/problem+json"),
+            "{answer}"
+        );
         assert_eq!(world.count("deliveries").await, 0);
 
         // What is exactly as large as GitLab sends at most is taken.
         let mut body = bytes(&comment_body(world, 900_001, "Thanks.")).to_vec();
         body.resize(LIMIT, b' ');
-        assert_eq!(world.post(signed("large", &body), body).await.status, StatusCode::ACCEPTED);
+        assert_eq!(
+            world.post(signed("large", &body), body).await.status,
+            StatusCode::ACCEPTED
+        );
     })
     .await;
 }
@@ -970,10 +994,7 @@ async fn refuses_more_than_25_mib_announced_or_not() {
 async fn a_request_that_can_be_read_in_two_ways_is_not_read_in_the_wrong_one() {
     run_with(receiving(), async |world| {
         let body = bytes(&comment_body(world, 900_001, "Thanks."));
-        let mut proof = String::new();
-        for (name, value) in &signed("right", &body) {
-            let _ = write!(proof, "{name}: {}\r\n", value.to_str().unwrap());
-        }
+        let proof = lines(&signed("right", &body));
         let length = body.len();
         let text = std::str::from_utf8(&body).unwrap();
         let chunked = format!("{length:x}\r\n{text}\r\n0\r\n\r\n");
@@ -1364,7 +1385,9 @@ async fn of_ten_thousand_commands_in_a_comment_fifty_run_and_the_rest_is_said() 
 async fn a_sender_that_is_slow_is_cut_off_and_the_others_are_served_meanwhile() {
     run_with(receiving(), async |world| {
         let world = &*world;
-        let head = format!("POST {HOOK} HTTP/1.1\r\nHost: liaison\r\nContent-Type: application/json\r\nContent-Length: 100\r\n");
+        let proof = lines(&signed("slow", b""));
+        let head =
+            format!("POST {HOOK} HTTP/1.1\r\nHost: liaison\r\n{proof}Content-Length: 100\r\n");
         let cut = async |sent: String| {
             let mut stream = world.connect().await;
             let begun = Instant::now();
@@ -1394,21 +1417,43 @@ async fn a_sender_that_is_slow_is_cut_off_and_the_others_are_served_meanwhile() 
         };
         let others = async {
             for number in 0..50 {
-                assert_eq!(world.post_plain(&format!("{number}"), 900_000 + number).await.status, StatusCode::ACCEPTED);
+                assert_eq!(
+                    world
+                        .post_plain(&format!("{number}"), 900_000 + number)
+                        .await
+                        .status,
+                    StatusCode::ACCEPTED
+                );
             }
         };
         let (heads, idle, bodies, dripped, ()) = tokio::join!(heads, idle, bodies, dripped, others);
         let about = |limit: u64, took: Duration| {
-            assert!((limit - 1..limit + 8).contains(&took.as_secs()), "cut after {took:?} instead of {limit} s");
+            assert!(
+                (limit - 1..limit + 8).contains(&took.as_secs()),
+                "cut after {took:?} instead of {limit} s"
+            );
         };
         for (answer, took) in heads.into_iter().chain(idle) {
             about(5, took);
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+                "{answer}"
+            );
         }
         about(5, dripped);
+        // Who proves nothing is not waited for.
+        let unproven = head.replace("webhook-signature", "x-signature");
+        let (answer, took) = cut(format!("{unproven}\r\n{{\"object_kind\":")).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 401 ") && took < Duration::from_secs(4),
+            "{answer}"
+        );
         for (answer, took) in bodies {
             about(30, took);
-            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"),
+                "{answer}"
+            );
         }
         assert_eq!(world.count("deliveries").await, 50);
     })

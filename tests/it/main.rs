@@ -5,7 +5,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::too_many_lines,
-    clippy::format_collect,
     reason = "clippy excuses the test functions only, not the functions they share"
 )]
 
