@@ -5,10 +5,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::ClusterError;
 
 const FILE: &str = "liaison.lock";
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The lock on a data folder, held until it is dropped or the process ends in whatever way.
 #[derive(Debug)]
@@ -27,11 +31,17 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(ClusterError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(ClusterError::io("lock", &path)(source)),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { _file: file })),
+                // A child process that is being made holds what its parent held, for the moment until it executes its program.
+                Err(TryLockError::WouldBlock) => sleep(PAUSE),
+                Err(TryLockError::Error(source)) => {
+                    return Err(ClusterError::io("lock", &path)(source));
+                }
+            }
         }
+        Ok(None)
     }
 }
 
