@@ -158,14 +158,11 @@ pub(super) async fn release_in(
 
 /// Leases lanes again that nobody holds, under their old leases: Postgres forgot those in a crash, and [`repair`] put the lanes back to
 /// wait for the attempts that end now. A lane whose effect somebody else has tried since (its number of attempts tells) is left alone.
-///
-/// Comes first in its transaction, since it waits for whoever puts lanes back.
 pub(super) async fn adopt(
     connection: &mut PgConnection,
     queue: Queue,
     attempts: &[Attempt],
 ) -> sqlx::Result<()> {
-    wait_for_repair(connection).await?;
     let claimed = attempts.iter().map(|attempt| attempt.claimed);
     let roots: Vec<i64> = claimed.clone().map(|claimed| claimed.root.0).collect();
     let keys: Vec<i64> = claimed.clone().map(|claimed| claimed.lane.0).collect();
@@ -224,7 +221,11 @@ pub struct UnderWay {
 /// Puts lanes back that unsettled work lost: after a crash of Postgres the table is empty.
 pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
     let mut tx = pool.begin().await?;
-    wait_for_repair(&mut tx).await?;
+    // Nobody else writes lanes meanwhile. Otherwise one whose work is being settled could be seen as waiting and put back, after it was
+    // removed for good.
+    sqlx::query!("LOCK TABLE lanes IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *tx)
+        .await?;
     let inbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (waiting.root_id, waiting.lane)
@@ -242,7 +243,7 @@ pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
     let outbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (root_id, queue, lane) root_id, queue, lane, connection_id,
-                CASE WHEN next_at > now() THEN next_at
+                CASE WHEN next_at IS NOT NULL THEN next_at
                      WHEN attempts > 0 AND ($2::uuid[] IS NULL OR id = ANY($2)) THEN now() + make_interval(secs => $1)
                      ELSE now() END
          FROM effects
@@ -258,16 +259,6 @@ pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
     Ok(inbox.rows_affected() + outbox.rows_affected())
 }
 
-/// Lets one at a time put lanes back, or look for lanes that were put back: who looks sees all or nothing of it.
-async fn wait_for_repair(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"SELECT pg_advisory_xact_lock(hashtextextended('liaison.lanes', 0)) AS "done!: ()""#
-    )
-    .fetch_one(connection)
-    .await
-    .map(drop)
-}
-
 /// Ends all leases, for a process that knows it is the only one: who held them is dead.
 ///
 /// A call of the dead may still be at work on the other side; its lane waits for `in_flight`, or to the end of its lease if that is sooner.
@@ -278,7 +269,7 @@ pub async fn take_over(pool: &PgPool, in_flight: Duration) -> sqlx::Result<u64> 
              ready_at = CASE WHEN EXISTS (
                      SELECT FROM effects
                      WHERE effects.root_id = lanes.root_id AND effects.queue = lanes.queue AND effects.lane = lanes.lane
-                       AND settled_at IS NULL AND attempts > 0)
+                       AND settled_at IS NULL AND attempts > 0 AND next_at IS NULL)
                  THEN least(ready_at, now() + make_interval(secs => $1))
                  ELSE now() END
          WHERE lease IS NOT NULL",

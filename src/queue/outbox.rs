@@ -113,7 +113,8 @@ pub async fn enqueue(
     Ok(())
 }
 
-/// Takes the first waiting effect of each lane that is still leased so and counts the attempt before it is made, so that one that crashes is known of.
+/// Takes the first waiting effect of each lane that is still leased so and counts the attempt before it is made, so that one that crashes is
+/// known of: it has no time for the next.
 pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Result<Vec<Pending>> {
     let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
@@ -127,7 +128,7 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
                    SELECT root_id, id FROM effects
                    WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
                    ORDER BY effects.id LIMIT 1) AS waiting)
-           UPDATE effects SET attempts = attempts + 1
+           UPDATE effects SET attempts = attempts + 1, next_at = NULL
            FROM head WHERE effects.root_id = head.root_id AND effects.id = head.id
            RETURNING effects.root_id AS "root: RootId", effects.lane AS "lane: Lane", effects.id AS "id: EffectId",
                      effects.delivery_id AS "delivery: DeliveryId", effects.payload, effects.attempts, effects.created_at"#,
@@ -173,8 +174,7 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
     if release_in(&mut tx, queue, &mut lanes).await? == lanes.len() {
         return tx.commit().await;
     }
-    // Some leases are gone, perhaps with all others in a crash of Postgres. Once more from the start, since the lock under which lanes
-    // are put back has to be taken before any lane is.
+    // Some leases are gone, perhaps with all others in a crash of Postgres. Once more from the start, so that lanes are taken in one order.
     tx.rollback().await?;
     let mut tx = pool.begin().await?;
     adopt(&mut tx, queue, attempts).await?;

@@ -187,12 +187,17 @@ impl Site {
 
     /// Sends again until everything is acknowledged.
     async fn all_acknowledged(&self, sent_again: &mut HashMap<String, usize>) {
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut fewest = usize::MAX;
         loop {
             let open = self.send_again(sent_again);
             let unsent = self.sandbox.read(liaison::sandbox::State::unsent);
             if open + unsent == 0 {
                 return;
+            }
+            // They are sent one after the other: patience is for each.
+            if open + unsent < fewest {
+                (fewest, deadline) = (open + unsent, Instant::now() + PATIENCE);
             }
             if Instant::now() > deadline {
                 let log = self.sandbox.hook_log().into_iter().rev().take(5);
