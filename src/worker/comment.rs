@@ -204,7 +204,9 @@ impl Run<'_> {
             .iter()
             .map(|operation| operation.changes.len())
             .sum();
-        let outcome = format!("{} commands run, {changes} changes", new.len());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (run, s) = (new.len(), plural(new.len()));
+        let outcome = format!("{run} command{s} run, {changes} change{}", plural(changes));
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
         for queue in [Queue::Call, Queue::Reply] {
             let signal = Signal::Work(queue, self.job.remote.id);
