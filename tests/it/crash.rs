@@ -138,7 +138,7 @@ impl Site {
         for (rows, table) in [
             (
                 rows,
-                "deliveries WHERE state = 'done' AND outcome LIKE '1 commands run, 2 changes%'",
+                "deliveries WHERE state = 'done' AND outcome LIKE '1 command run, 2 changes%'",
             ),
             (2 * rows, "effects WHERE state = 'done'"),
             (2 * rows, "effects"),

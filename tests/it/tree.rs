@@ -285,7 +285,7 @@ async fn a_delivery_from_before_a_renaming_is_processed_after_it() {
         let (state, told) = outcome(world, &late).await;
         assert_eq!(
             (state.as_str(), told.as_str()),
-            ("done", "1 commands run, 1 changes")
+            ("done", "1 command run, 1 change")
         );
     })
     .await;
@@ -748,7 +748,7 @@ async fn an_edit_of_a_comment_from_before_the_webhook_runs_only_what_later_edits
         let edit = edit_hook(world, comment, demo.rita, second, (day, -4));
         assert_eq!(
             outcome(world, &edit).await,
-            ("done".into(), "1 commands run, 1 changes".into())
+            ("done".into(), "1 command run, 1 change".into())
         );
         assert_eq!(world.issue_contacts(demo.form).await, ["Grace@Example.com"]);
         assert_eq!(
@@ -766,7 +766,7 @@ async fn versions_of_a_comment_in_any_order_run_each_command_once() {
         let (ada, grace) = ("/add_contacts ada@example.com", "/add_contacts grace@example.com");
         let both = format!("{ada}\n{grace}");
         let older = ignored("an older version of the comment than the one acted on");
-        let done = |changes: u8| ("done".to_owned(), format!("1 commands run, {changes} changes"));
+        let done = |changes: u8| ("done".to_owned(), format!("1 command run, {changes} change{}", if changes == 1 { "" } else { "s" }));
 
         // The edit comes before its creation.
         let comment = plain_comment(world, demo.form);
