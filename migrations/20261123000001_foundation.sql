@@ -130,7 +130,7 @@ CREATE TABLE issues (
     remote_updated_at   timestamptz NOT NULL,
     PRIMARY KEY (root_id, id),
     FOREIGN KEY (root_id, project_id) REFERENCES projects (root_id, id) ON DELETE CASCADE,
-    CONSTRAINT issues_iid_key UNIQUE (root_id, project_id, iid)
+    CONSTRAINT issues_iid_key UNIQUE (project_id, iid, root_id)
 );
 
 -- The CRM ----------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ CREATE TABLE issue_items (
     FOREIGN KEY (root_id, issue_id) REFERENCES issues (root_id, id) ON DELETE CASCADE,
     FOREIGN KEY (root_id, item_id) REFERENCES items (root_id, id) ON DELETE CASCADE
 );
-CREATE INDEX issue_items_item ON issue_items (root_id, item_id);
+CREATE INDEX issue_items_item ON issue_items (item_id, root_id);
 
 -- Who changed what, when, through what, why. Rows of one command share an operation, which `undo` takes back as a whole.
 CREATE TABLE history (
@@ -193,8 +193,8 @@ CREATE TABLE history (
     undone_by   uuid,
     PRIMARY KEY (root_id, id)
 );
-CREATE INDEX history_undo ON history (root_id, issue_id, actor_id, id DESC);
-CREATE INDEX history_item ON history (root_id, item_id, id DESC);
+CREATE INDEX history_undo ON history (issue_id, actor_id, root_id, id DESC);
+CREATE INDEX history_item ON history (item_id, root_id, id DESC);
 
 -- The road ---------------------------------------------------------------------------------------------------------
 
@@ -246,8 +246,8 @@ CREATE TABLE deliveries (
     settled_at  timestamptz,
     PRIMARY KEY (root_id, id)
 );
-CREATE UNIQUE INDEX deliveries_dedupe_key ON deliveries (root_id, webhook_id, dedupe_key);
-CREATE INDEX deliveries_pending ON deliveries (root_id, lane, id) WHERE settled_at IS NULL;
+CREATE UNIQUE INDEX deliveries_dedupe_key ON deliveries (dedupe_key, webhook_id, root_id);
+CREATE INDEX deliveries_pending ON deliveries (lane, root_id, id) WHERE settled_at IS NULL;
 
 -- A comment that held commands: what it asked for, so that an edit runs only what it adds, and where the answer is.
 CREATE TABLE comments (
@@ -283,8 +283,8 @@ CREATE TABLE effects (
     settled_at    timestamptz,
     PRIMARY KEY (root_id, id)
 );
-CREATE INDEX effects_pending ON effects (root_id, queue, lane, id) WHERE settled_at IS NULL;
-CREATE INDEX effects_delivery ON effects (root_id, delivery_id);
+CREATE INDEX effects_pending ON effects (lane, queue, root_id, id) WHERE settled_at IS NULL;
+CREATE INDEX effects_delivery ON effects (delivery_id, root_id);
 
 CREATE TABLE effect_attempts (
     root_id     bigint NOT NULL,
@@ -308,7 +308,7 @@ CREATE UNLOGGED TABLE lanes (
     lease         uuid,
     PRIMARY KEY (root_id, queue, lane)
 );
-CREATE INDEX lanes_ready ON lanes (queue, connection_id, ready_at);
+CREATE INDEX lanes_ready ON lanes (connection_id, queue, ready_at);
 
 -- Queue tables turn over quickly: clean them early.
 ALTER TABLE lanes SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.1);

@@ -80,24 +80,21 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     let column = Columns::of(arrivals);
     // A lane that exists is locked without being changed: whoever is about to remove it waits and then finds the new work.
     let new = sqlx::query_scalar!(
-        r#"WITH arrived AS (
-               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::timestamptz[], $8::text[], $9::bytea[])
-                   AS arrived (root_id, id, webhook_id, connection_id, lane, dedupe_key, received_at, headers, body)),
-           stored AS (
+        r#"WITH stored AS (
                INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
-               SELECT root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body FROM arrived
+               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[], $8::bytea[])
                ON CONFLICT (root_id, webhook_id, dedupe_key) DO NOTHING
-               RETURNING root_id, id),
+               RETURNING root_id, id, webhook_id, lane),
            queued AS (
                INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
-               SELECT DISTINCT root_id, 'inbox', lane, connection_id, now() FROM arrived JOIN stored USING (root_id, id)
+               SELECT DISTINCT stored.root_id, 'inbox', stored.lane, webhooks.connection_id, now()
+               FROM stored JOIN webhooks ON webhooks.root_id = stored.root_id AND webhooks.id = stored.webhook_id
                ORDER BY root_id, lane
                ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false)
            SELECT id AS "id: DeliveryId" FROM stored"#,
         &column.roots,
         &column.ids,
         &column.webhooks,
-        &column.connections,
         &column.lanes,
         &column.dedupe_keys as &[&[u8]],
         &column.received,
@@ -127,7 +124,6 @@ struct Columns<'a> {
     roots: Vec<i64>,
     ids: Vec<Uuid>,
     webhooks: Vec<i64>,
-    connections: Vec<i64>,
     lanes: Vec<i64>,
     dedupe_keys: Vec<&'a [u8]>,
     received: Vec<DateTime<Utc>>,
@@ -141,10 +137,6 @@ impl<'a> Columns<'a> {
             roots: arrivals.iter().map(|arrival| arrival.root.0).collect(),
             ids: arrivals.iter().map(|arrival| arrival.id.0).collect(),
             webhooks: arrivals.iter().map(|arrival| arrival.webhook.0).collect(),
-            connections: arrivals
-                .iter()
-                .map(|arrival| arrival.connection.0)
-                .collect(),
             lanes: arrivals.iter().map(|arrival| arrival.lane.0).collect(),
             dedupe_keys: arrivals
                 .iter()
