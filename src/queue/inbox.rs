@@ -278,7 +278,7 @@ pub async fn settle(
         "UPDATE deliveries
          SET state = $5, outcome = $6, attempts = attempts + 1,
              next_at = now() + make_interval(secs => $7), settled_at = CASE WHEN $5 = 'pending' THEN NULL ELSE now() END
-         WHERE root_id = $1 AND id = $2 AND settled_at IS NULL
+         WHERE root_id = $1 AND id = $2 AND state = 'pending'
            AND EXISTS (SELECT FROM lanes WHERE root_id = $1 AND queue = 'inbox' AND lane = $3 AND lease = $4)",
         claimed.root.0,
         id.0,

@@ -188,7 +188,7 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
          UPDATE effects
          SET state = made.state, outcome = made.outcome, next_at = now() + make_interval(secs => made.pause),
              settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END
-         FROM made WHERE effects.root_id = made.root_id AND effects.id = made.id AND effects.settled_at IS NULL",
+         FROM made WHERE effects.root_id = made.root_id AND effects.id = made.id AND effects.state = 'pending'",
         &roots,
         &ids,
         &numbers,
