@@ -251,10 +251,13 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_dedupe_key ON deliveries (dedupe_key, webhook_id, root_id);
 CREATE INDEX deliveries_pending ON deliveries (lane, root_id, id) WHERE settled_at IS NULL;
 
+-- The tables that every delivery writes to name their connection without a reference: the check would lock the one row of the
+-- connection for each of them, and connections are never removed.
+
 -- A comment that held commands: what it asked for, so that an edit runs only what it adds, and where the answer is.
 CREATE TABLE comments (
     root_id         bigint NOT NULL,
-    connection_id   bigint NOT NULL REFERENCES connections ON DELETE CASCADE,
+    connection_id   bigint NOT NULL,
     remote_id       text NOT NULL,
     issue_id        bigint NOT NULL,
     -- When the other side last changed it; an older version that arrives late changes nothing.
@@ -273,7 +276,7 @@ CREATE TABLE effects (
     root_id       bigint NOT NULL,
     id            uuid NOT NULL,
     delivery_id   uuid,
-    connection_id bigint NOT NULL REFERENCES connections ON DELETE CASCADE,
+    connection_id bigint NOT NULL,
     queue         text NOT NULL CONSTRAINT effects_queue_check CHECK (queue IN ('reply', 'call')),
     lane          bigint NOT NULL,
     payload       jsonb NOT NULL,
