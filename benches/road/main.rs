@@ -3,6 +3,11 @@
 //! `cargo bench --bench road [-- intake|whole|latency]`. Servers under load run in processes of their own, which are this program again, so
 //! that the load generator's time counts for nobody. All traffic stays on the loopback interface and every load is bounded in time.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and times become figures for people"
+)]
+
 mod body;
 mod child;
 mod intake;

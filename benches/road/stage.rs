@@ -63,7 +63,9 @@ impl Stage {
         .execute(&template)
         .await?;
         // Only this table: the others are as new, and Postgres should not believe that they stay empty.
-        sqlx::query("VACUUM ANALYZE items").execute(&template).await?;
+        sqlx::query("VACUUM ANALYZE items")
+            .execute(&template)
+            .await?;
         template.close().await;
         Ok(stage)
     }

@@ -28,7 +28,7 @@ const COMMENTS: usize = 6000;
 const SINGLE: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest that all answers may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A service with all its roles, a tracker, and the comments to send.
 struct World {
