@@ -5,7 +5,7 @@
 
 #![expect(
     clippy::cast_precision_loss,
-    reason = "figures are rounded when they are printed"
+    reason = "counts and times become figures for people"
 )]
 
 mod body;
