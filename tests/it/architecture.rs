@@ -61,7 +61,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (
         "crate::egress",
         &[
-            "connector/gitlab/client.rs",
+            "connector/gitlab/client/",
             "worker/",
             "sandbox/",
             "app/",
