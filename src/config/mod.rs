@@ -2,8 +2,10 @@
 //!
 //! Defaults are `config/default.toml`, compiled in. A file comes after them, then the environment, then flags.
 
+mod layer;
 mod load;
 mod secret;
+mod source;
 mod validate;
 
 pub use load::{ConfigError, Overrides, Problem, load};

@@ -1,6 +1,6 @@
 //! What the types cannot say: names that refer to each other, and values that must fit.
 
-use super::{Config, Connection, Group, Webhook, load::Step};
+use super::{Config, Connection, Group, Webhook, source::Step};
 use crate::{
     crypto::SigningKey,
     domain::{ConnectionKind, Level},
