@@ -176,7 +176,8 @@ CREATE TABLE issue_items (
     FOREIGN KEY (root_id, issue_id) REFERENCES issues (root_id, id) ON DELETE CASCADE,
     FOREIGN KEY (root_id, item_id) REFERENCES items (root_id, id) ON DELETE CASCADE
 );
-CREATE INDEX issue_items_item ON issue_items (item_id, root_id);
+-- Without root_id, so that no plan takes it for a way to the relations of an issue: that is the primary key.
+CREATE INDEX issue_items_item ON issue_items (item_id);
 
 -- Who changed what, when, through what, why. Rows of one command share an operation, which `undo` takes back as a whole.
 CREATE TABLE history (
