@@ -130,46 +130,46 @@ pub async fn listen(
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            error = session(&pool, &wake, &under_way) => {
-                tracing::debug!(%error, "the listener lost its connection");
-            }
+        if let Some(error) = session(&pool, &wake, &under_way, &stop).await {
+            tracing::debug!(%error, "the listener lost its connection");
+            tokio::time::sleep(RECONNECT).await;
         }
-        tokio::time::sleep(RECONNECT).await;
     }
 }
 
-/// Listens over one connection until it fails; returns why.
+/// Listens over one connection until it fails, and returns why, or until `stop`. A repair that is begun is finished, since it holds a lock.
 async fn session(
     pool: &PgPool,
     wake: &Wake,
     under_way: &(impl Fn() -> UnderWay + Send),
-) -> sqlx::Error {
-    let mut listener = match PgListener::connect_with(pool).await {
-        Ok(listener) => listener,
-        Err(error) => return error,
+    stop: &CancellationToken,
+) -> Option<sqlx::Error> {
+    let connected = async {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(CHANNEL).await?;
+        sqlx::Result::Ok(listener)
     };
-    if let Err(error) = listener.listen(CHANNEL).await {
-        return error;
-    }
+    let mut listener = match stop.run_until_cancelled(connected).await? {
+        Ok(listener) => listener,
+        Err(error) => return Some(error),
+    };
     loop {
         // Connected, for the first time or again: something may have been missed.
         match repair(pool, &under_way()).await {
             Ok(0) => {}
             Ok(lanes) => tracing::info!(lanes, "Postgres was away; its lanes were put back"),
-            Err(error) => return error,
+            Err(error) => return Some(error),
         }
         wake.ring_all();
         loop {
-            match listener.try_recv().await {
+            match stop.run_until_cancelled(listener.try_recv()).await? {
                 Ok(Some(notification)) => {
                     if let Some(signal) = Signal::parse(notification.payload()) {
                         wake.ring(signal);
                     }
                 }
                 Ok(None) => break,
-                Err(error) => return error,
+                Err(error) => return Some(error),
             }
         }
     }
