@@ -66,6 +66,10 @@ CREATE TABLE groups (
     crm_enabled      boolean NOT NULL DEFAULT true,
     -- The group that holds the contacts of this one: itself for a root group, else what the nearest ancestor names.
     contact_group_id bigint NOT NULL,
+    -- The contact source: the group that this one and those below it keep their contacts in, if not where their parent does.
+    contact_source_id bigint,
+    -- Whether issues are related by themselves to the contacts whose addresses open or head them.
+    relates_automatically boolean NOT NULL DEFAULT false,
     connection_id    bigint REFERENCES connections,
     remote_id        text,
     remote_path      text,
@@ -74,6 +78,7 @@ CREATE TABLE groups (
     PRIMARY KEY (root_id, id),
     FOREIGN KEY (root_id, parent_id) REFERENCES groups (root_id, id),
     FOREIGN KEY (root_id, contact_group_id) REFERENCES groups (root_id, id) DEFERRABLE INITIALLY DEFERRED,
+    FOREIGN KEY (root_id, contact_source_id) REFERENCES groups (root_id, id) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT groups_root_check CHECK ((parent_id IS NULL) = (root_id = id))
 );
 CREATE UNIQUE INDEX groups_path_key ON groups (lower(path));
@@ -186,12 +191,12 @@ CREATE TABLE history (
     operation   uuid NOT NULL,
     at          timestamptz NOT NULL,
     actor_id    bigint REFERENCES people ON DELETE SET NULL,
-    via         text NOT NULL CONSTRAINT history_via_check CHECK (via IN ('quick_action')),
+    via         text NOT NULL CONSTRAINT history_via_check CHECK (via IN ('quick_action', 'graphql', 'page', 'import', 'tracker', 'automatic', 'command_line')),
     delivery_id uuid,
     issue_id    bigint,
     item_id     bigint,
     action      text NOT NULL CONSTRAINT history_action_check
-                CHECK (action IN ('contact_related', 'contact_unrelated', 'contact_created', 'contact_deleted')),
+                CHECK (action IN ('item_related', 'item_unrelated', 'item_created', 'item_edited', 'item_deleted', 'item_merged', 'item_moved')),
     detail      jsonb NOT NULL DEFAULT '{}',
     undone_by   uuid,
     PRIMARY KEY (root_id, id)

@@ -15,10 +15,10 @@ const REMEMBERED: i64 = 50;
 impl Change {
     fn action(&self) -> &'static str {
         match self {
-            Self::Relate(_) => "contact_related",
-            Self::Unrelate(_) => "contact_unrelated",
-            Self::Create { .. } => "contact_created",
-            Self::Delete(_) => "contact_deleted",
+            Self::Relate(_) => "item_related",
+            Self::Unrelate(_) => "item_unrelated",
+            Self::Create { .. } => "item_created",
+            Self::Delete(_) => "item_deleted",
         }
     }
 }
@@ -115,9 +115,9 @@ pub async fn standing(
     let mut operations: Vec<PastOperation> = Vec::new();
     for row in rows {
         let change = match row.action.as_str() {
-            "contact_related" => PastChange::Related(row.item),
-            "contact_unrelated" => PastChange::Unrelated(row.item),
-            "contact_created" => PastChange::Created {
+            "item_related" => PastChange::Related(row.item),
+            "item_unrelated" => PastChange::Unrelated(row.item),
+            "item_created" => PastChange::Created {
                 id: row.item,
                 untouched: row.untouched,
             },

@@ -1875,7 +1875,7 @@ async fn alternate(world: &World, fault: impl Fn(usize)) {
         .fetch_all(&world.pool)
         .await
         .unwrap();
-    assert_eq!(actions, ["contact_related", "contact_unrelated"].repeat(25));
+    assert_eq!(actions, ["item_related", "item_unrelated"].repeat(25));
     let threads: Vec<String> = world
         .bot_notes(issue)
         .into_iter()

@@ -842,7 +842,7 @@ async fn contrary_commands_of_many_people_at_once_leave_a_history_that_adds_up()
         }
         let failed = world.count("deliveries WHERE attempts > 1").await;
         assert_eq!(failed, 0, "no one met a deadlock");
-        let torn = "(SELECT issue_id, item_id, count(*) FILTER (WHERE action = 'contact_related') - count(*) FILTER (WHERE action = 'contact_unrelated') AS net
+        let torn = "(SELECT issue_id, item_id, count(*) FILTER (WHERE action = 'item_related') - count(*) FILTER (WHERE action = 'item_unrelated') AS net
                      FROM history GROUP BY 1, 2) AS told FULL JOIN issue_items USING (issue_id, item_id)
                     WHERE coalesce(net, 0) <> (issue_items.root_id IS NOT NULL)::int";
         assert_eq!(world.count(torn).await, 0);
