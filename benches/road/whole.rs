@@ -23,7 +23,7 @@ const ROUNDS: usize = 3;
 /// Comments that go before, so that the tree, the people and their levels are known.
 const WARM_UP: usize = 300;
 /// Comments of a round of part B.
-const COMMENTS: usize = 6000;
+const COMMENTS: usize = 20_000;
 /// Comments of a round of part C, and the pause between two.
 const SINGLE: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);

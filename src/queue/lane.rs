@@ -47,14 +47,13 @@ pub struct Release {
 /// as it was before the lock, and would miss what was added meanwhile.
 pub async fn claim(pool: &PgPool, claim: Claim, lease: Uuid) -> sqlx::Result<Vec<Claimed>> {
     let rows = sqlx::query!(
-        r#"WITH due AS MATERIALIZED (
-               SELECT root_id, queue, lane FROM lanes
+        // By row address, which the lock keeps from changing: the lanes that were found are not looked up a second time.
+        r#"UPDATE lanes SET lease = $4, ready_at = now() + make_interval(secs => $5)
+           WHERE ctid = ANY(ARRAY(
+               SELECT ctid FROM lanes
                WHERE queue = $1 AND connection_id = $2 AND ready_at <= now()
                ORDER BY ready_at LIMIT $3
-               FOR UPDATE SKIP LOCKED)
-           UPDATE lanes SET lease = $4, ready_at = now() + make_interval(secs => $5)
-           FROM due
-           WHERE lanes.root_id = due.root_id AND lanes.queue = due.queue AND lanes.lane = due.lane
+               FOR UPDATE SKIP LOCKED))
            RETURNING lanes.root_id AS "root: RootId", lanes.lane AS "lane: Lane""#,
         claim.queue.word(),
         claim.connection.0,
@@ -74,19 +73,28 @@ pub async fn claim(pool: &PgPool, claim: Claim, lease: Uuid) -> sqlx::Result<Vec
         .collect())
 }
 
-/// Gives lanes back: a lane without work goes, another becomes due after its pause.
-pub async fn release(pool: &PgPool, queue: Queue, mut lanes: Vec<Release>) -> sqlx::Result<()> {
+/// Gives lanes back: a lane without work goes, another becomes due after its pause. Returns whether there are such others.
+pub async fn release(pool: &PgPool, queue: Queue, mut lanes: Vec<Release>) -> sqlx::Result<bool> {
     let mut tx = pool.begin().await?;
-    release_in(&mut tx, queue, &mut lanes).await?;
-    tx.commit().await
+    let released = release_in(&mut tx, queue, &mut lanes).await?;
+    tx.commit().await?;
+    Ok(released.busy > 0)
 }
 
-/// The same within a transaction of the caller; returns how many of the lanes were still leased so.
+/// What became of lanes that were given back.
+pub(super) struct Released {
+    /// How many were still leased so.
+    pub(super) held: usize,
+    /// How many of those have more work.
+    pub(super) busy: usize,
+}
+
+/// The same within a transaction of the caller.
 pub(super) async fn release_in(
     connection: &mut PgConnection,
     queue: Queue,
     lanes: &mut [Release],
-) -> sqlx::Result<usize> {
+) -> sqlx::Result<Released> {
     // One order for all who lock several lanes, so that they cannot wait for each other in a circle.
     lanes.sort_by_key(|release| (release.claimed.root, release.claimed.lane));
     let roots: Vec<i64> = lanes.iter().map(|release| release.claimed.root.0).collect();
@@ -97,12 +105,13 @@ pub(super) async fn release_in(
         .map(|release| release.pause.as_secs_f64())
         .collect();
     // The lock comes first and by itself: whoever adds work to one of these lanes now waits for us, or has committed and is seen below.
+    // Lanes are looked up one by one, in the order of the list: a join may read all lanes there are, by a plan from when there were few.
     let held = sqlx::query!(
-        r#"SELECT 1 AS "one!" FROM lanes
-           JOIN unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
-             ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
-           ORDER BY lanes.root_id, lanes.lane
-           FOR UPDATE OF lanes"#,
+        r#"SELECT held.one AS "one!" FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+           CROSS JOIN LATERAL (
+               SELECT 1 AS one FROM lanes
+               WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+               LIMIT 1 FOR UPDATE) AS held"#,
         queue.word(),
         &roots,
         &keys,
@@ -110,50 +119,69 @@ pub(super) async fn release_in(
     )
     .fetch_all(&mut *connection)
     .await?;
-    // "(SELECT … LIMIT 1) IS NULL" looks into the index once per lane. NOT EXISTS would become a join, and one planned while nothing
-    // waited reads everything that waits, for each lane.
-    match queue {
+    let removed = match queue {
         Queue::Inbox => {
             sqlx::query!(
-                "DELETE FROM lanes
-                 USING unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS mine (root_id, lane, lease)
-                 WHERE lanes.root_id = mine.root_id AND lanes.queue = 'inbox' AND lanes.lane = mine.lane AND lanes.lease = mine.lease
-                   AND (SELECT id FROM deliveries WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL LIMIT 1) IS NULL",
+                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
+                     SELECT idle.ctid FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS mine (root_id, lane, lease)
+                     CROSS JOIN LATERAL (
+                         SELECT ctid FROM lanes
+                         WHERE lanes.root_id = mine.root_id AND lanes.queue = 'inbox' AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                           AND (SELECT id FROM deliveries
+                                WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL LIMIT 1) IS NULL
+                         LIMIT 1) AS idle))",
                 &roots,
                 &keys,
                 &leases,
             )
             .execute(&mut *connection)
-            .await?;
+            .await?
         }
         Queue::Reply | Queue::Call => {
             sqlx::query!(
-                "DELETE FROM lanes
-                 USING unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
-                 WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
-                   AND (SELECT id FROM effects WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL LIMIT 1) IS NULL",
+                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
+                     SELECT idle.ctid FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+                     CROSS JOIN LATERAL (
+                         SELECT ctid FROM lanes
+                         WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                           AND (SELECT id FROM effects
+                                WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
+                                LIMIT 1) IS NULL
+                         LIMIT 1) AS idle))",
                 queue.word(),
                 &roots,
                 &keys,
                 &leases,
             )
             .execute(&mut *connection)
-            .await?;
+            .await?
         }
+    };
+    let removed = usize::try_from(removed.rows_affected()).unwrap_or(usize::MAX);
+    let busy = held.len().saturating_sub(removed);
+    if busy > 0 {
+        sqlx::query!(
+            "UPDATE lanes SET lease = NULL, ready_at = now() + make_interval(secs => mine.pause)
+             FROM (SELECT busy.ctid, mine.pause
+                   FROM unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::float8[]) AS mine (root_id, lane, lease, pause)
+                   CROSS JOIN LATERAL (
+                       SELECT ctid FROM lanes
+                       WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                       LIMIT 1) AS busy) AS mine
+             WHERE lanes.ctid = mine.ctid",
+            queue.word(),
+            &roots,
+            &keys,
+            &leases,
+            &pauses,
+        )
+        .execute(&mut *connection)
+        .await?;
     }
-    sqlx::query!(
-        "UPDATE lanes SET lease = NULL, ready_at = now() + make_interval(secs => mine.pause)
-         FROM unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::float8[]) AS mine (root_id, lane, lease, pause)
-         WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease",
-        queue.word(),
-        &roots,
-        &keys,
-        &leases,
-        &pauses,
-    )
-    .execute(&mut *connection)
-    .await?;
-    Ok(held.len())
+    Ok(Released {
+        held: held.len(),
+        busy,
+    })
 }
 
 /// Leases lanes again that nobody holds, under their old leases: Postgres forgot those in a crash, and [`repair`] put the lanes back to

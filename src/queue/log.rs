@@ -139,7 +139,7 @@ async fn effects(
     delivery: DeliveryId,
 ) -> sqlx::Result<Vec<EffectLog>> {
     let rows = sqlx::query!(
-        r#"SELECT id, payload AS "payload: Json<Effect>", state, outcome, next_at FROM effects
+        r#"SELECT id, payload AS "payload: Json<Effect>", state, outcome, next_at, began_at, duration_ms FROM effects
            WHERE root_id = $1 AND delivery_id = $2 ORDER BY id"#,
         root.0,
         delivery.0,
@@ -157,8 +157,8 @@ async fn effects(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| EffectLog {
-            attempts: attempts
+        .map(|row| {
+            let mut made: Vec<AttemptLog> = attempts
                 .iter()
                 .filter(|attempt| attempt.effect_id == row.id)
                 .map(|attempt| AttemptLog {
@@ -166,12 +166,25 @@ async fn effects(
                     duration_ms: attempt.duration_ms,
                     outcome: attempt.outcome.clone(),
                 })
-                .collect(),
-            id: row.id,
-            effect: row.payload.0,
-            state: row.state,
-            outcome: row.outcome,
-            next_at: row.next_at,
+                .collect();
+            // One that was done by its first attempt has no other record of it than itself.
+            let only = row
+                .began_at
+                .zip(row.duration_ms)
+                .filter(|_| made.is_empty());
+            made.extend(only.map(|(at, duration_ms)| AttemptLog {
+                at,
+                duration_ms,
+                outcome: row.outcome.clone().unwrap_or_default(),
+            }));
+            EffectLog {
+                attempts: made,
+                id: row.id,
+                effect: row.payload.0,
+                state: row.state,
+                outcome: row.outcome,
+                next_at: row.next_at,
+            }
         })
         .collect())
 }

@@ -25,6 +25,8 @@ pub struct NewEffect {
     pub lane: Lane,
     /// The call.
     pub effect: Effect,
+    /// The lease under which the maker works it at once, if its lane is idle. Such an effect is alone in its lane among those of one call.
+    pub lease: Option<Uuid>,
 }
 
 /// An effect that is to be made now.
@@ -42,6 +44,13 @@ pub struct Pending {
     pub attempt: i16,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+}
+
+impl Pending {
+    /// Returns the queue of the effect, or none where it does not read.
+    pub fn queue(&self) -> Option<Queue> {
+        self.effect.as_ref().ok().map(Effect::queue)
+    }
 }
 
 /// What came of an attempt.
@@ -73,12 +82,16 @@ pub struct Attempt {
 }
 
 /// Puts effects into the outbox, within the transaction of the change they follow from.
+///
+/// Returns those that are to be made as soon as it is committed: their lanes were idle and are leased for `lease_for`, and the first attempt
+/// is counted. They need neither be found nor taken.
 pub async fn enqueue(
     connection: &mut PgConnection,
     root: RootId,
-    effects: &[NewEffect],
+    effects: Vec<NewEffect>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+    lease_for: Duration,
+) -> sqlx::Result<Vec<Pending>> {
     let ids: Vec<Uuid> = effects.iter().map(|new| new.id.0).collect();
     let deliveries: Vec<Option<Uuid>> = effects
         .iter()
@@ -91,14 +104,26 @@ pub async fn enqueue(
         .collect();
     let lanes: Vec<i64> = effects.iter().map(|new| new.lane.0).collect();
     let payloads: Vec<Json<&Effect>> = effects.iter().map(|new| Json(&new.effect)).collect();
-    sqlx::query!(
-        "WITH new AS (
-             INSERT INTO effects (root_id, id, delivery_id, connection_id, queue, lane, payload, created_at)
-             SELECT $1, new.*, $8 FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bigint[], $7::jsonb[]) AS new
-             RETURNING queue, lane, connection_id)
-         INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
-         SELECT DISTINCT $1::bigint, queue, lane, connection_id, now() FROM new ORDER BY queue, lane
-         ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false",
+    let leases: Vec<Option<Uuid>> = effects.iter().map(|new| new.lease).collect();
+    let taken = sqlx::query_scalar!(
+        r#"WITH new AS (
+               SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bigint[], $7::jsonb[], $8::uuid[])
+                   AS new (id, delivery_id, connection_id, queue, lane, payload, lease)),
+           -- A lane that exists is locked without being changed: whoever is about to remove it waits and then finds the new work.
+           queued AS (
+               INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at, lease)
+               SELECT DISTINCT $1::bigint, queue, lane, connection_id,
+                      CASE WHEN lease IS NULL THEN now() ELSE now() + make_interval(secs => $10) END, lease
+               FROM new ORDER BY queue, lane
+               ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false
+               RETURNING lease),
+           stored AS (
+               INSERT INTO effects (root_id, id, delivery_id, connection_id, queue, lane, payload, attempts, created_at)
+               SELECT $1, id, delivery_id, connection_id, queue, lane, payload,
+                      (SELECT count(*) FROM queued WHERE queued.lease = new.lease), $9
+               FROM new
+               RETURNING id, attempts)
+           SELECT id AS "id: EffectId" FROM stored WHERE attempts > 0"#,
         root.0,
         &ids,
         &deliveries as &[Option<Uuid>],
@@ -106,11 +131,28 @@ pub async fn enqueue(
         &queues as &[&str],
         &lanes,
         &payloads as &[Json<&Effect>],
+        &leases as &[Option<Uuid>],
         now,
+        lease_for.as_secs_f64(),
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    let pending = effects.into_iter().filter_map(|new| {
+        let lease = new.lease.filter(|_| taken.contains(&new.id))?;
+        Some(Pending {
+            claimed: Claimed {
+                root,
+                lane: new.lane,
+                lease,
+            },
+            id: new.id,
+            delivery: new.delivery,
+            effect: Ok(new.effect),
+            attempt: 1,
+            created_at: now,
+        })
+    });
+    Ok(pending.collect())
 }
 
 /// Takes the first waiting effect of each lane that is still leased so and counts the attempt before it is made, so that one that crashes is
@@ -120,16 +162,17 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
     let leases: Vec<Uuid> = claimed.iter().map(|claimed| claimed.lease).collect();
     let rows = sqlx::query!(
-        r#"WITH head AS MATERIALIZED (
-               SELECT waiting.root_id, waiting.id
-               FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
-               JOIN lanes ON lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+        r#"UPDATE effects SET attempts = attempts + 1, next_at = NULL
+           WHERE ctid = ANY(ARRAY(
+               SELECT head.ctid FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
                CROSS JOIN LATERAL (
-                   SELECT root_id, id FROM effects
+                   SELECT 1 FROM lanes
+                   WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                   LIMIT 1) AS held
+               CROSS JOIN LATERAL (
+                   SELECT ctid FROM effects
                    WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
-                   ORDER BY effects.id LIMIT 1) AS waiting)
-           UPDATE effects SET attempts = attempts + 1, next_at = NULL
-           FROM head WHERE effects.root_id = head.root_id AND effects.id = head.id
+                   ORDER BY effects.id LIMIT 1 FOR UPDATE) AS head))
            RETURNING effects.root_id AS "root: RootId", effects.lane AS "lane: Lane", effects.id AS "id: EffectId",
                      effects.delivery_id AS "delivery: DeliveryId", effects.payload, effects.attempts, effects.created_at"#,
         queue.word(),
@@ -157,8 +200,8 @@ pub async fn take(pool: &PgPool, queue: Queue, claimed: &[Claimed]) -> sqlx::Res
         .collect())
 }
 
-/// Records a group of attempts and gives their lanes back, with one commit.
-pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::Result<()> {
+/// Records a group of attempts and gives their lanes back, with one commit. Returns whether some of the lanes have more work.
+pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::Result<bool> {
     let mut lanes: Vec<Release> = attempts
         .iter()
         .map(|attempt| Release {
@@ -171,8 +214,10 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
         .collect();
     let mut tx = pool.begin().await?;
     record(&mut tx, attempts).await?;
-    if release_in(&mut tx, queue, &mut lanes).await? == lanes.len() {
-        return tx.commit().await;
+    let released = release_in(&mut tx, queue, &mut lanes).await?;
+    if released.held == lanes.len() {
+        tx.commit().await?;
+        return Ok(released.busy > 0);
     }
     // Some leases are gone, perhaps with all others in a crash of Postgres. Once more from the start, so that lanes are taken in one order.
     tx.rollback().await?;
@@ -180,7 +225,8 @@ pub async fn finish(pool: &PgPool, queue: Queue, attempts: &[Attempt]) -> sqlx::
     adopt(&mut tx, queue, attempts).await?;
     record(&mut tx, attempts).await?;
     release_in(&mut tx, queue, &mut lanes).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Writes attempts down. What was called was called, under whatever lease; but settled work stays as it is.
@@ -215,11 +261,17 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
                  AS made (root_id, id, number, at, took, state, outcome, pause)),
          log AS (
              INSERT INTO effect_attempts (root_id, effect_id, attempt, at, duration_ms, outcome)
-             SELECT root_id, id, number, at, took, outcome FROM made ON CONFLICT DO NOTHING)
+             SELECT root_id, id, number, at, took, outcome FROM made
+             WHERE number > 1 OR state <> 'done'
+             ON CONFLICT DO NOTHING)
          UPDATE effects
          SET state = made.state, outcome = made.outcome, next_at = now() + make_interval(secs => made.pause),
-             settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END
-         FROM made WHERE effects.root_id = made.root_id AND effects.id = made.id AND effects.state = 'pending'",
+             settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END, began_at = made.at, duration_ms = made.took
+         FROM (SELECT open.ctid, made.* FROM made CROSS JOIN LATERAL (
+                   SELECT ctid FROM effects
+                   WHERE effects.root_id = made.root_id AND effects.id = made.id AND effects.state = 'pending'
+                   LIMIT 1 FOR UPDATE) AS open) AS made
+         WHERE effects.ctid = made.ctid",
         &roots,
         &ids,
         &numbers,

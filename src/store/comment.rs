@@ -1,7 +1,7 @@
 //! Comments that held commands, with the answer to each.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 
 use super::StoreError;
 use crate::{
@@ -106,21 +106,40 @@ pub async fn is_known(
     Ok(answer(connection, (root, on), comment).await?.is_some())
 }
 
-/// Remembers which note holds the answer.
-pub async fn set_posted_reply(
-    connection: &mut PgConnection,
-    (root, on): (RootId, ConnectionId),
-    comment: &str,
-    note: &str,
-) -> Result<(), StoreError> {
+/// An answer that stands in the tracker.
+#[derive(Debug, Clone)]
+pub struct PostedReply {
+    /// Tenant.
+    pub root: RootId,
+    /// Remote id of the comment that is answered.
+    pub comment: String,
+    /// Remote id of the note that holds the answer.
+    pub note: String,
+}
+
+/// Remembers which notes hold the answers.
+pub async fn set_posted_replies(
+    pool: &PgPool,
+    on: ConnectionId,
+    posted: &[PostedReply],
+) -> sqlx::Result<()> {
+    let roots: Vec<i64> = posted.iter().map(|posted| posted.root.0).collect();
+    let comments: Vec<&str> = posted.iter().map(|posted| &*posted.comment).collect();
+    let notes: Vec<&str> = posted.iter().map(|posted| &*posted.note).collect();
     sqlx::query!(
-        "UPDATE comments SET reply_remote_id = $4 WHERE root_id = $1 AND connection_id = $2 AND remote_id = $3",
-        root.0,
+        "UPDATE comments SET reply_remote_id = known.note
+         FROM (SELECT known.ctid, posted.note FROM unnest($2::bigint[], $3::text[], $4::text[]) AS posted (root_id, remote_id, note)
+               CROSS JOIN LATERAL (
+                   SELECT ctid FROM comments
+                   WHERE comments.root_id = posted.root_id AND comments.connection_id = $1 AND comments.remote_id = posted.remote_id
+                   LIMIT 1) AS known) AS known
+         WHERE comments.ctid = known.ctid",
         on.0,
-        comment,
-        note,
+        &roots,
+        &comments as &[&str],
+        &notes as &[&str],
     )
-    .execute(connection)
+    .execute(pool)
     .await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
     lookup::{Questions, outside},
+    outlet::Calls,
     process::{Failure, Job},
 };
 use crate::{
@@ -11,12 +12,12 @@ use crate::{
     domain::{
         Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId,
     },
-    queue::{self, InboxVerdict, NewEffect, Signal},
+    queue::{InboxVerdict, NewEffect},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
     rules::{Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
     store::{
         StoreError, access,
-        comment::{self, SeenComment},
+        comment::{self, Answer, SeenComment},
         history,
         item::{self, Scene},
         road::{self, Actor, Place, Surroundings},
@@ -192,13 +193,7 @@ impl Run<'_> {
         comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
         self.apply(&mut tx, issue, &plan).await?;
         let effects = self.effects(&plan, &state, answered.is_none());
-        queue::enqueue(
-            &mut tx,
-            self.job.claimed.root,
-            &effects,
-            self.job.worker.clock.now(),
-        )
-        .await?;
+        let calls = Calls::put(self.job, &mut tx, effects).await?;
         let changes: usize = plan
             .operations
             .iter()
@@ -208,14 +203,15 @@ impl Run<'_> {
         let (run, s) = (new.len(), plural(new.len()));
         let outcome = format!("{run} command{s} run, {changes} change{}", plural(changes));
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
-        for queue in [Queue::Call, Queue::Reply] {
-            let signal = Signal::Work(queue, self.job.remote.id);
-            self.job
-                .worker
-                .wake
-                .announce(&self.job.worker.pool, signal)
-                .await;
-        }
+        // An answer that is edited is looked up, with the note that holds it.
+        let answer = answered.is_none().then(|| Answer {
+            note: None,
+            lines: state.reply_lines,
+            internal: state.reply_internal,
+            names: state.reply_names,
+            comment_internal: state.is_internal,
+        });
+        calls.make(answer).await;
         Ok(verdict)
     }
 
@@ -329,7 +325,7 @@ impl Run<'_> {
         history::record(connection, scene, self.job.delivery.id, &plan.operations).await
     }
 
-    fn effects(&self, plan: &Plan, state: &SeenComment, first: bool) -> [NewEffect; 2] {
+    fn effects(&self, plan: &Plan, state: &SeenComment, first: bool) -> Vec<NewEffect> {
         let on = CommentRef {
             project: self.comment.project.id.clone(),
             issue: self.comment.issue.iid,
@@ -337,7 +333,7 @@ impl Run<'_> {
             discussion: self.comment.discussion_id.clone(),
         };
         let cause = self.job.cause.clone();
-        [
+        vec![
             self.effect(Effect::React {
                 on: on.clone(),
                 reaction: plan.reaction(),
@@ -361,6 +357,7 @@ impl Run<'_> {
             connection: self.job.remote.id,
             lane: gitlab::reply_lane(self.job.remote.id, effect.on(), paced),
             effect,
+            lease: None,
         }
     }
 }

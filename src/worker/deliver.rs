@@ -4,10 +4,18 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Durati
 
 use futures_util::FutureExt;
 use http::StatusCode;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist};
+use super::{
+    Remote, RemoteError, Worker,
+    outlet::{Outlet, Reservation},
+    pump::Pump,
+    retry::persist,
+};
 use crate::{
     connector::gitlab::{CallError, Rendered, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
@@ -15,13 +23,27 @@ use crate::{
     queue::{self, Attempt, Pending, Release, Verdict},
     store::{
         StoreError,
-        comment::{self, Answer},
+        comment::{self, Answer, PostedReply},
     },
     telemetry,
 };
 
 /// Attempts that are recorded with one commit.
 const GROUP: usize = 256;
+
+/// An attempt that ended, and the answer that it posted.
+#[derive(Debug)]
+pub(super) struct Finished {
+    attempt: Attempt,
+    posted: Option<PostedReply>,
+}
+
+/// An effect that is to be made now.
+pub(super) struct Due {
+    pub(super) pending: Pending,
+    /// What the answer says, where whoever decided it knows. It is read from the store otherwise.
+    pub(super) answer: Option<Answer>,
+}
 
 /// Makes the effects of one queue of a connection until the service stops.
 pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
@@ -30,6 +52,12 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
     worker
         .tasks
         .spawn(record(worker.clone(), Arc::clone(&remote), queue, finished));
+    let outlet = Outlet {
+        places: Arc::clone(&pump.places),
+        behind: Arc::clone(&pump.behind),
+        finish: finish.clone(),
+    };
+    remote.set_outlet(queue, Some(outlet));
     while let Some(load) = pump.next().await {
         let take = || queue::take(&worker.pool, queue, &load.claimed);
         let Some(heads) = persist(&worker, "taking effects", take).await else {
@@ -53,18 +81,43 @@ pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
             let release = || queue::release(&worker.pool, queue, empty.clone());
             persist(&worker, "giving lanes back", release).await;
         }
-        let ids = heads.iter().map(|pending| pending.id);
-        worker.at_work.ids().extend(ids);
         for (pending, place) in heads.into_iter().zip(load.places) {
-            let (worker, remote, finish) = (worker.clone(), Arc::clone(&remote), finish.clone());
-            worker.tasks.clone().spawn(async move {
-                let attempt = attempt(&worker, &remote, queue, pending).await;
-                // The receiver ends after the last sender.
-                let _ = finish.send(attempt).await;
-                drop(place);
-            });
+            worker.at_work.begin([pending.id]);
+            let due = Due {
+                pending,
+                answer: None,
+            };
+            start(&worker, &remote, due, (place, finish.clone()));
         }
     }
+    // The recorder ends after the last sender.
+    remote.set_outlet(queue, None);
+}
+
+/// Makes an effect that was committed a moment ago, in the place that was kept for it. It must be known to be at work since before that.
+pub(super) fn start_at_once(
+    worker: &Worker,
+    remote: &Arc<Remote>,
+    due: Due,
+    reservation: Reservation,
+) {
+    let Reservation { place, finish, .. } = reservation;
+    start(worker, remote, due, (place, finish));
+}
+
+fn start(
+    worker: &Worker,
+    remote: &Arc<Remote>,
+    due: Due,
+    (place, finish): (OwnedSemaphorePermit, mpsc::Sender<Finished>),
+) {
+    let (worker, remote) = (worker.clone(), Arc::clone(remote));
+    worker.tasks.clone().spawn(async move {
+        let finished = attempt(&worker, &remote, due).await;
+        // Fails only where the recorder is gone, and it goes last.
+        let _ = finish.send(finished).await;
+        drop(place);
+    });
 }
 
 /// Records attempts in groups, and has lanes with more work looked at.
@@ -72,18 +125,29 @@ async fn record(
     worker: Worker,
     remote: Arc<Remote>,
     queue: Queue,
-    mut finished: mpsc::Receiver<Attempt>,
+    mut finished: mpsc::Receiver<Finished>,
 ) {
     let bell = worker.wake.bell(queue, remote.id);
     let mut group = Vec::new();
     while finished.recv_many(&mut group, GROUP).await > 0 {
-        let group = std::mem::take(&mut group);
-        let finish = || queue::finish(&worker.pool, queue, &group);
-        persist(&worker, "recording attempts", finish).await;
-        for attempt in &group {
-            worker.at_work.ids().remove(&attempt.id);
+        let (attempts, posted): (Vec<_>, Vec<_>) = group
+            .drain(..)
+            .map(|finished| (finished.attempt, finished.posted))
+            .unzip();
+        // Before the attempts: what follows in their lanes has to find the answers.
+        let posted: Vec<PostedReply> = posted.into_iter().flatten().collect();
+        if !posted.is_empty() {
+            let remember = || comment::set_posted_replies(&worker.pool, remote.id, &posted);
+            persist(&worker, "remembering answers", remember).await;
         }
-        bell.notify_one();
+        let finish = || queue::finish(&worker.pool, queue, &attempts);
+        let more = persist(&worker, "recording attempts", finish).await;
+        worker
+            .at_work
+            .end(attempts.iter().map(|attempt| attempt.id));
+        if more != Some(false) {
+            bell.notify_one();
+        }
     }
 }
 
@@ -123,12 +187,13 @@ impl Failure {
     }
 }
 
-async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pending) -> Attempt {
+async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
+    let Due { pending, answer } = due;
     let at = worker.clock.now();
     let began = Instant::now();
-    if pending.attempt == 1 {
+    if let (1, Ok(effect)) = (pending.attempt, &pending.effect) {
         telemetry::record_lag(
-            queue.word(),
+            effect.queue().word(),
             (at - pending.created_at).to_std().unwrap_or_default(),
         );
     }
@@ -140,13 +205,17 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
     let delivery = pending.delivery.map(tracing::field::display);
     let span =
         tracing::info_span!("effect", id = %pending.id, delivery, kind, attempt = pending.attempt);
-    let made = AssertUnwindSafe(make(worker, remote, &pending))
+    let made = AssertUnwindSafe(make(worker, remote, &pending, answer))
         .catch_unwind()
         .instrument(span.clone())
         .await;
     let _entered = span.entered();
+    let mut posted = None;
     let verdict = match made {
-        Ok(Ok(outcome)) => Verdict::Done(outcome.to_owned()),
+        Ok(Ok(done)) => {
+            posted = done.posted;
+            Verdict::Done(done.outcome.to_owned())
+        }
         Ok(Err(failure)) => {
             if let Failure::Call(error) = &failure {
                 remote.heed(error);
@@ -183,13 +252,16 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
             tracing::error!(outcome, "dead: replay its delivery once the reason is gone");
         }
     }
-    Attempt {
-        claimed: pending.claimed,
-        id: pending.id,
-        number: pending.attempt,
-        at,
-        took: began.elapsed(),
-        verdict,
+    Finished {
+        attempt: Attempt {
+            claimed: pending.claimed,
+            id: pending.id,
+            number: pending.attempt,
+            at,
+            took: began.elapsed(),
+            verdict,
+        },
+        posted,
     }
 }
 
@@ -200,11 +272,27 @@ fn give_up_or_wait(worker: &Worker, attempt: i16, why: String, retry: Retry) -> 
     }
 }
 
+/// What an effect did.
+struct Done {
+    outcome: &'static str,
+    posted: Option<PostedReply>,
+}
+
+impl From<&'static str> for Done {
+    fn from(outcome: &'static str) -> Self {
+        Self {
+            outcome,
+            posted: None,
+        }
+    }
+}
+
 async fn make(
     worker: &Worker,
     remote: &Remote,
     pending: &Pending,
-) -> Result<&'static str, Failure> {
+    answer: Option<Answer>,
+) -> Result<Done, Failure> {
     match &pending.effect {
         Err(error) => Err(Failure::Unreadable(error.clone())),
         Ok(Effect::React {
@@ -213,7 +301,7 @@ async fn make(
             cause,
         }) => {
             remote.client.react(on, *reaction, cause.as_deref()).await?;
-            Ok("reaction set")
+            Ok("reaction set".into())
         }
         Ok(Effect::Reply {
             on,
@@ -229,7 +317,7 @@ async fn make(
                 link: link.as_deref(),
                 cause: cause.as_deref(),
             };
-            reply.put(worker, remote, pending).await
+            reply.put(worker, remote, pending, answer).await
         }
     }
 }
@@ -250,15 +338,20 @@ impl Reply<'_> {
         worker: &Worker,
         remote: &Remote,
         pending: &Pending,
-    ) -> Result<&'static str, Failure> {
+        answer: Option<Answer>,
+    ) -> Result<Done, Failure> {
         remote.pace().await;
-        let whose = (pending.claimed.root, remote.id);
-        let mut connection = worker.pool.acquire().await?;
-        // Read now and not when the effect was made: a replay of an old one brings no old text back.
-        let answer = comment::answer(&mut connection, whose, &self.on.comment).await?;
-        drop(connection);
+        let answer = match answer {
+            Some(answer) => Some(answer),
+            // Read now and not when the effect was made: a replay of an old one brings no old text back.
+            None => {
+                let mut connection = worker.pool.acquire().await?;
+                let whose = (pending.claimed.root, remote.id);
+                comment::answer(&mut connection, whose, &self.on.comment).await?
+            }
+        };
         let Some(answer) = answer else {
-            return Ok("the issue is forgotten, and its answers with it");
+            return Ok("the issue is forgotten, and its answers with it".into());
         };
         let exposed = self.would_be_exposed(&answer, remote).await?;
         let apart = answer.internal || exposed;
@@ -269,10 +362,10 @@ impl Reply<'_> {
         if let Some(note) = &answer.note {
             return if exposed {
                 Ok(
-                    "the issue is not confidential any more: the answer, which names customers, stays as it was",
+                    "the issue is not confidential any more: the answer, which names customers, stays as it was".into(),
                 )
             } else {
-                self.edit(remote, note, &text).await
+                Ok(self.edit(remote, note, &text).await?.into())
             };
         }
         let found = if self.may_be_there {
@@ -297,9 +390,14 @@ impl Reply<'_> {
                 )
             }
         };
-        let mut connection = worker.pool.acquire().await?;
-        comment::set_posted_reply(&mut connection, whose, &self.on.comment, &note).await?;
-        Ok(outcome)
+        Ok(Done {
+            outcome,
+            posted: Some(PostedReply {
+                root: pending.claimed.root,
+                comment: self.on.comment.clone(),
+                note,
+            }),
+        })
     }
 
     /// Returns whether the answer, which names customers in an open thread since the issue was confidential, would now be read by others.

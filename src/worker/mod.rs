@@ -5,6 +5,7 @@
 mod comment;
 mod deliver;
 mod lookup;
+mod outlet;
 mod process;
 mod pump;
 mod remote;
@@ -64,6 +65,17 @@ pub struct Worker {
 pub struct AtWork(Arc<Mutex<HashSet<EffectId>>>);
 
 impl AtWork {
+    fn begin(&self, ids: impl IntoIterator<Item = EffectId>) {
+        self.ids().extend(ids);
+    }
+
+    fn end(&self, ids: impl IntoIterator<Item = EffectId>) {
+        let mut at_work = self.ids();
+        ids.into_iter().for_each(|id| {
+            at_work.remove(&id);
+        });
+    }
+
     fn ids(&self) -> MutexGuard<'_, HashSet<EffectId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ const GROUP: usize = 256;
 /// One delivery at work.
 pub(super) struct Job<'a> {
     pub(super) worker: &'a Worker,
-    pub(super) remote: &'a Remote,
+    pub(super) remote: &'a Arc<Remote>,
     pub(super) claimed: Claimed,
     pub(super) delivery: &'a Delivery,
     /// The sender's id of the event, which goes back with the calls that follow.
@@ -138,8 +138,10 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
     while released.recv_many(&mut group, GROUP).await > 0 {
         let group = std::mem::take(&mut group);
         let release = || queue::release(&worker.pool, Queue::Inbox, group.clone());
-        persist(&worker, "giving lanes back", release).await;
-        bell.notify_one();
+        let more = persist(&worker, "giving lanes back", release).await;
+        if more != Some(false) {
+            bell.notify_one();
+        }
     }
 }
 
@@ -155,7 +157,12 @@ enum Next {
 }
 
 /// Works one delivery.
-async fn work(worker: &Worker, remote: &Remote, claimed: Claimed, delivery: &Delivery) -> Next {
+async fn work(
+    worker: &Worker,
+    remote: &Arc<Remote>,
+    claimed: Claimed,
+    delivery: &Delivery,
+) -> Next {
     let lag = worker.clock.now() - delivery.received_at;
     telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
     let job = Job {

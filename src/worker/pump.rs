@@ -1,6 +1,12 @@
 //! Leases lanes for a queue of a connection, as many as can be worked, and waits when there are none.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -32,7 +38,9 @@ pub(super) struct Pump {
     queue: Queue,
     /// Lanes worked at the same time.
     most: usize,
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
+    /// Whether more lanes may wait than were leased last.
+    pub(super) behind: Arc<AtomicBool>,
 }
 
 impl Pump {
@@ -50,6 +58,7 @@ impl Pump {
             queue,
             most,
             places,
+            behind: Arc::default(),
         }
     }
 
@@ -74,7 +83,12 @@ impl Pump {
                 lease_for: self.worker.lease,
             };
             let lease: Uuid = self.worker.clock.id();
-            let wait = match queue::claim(&self.worker.pool, claim, lease).await {
+            let claimed = queue::claim(&self.worker.pool, claim, lease).await;
+            let filled = claimed
+                .as_ref()
+                .is_ok_and(|claimed| claimed.len() == places.len());
+            self.behind.store(filled, Ordering::Relaxed);
+            let wait = match claimed {
                 Ok(claimed) if !claimed.is_empty() => return Some(Load { claimed, places }),
                 Ok(_) => self.until_next().await,
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! A connection at run time: its client, who the bot is there, and what the other side asked us to keep to.
 
 use std::{
+    collections::HashMap,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -9,10 +10,12 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use sqlx::PgPool;
 use tokio::{sync::OnceCell, time::Instant};
+use uuid::Uuid;
 
+use super::outlet::{Outlet, Reservation};
 use crate::{
     connector::gitlab::{CallError, Client},
-    domain::ConnectionId,
+    domain::{ConnectionId, Queue},
     egress::Retry,
     store::{StoreError, connection},
 };
@@ -33,6 +36,7 @@ pub struct Remote {
     /// Time between two comments once the burst is used up.
     interval: Duration,
     paused_until: Mutex<Option<Instant>>,
+    outlets: Mutex<HashMap<Queue, Outlet>>,
 }
 
 /// Why something about a connection is not known.
@@ -71,6 +75,7 @@ impl Remote {
             pace: RateLimiter::direct(quota),
             interval,
             paused_until: Mutex::default(),
+            outlets: Mutex::default(),
         }
     }
 
@@ -131,5 +136,23 @@ impl Remote {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         paused.filter(|until| *until > Instant::now())
+    }
+
+    /// Opens or closes the short way to a queue's calls.
+    pub(super) fn set_outlet(&self, queue: Queue, outlet: Option<Outlet>) {
+        let mut outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        match outlet {
+            Some(outlet) => drop(outlets.insert(queue, outlet)),
+            None => drop(outlets.remove(&queue)),
+        }
+    }
+
+    /// Returns a place for an effect that is made as soon as it is committed, if this process makes calls of the queue and nothing waits.
+    pub(super) fn reserve(&self, queue: Queue, lease: Uuid) -> Option<Reservation> {
+        if self.paused_until().is_some() {
+            return None;
+        }
+        let outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        outlets.get(&queue)?.reserve(lease)
     }
 }

@@ -456,8 +456,8 @@ async fn pause_after(method: Method, below: &str, fault: Fault) -> (f64, f64) {
         pauses = sqlx::query_as(
             "WITH told AS (SELECT effect_id, at + make_interval(secs => duration_ms / 1000.0) AS at FROM effect_attempts WHERE outcome LIKE '%429%')
              SELECT extract(epoch FROM min(again.at) FILTER (WHERE again.effect_id = told.effect_id AND again.attempt = 2) - told.at)::float8,
-                    extract(epoch FROM min(again.at) FILTER (WHERE effects.delivery_id = $1) - told.at)::float8
-             FROM told, effect_attempts AS again JOIN effects ON effects.id = again.effect_id GROUP BY told.at",
+                    extract(epoch FROM min(effects.began_at) FILTER (WHERE effects.delivery_id = $1) - told.at)::float8
+             FROM told, effects LEFT JOIN effect_attempts AS again ON again.effect_id = effects.id GROUP BY told.at",
         )
         .bind(world.delivery_of(last_comment(world, other)).await.0)
         .fetch_one(&world.pool)
