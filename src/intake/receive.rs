@@ -21,7 +21,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    connector::{VerifyError, gitlab},
+    connector::{Malformed, VerifyError, gitlab},
     domain::{Clock, DeliveryId},
     queue::{Arrival, Stored},
     telemetry,
@@ -64,7 +64,7 @@ async fn receive(
 ) -> Response {
     // A name that is not text is nobody's.
     let webhook = webhook.map(|Path(name)| name).unwrap_or_default();
-    let span = tracing::info_span!("delivery", id = tracing::field::Empty, webhook);
+    let span = tracing::debug_span!("delivery", id = tracing::field::Empty, webhook);
     match accept(&intake, &webhook, request).instrument(span).await {
         Ok(stored) => {
             let (status, label, delivery, duplicate) = match stored {
@@ -108,27 +108,36 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
+    let unproven = |error: VerifyError| {
+        tracing::warn!(%error, webhook, "a delivery was refused");
+        Problem::Unauthorized
+    };
     gitlab::verify_head(&head.headers, &entry.secrets, intake.clock.now()).map_err(unproven)?;
     let body = read(body, length, &intake.budget).await?;
-    let arrival = arrival(intake, &entry, &head.headers, body.bytes)?;
+    gitlab::verify_body(
+        &head.headers,
+        &body.bytes,
+        &entry.secrets,
+        intake.clock.now(),
+    )
+    .map_err(unproven)?;
+    let arrival = arrival(intake, &entry, &head.headers, body.bytes).map_err(|error| {
+        tracing::warn!(%error, webhook, "a delivery was refused");
+        Problem::Malformed
+    })?;
     let stored = intake.writer.store(arrival, body.share).await;
     tracing::debug!(?stored, "received");
     stored
 }
 
-/// Proves the sender and finds lane and key; what is wrong goes to the log, without any value of the request.
+/// Finds lane and key; an error holds no value of the request.
 fn arrival(
     intake: &Intake,
     entry: &Entry,
     headers: &HeaderMap,
     body: bytes::Bytes,
-) -> Result<Arrival, Problem> {
-    let now = intake.clock.now();
-    gitlab::verify_body(headers, &body, &entry.secrets, now).map_err(unproven)?;
-    let routing = gitlab::route(entry.connection, headers, &body).map_err(|error| {
-        tracing::warn!(%error, "a delivery was refused");
-        Problem::Malformed
-    })?;
+) -> Result<Arrival, Malformed> {
+    let routing = gitlab::route(entry.connection, headers, &body)?;
     // Made once all of it is here: the order of ids is the order of arrival.
     let id = DeliveryId(intake.clock.id());
     tracing::Span::current().record("id", tracing::field::display(id));
@@ -139,15 +148,10 @@ fn arrival(
         connection: entry.connection,
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
-        received_at: now,
+        received_at: intake.clock.now(),
         headers: kept(headers),
         body,
     })
-}
-
-fn unproven(error: VerifyError) -> Problem {
-    tracing::warn!(%error, "a delivery was refused");
-    Problem::Unauthorized
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -81,15 +81,22 @@ impl Wake {
 
     /// Wakes whoever works the queue: in this process if it does, else by NOTIFY.
     pub async fn announce(&self, pool: &PgPool, signal: Signal) {
+        if self.ring_here(signal) {
+            return;
+        }
+        if let Err(error) = notify(pool, signal).await {
+            tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
+        }
+    }
+
+    /// Wakes who works the queue in this process; returns false where others have to be told.
+    pub fn ring_here(&self, signal: Signal) -> bool {
         match signal {
             Signal::Work(queue, connection) if self.local.contains(&queue) => {
                 self.bell(queue, connection).notify_one();
+                true
             }
-            Signal::Work(..) | Signal::Webhooks => {
-                if let Err(error) = notify(pool, signal).await {
-                    tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
-                }
-            }
+            Signal::Work(..) | Signal::Webhooks => false,
         }
     }
 
