@@ -11,6 +11,7 @@ mod pump;
 mod remote;
 mod retry;
 mod tell;
+mod way;
 
 pub use deliver::deliver;
 pub use process::process;
