@@ -34,8 +34,8 @@ pub(super) enum Way {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) way: Option<Way>,
-    /// The address of whoever opened the issue by mail, once it was asked.
-    pub(super) author: Option<Option<String>>,
+    /// The address of whoever opened the issue by mail, if anybody did, once it was asked.
+    pub(super) author: Option<Vec<String>>,
 }
 
 impl Answers {
@@ -72,7 +72,8 @@ impl Answers {
         }
         if self.lacks_author(change, known) {
             let (project, iid) = (&change.project.id, change.issue.iid);
-            self.author = Some(job.remote.client.external_author(project, iid).await?);
+            let told = job.remote.client.external_author(project, iid).await?;
+            self.author = Some(Vec::from_iter(told));
         }
         Ok(())
     }
@@ -98,9 +99,8 @@ fn has_new_author(change: &IssueChange, known: &Known) -> bool {
 async fn way(job: &Job<'_>, change: &IssueChange) -> Result<Way, Failure> {
     let client = &job.remote.client;
     match client.issue_move(&change.issue.remote_id).await? {
-        None => Ok(Way::Nowhere),
         Some(IssueMove::Not) if job.delivery.attempts < UNCONFIRMED => Err(Failure::Unconfirmed),
-        Some(IssueMove::Not) => Ok(Way::Nowhere),
+        None | Some(IssueMove::Not) => Ok(Way::Nowhere),
         Some(IssueMove::Unseen) if sees_all(job).await? => Ok(Way::Outside(None)),
         Some(IssueMove::Unseen) => Ok(Way::Unseen),
         Some(IssueMove::To { project, issue }) => {
