@@ -668,3 +668,16 @@ fn long_answers_are_cut_at_a_line() {
     assert!(body.len() < 70_000);
     assert!(body.contains("more lines"), "{}", &body[body.len() - 200..]);
 }
+
+#[test]
+fn the_note_about_removed_contacts_counts_and_names_nobody() {
+    let note = ReplyId(uuid::Uuid::nil());
+    for (count, words) in [
+        (1, "- removed 1 contact: "),
+        (12, "- removed 12 contacts: "),
+    ] {
+        let body = removed_contacts(count, note);
+        assert!(body.starts_with(words), "{body}");
+        assert!(body.ends_with("<!-- liaison:reply:00000000-0000-0000-0000-000000000000 -->"));
+    }
+}
