@@ -17,7 +17,7 @@ use crate::{
     rules::{self, Destination, MAX_ADDRESSES},
     store::{
         StoreError,
-        issue::{self, Known, Occasion, Successor},
+        issue::{self, Known, KnownIssue, Occasion, Successor},
         road,
     },
 };
@@ -93,13 +93,18 @@ impl Run<'_> {
             effect: None,
         };
         self.remember_move(&mut tx, id, &mut consequences).await?;
-        // All that follows concerns the issue that this one is now.
-        let now = issue::successor(&mut tx, root, id).await?;
-        if now.issue != id || now.is_gone {
-            self.carry(&mut tx, id, &now, &mut consequences).await?;
-        }
-        if shows_addresses(self.change, &self.known) {
-            self.relate(&mut tx, &now, &mut consequences).await?;
+        let was_moved = |known: &KnownIssue| known.moved_to.is_some();
+        let moved = self.answers.way.is_some() || self.known.issue.as_ref().is_some_and(was_moved);
+        let shows = shows_addresses(self.change, &self.known);
+        if moved || shows {
+            // All that follows concerns the issue that this one is now.
+            let now = issue::locked_successor(&mut tx, root, id).await?;
+            if now.issue != id || now.is_gone {
+                self.carry(&mut tx, id, &now, &mut consequences).await?;
+            }
+            if shows {
+                self.relate(&mut tx, &now, &mut consequences).await?;
+            }
         }
         let at = self.job.worker.clock.now();
         if let Some(effect) = &consequences.effect {
@@ -165,7 +170,6 @@ impl Run<'_> {
         } else {
             Destination::SameHolder
         };
-        issue::lock(tx, root, [id, now.issue]).await?;
         let standings = issue::standings(tx, root, (id, now.issue), &[]).await?;
         let carried = rules::carry(&standings, destination);
         if carried.is_empty() {
@@ -241,7 +245,6 @@ impl Run<'_> {
         if known.is_empty() {
             return Ok(());
         }
-        issue::lock(tx, root, [now.issue, now.issue]).await?;
         let standings = issue::standings(tx, root, (now.issue, now.issue), &known).await?;
         let named = standings
             .into_iter()
