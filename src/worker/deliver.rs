@@ -15,9 +15,10 @@ use super::{
     outlet::{Outlet, Reservation},
     pump::Pump,
     retry::persist,
+    tell::Told,
 };
 use crate::{
-    connector::gitlab::{CallError, Rendered, standing_apart},
+    connector::gitlab::{CallError, Rendered, Thread, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
     queue::{self, Attempt, Pending, Release, Verdict},
@@ -153,7 +154,7 @@ async fn record(
 
 /// Why an effect was not made.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -199,6 +200,7 @@ async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
     }
     let kind = match &pending.effect {
         Ok(Effect::Reply { .. }) => "reply",
+        Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
         Err(_) => "unreadable",
     };
@@ -302,6 +304,25 @@ async fn make(
         }) => {
             remote.client.react(on, *reaction, cause.as_deref()).await?;
             Ok("reaction set".into())
+        }
+        Ok(Effect::TellRemoved {
+            project,
+            issue,
+            contacts,
+            note,
+            cause,
+        }) => {
+            let told = Told {
+                on: Thread {
+                    project,
+                    issue: *issue,
+                    discussion: None,
+                },
+                contacts: *contacts,
+                note: *note,
+                cause: cause.as_deref(),
+            };
+            Ok(told.post(worker, remote, pending.attempt > 1).await?.into())
         }
         Ok(Effect::Reply {
             on,

@@ -4,12 +4,15 @@
 
 mod comment;
 mod deliver;
+mod issue;
 mod lookup;
 mod outlet;
 mod process;
 mod pump;
 mod remote;
 mod retry;
+mod tell;
+mod way;
 
 pub use deliver::deliver;
 pub use process::process;

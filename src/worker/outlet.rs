@@ -84,7 +84,11 @@ impl<'a> Calls<'a> {
         let mut waiting: Vec<Queue> = effects.iter().map(|new| new.effect.queue()).collect();
         let root = job.claimed.root;
         let now = worker.clock.now();
-        let pending = queue::enqueue(connection, root, effects, now, worker.lease).await?;
+        let pending = if effects.is_empty() {
+            Vec::new()
+        } else {
+            queue::enqueue(connection, root, effects, now, worker.lease).await?
+        };
         let at_once: Vec<_> = pending
             .into_iter()
             .filter_map(|pending| {
