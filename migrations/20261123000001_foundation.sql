@@ -70,8 +70,8 @@ CREATE TABLE groups (
     contact_group_id bigint NOT NULL,
     -- The contact source: the group that this one and those below it keep their contacts in, if not where their parent does.
     contact_source_id bigint,
-    -- Whether issues are related by themselves to the contacts whose addresses open or head them.
-    relates_automatically boolean NOT NULL DEFAULT false,
+    -- By what contacts are related to issues without anybody's command: null where the parent's choice counts, empty for not at all.
+    automatic_relations text[] CONSTRAINT groups_automatic_relations_check CHECK (automatic_relations <@ ARRAY['author', 'participants', 'description']),
     connection_id    bigint REFERENCES connections,
     remote_id        text,
     remote_path      text,
@@ -198,7 +198,7 @@ CREATE TABLE history (
     delivery_id uuid,
     issue_id    bigint,
     item_id     bigint,
-    -- item_related, item_unrelated, item_created, item_edited, item_deleted, item_merged or item_moved.
+    -- item_related, item_unrelated, item_created, item_edited, item_deleted, item_merged, item_moved or group_configured.
     action      text NOT NULL,
     detail      jsonb NOT NULL DEFAULT '{}',
     undone_by   uuid,

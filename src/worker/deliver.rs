@@ -11,7 +11,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Remote, RemoteError, Worker,
+    Remote, Worker,
     outlet::{Outlet, Reservation},
     pump::Pump,
     retry::persist,
@@ -21,6 +21,7 @@ use crate::{
     connector::gitlab::{CallError, Rendered, Thread, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
+    lookup::LookupError,
     queue::{self, Attempt, Pending, Release, Verdict},
     store::{
         StoreError,
@@ -163,11 +164,11 @@ pub(super) enum Failure {
     Unreadable(String),
 }
 
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
         match error {
-            RemoteError::Call(error) => Self::Call(error),
-            RemoteError::Store(error) => Self::Store(error),
+            LookupError::Call(error) => Self::Call(error),
+            LookupError::Store(error) => Self::Store(error),
         }
     }
 }

@@ -16,7 +16,7 @@ mod way;
 
 pub use deliver::deliver;
 pub use process::process;
-pub use remote::{Remote, RemoteError};
+pub use remote::Remote;
 pub use retry::Schedule;
 
 use std::{

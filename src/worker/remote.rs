@@ -17,6 +17,7 @@ use crate::{
     connector::gitlab::{CallError, Client},
     domain::{ConnectionId, Queue},
     egress::Retry,
+    lookup::LookupError,
     store::{StoreError, connection},
 };
 
@@ -37,17 +38,6 @@ pub struct Remote {
     interval: Duration,
     paused_until: Mutex<Option<Instant>>,
     outlets: Mutex<HashMap<Queue, Outlet>>,
-}
-
-/// Why something about a connection is not known.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The other side did not say.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Remote {
@@ -80,7 +70,7 @@ impl Remote {
     }
 
     /// Returns the bot's immutable id, asked once and remembered.
-    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, RemoteError> {
+    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, LookupError> {
         let ask = async {
             let bot = self.client.whoami().await?;
             if !bot.username.eq_ignore_ascii_case(&self.bot) {

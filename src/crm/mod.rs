@@ -1,0 +1,102 @@
+//! The CRM for everybody who is known by a person's id and not by a comment: GraphQL, pages, the command line.
+//!
+//! Each call loads what the decision needs, asks the tracker for what is not known lately (with no transaction open), lets `rules`
+//! decide, and commits changes and history together. Nothing here knows HTTP, and nothing here decides.
+
+mod access;
+mod error;
+mod group;
+mod history;
+mod issue;
+mod items;
+mod undo;
+
+pub use crate::{
+    rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
+    store::operation::HistoryEntry,
+};
+pub use error::{CrmError, Outage};
+pub use group::GroupReport;
+pub use history::{HistoryOf, HistoryPage};
+pub use issue::SetReport;
+pub use undo::UndoReport;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+
+use crate::{
+    connector::gitlab::Client,
+    domain::{Clock, ConnectionId, GroupId, OperationId, PersonId, RootId, Via},
+    store::{operation::Act, road::Fresh},
+};
+use error::Failure;
+
+/// How often a decision is made anew because something had to be asked or was changed meanwhile.
+const ROUNDS: usize = 8;
+
+/// The way to the CRM for people who are signed in.
+#[derive(Debug, Clone)]
+pub struct Crm {
+    /// The database.
+    pub pool: PgPool,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// The trackers that tell levels, by connection.
+    pub trackers: Arc<HashMap<ConnectionId, Client>>,
+    /// How long a level that the tracker told is believed.
+    pub level_fresh: Duration,
+    /// How long the place of a project is believed.
+    pub place_fresh: Duration,
+}
+
+/// Who asks, and through what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// The person.
+    pub person: PersonId,
+    /// Remembered in the history of what he changes.
+    pub via: Via,
+}
+
+impl Crm {
+    /// Decides until what had to be asked is known and nobody else is in the way.
+    ///
+    /// What may be believed counts from the first attempt on, so that no answer is too old by the time it is read.
+    async fn decide<T, F>(&self, attempt: impl Fn(Fresh) -> F) -> Result<T, CrmError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let now = self.clock.now();
+        let fresh = Fresh {
+            places: now - self.place_fresh,
+            levels: now - self.level_fresh,
+            asked: false,
+        };
+        for _ in 0..ROUNDS {
+            match attempt(fresh).await {
+                Ok(decided) => return Ok(decided),
+                Err(Failure::Ask(questions)) => self.ask(questions).await?,
+                Err(Failure::Conflict) => {}
+                Err(Failure::Refused(refused)) => return Err(refused.into()),
+                Err(Failure::Store(error)) => {
+                    return Err(CrmError::Unavailable(Outage::Store(error)));
+                }
+            }
+        }
+        Err(CrmError::Unavailable(Outage::Busy))
+    }
+
+    /// Returns the frame of a new operation.
+    fn act(&self, asker: Asker, root: RootId, group: GroupId) -> Act {
+        Act {
+            root,
+            group,
+            operation: OperationId(self.clock.id()),
+            actor: asker.person,
+            via: asker.via,
+            at: self.clock.now(),
+            undoes: None,
+        }
+    }
+}
