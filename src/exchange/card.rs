@@ -10,7 +10,10 @@ use std::{
 
 use calcard::{
     Entry, Parser,
-    vcard::{VCard, VCardEntry, VCardKind, VCardParameter, VCardParameterName, VCardParameterValue, VCardProperty, VCardValue, VCardVersion},
+    vcard::{
+        VCard, VCardEntry, VCardKind, VCardParameter, VCardParameterName, VCardParameterValue,
+        VCardProperty, VCardValue, VCardVersion,
+    },
 };
 
 use super::{ContactRow, FileError, Row, RowError, Source, read_error, row};
@@ -157,7 +160,11 @@ fn parse(text: &str) -> Result<ContactRow, RowError> {
     let Entry::VCard(card) = Parser::new(text).entry() else {
         return Err(RowError::BadCard);
     };
-    let of = |property: VCardProperty| card.entries.iter().filter(move |entry| entry.name == property);
+    let of = |property: VCardProperty| {
+        card.entries
+            .iter()
+            .filter(move |entry| entry.name == property)
+    };
     let is_person = of(VCardProperty::Kind).all(|kind| {
         kind.values
             .iter()
@@ -186,7 +193,9 @@ fn parse(text: &str) -> Result<ContactRow, RowError> {
     if let Some(organization) = of(VCardProperty::Org).next() {
         row.organization = component(organization, 0);
     }
-    let notes: Vec<String> = of(VCardProperty::Note).map(|note| component(note, 0)).collect();
+    let notes: Vec<String> = of(VCardProperty::Note)
+        .map(|note| component(note, 0))
+        .collect();
     row.description = notes.join("\n");
     if let Some(state) = of(VCardProperty::Other(STATE.to_owned())).next() {
         row.active = row::state(&component(state, 0))?;
@@ -213,7 +222,12 @@ fn preference(entry: &VCardEntry) -> u32 {
         }
         _ => None,
     };
-    entry.params.iter().filter_map(rank).min().unwrap_or(u32::MAX)
+    entry
+        .params
+        .iter()
+        .filter_map(rank)
+        .min()
+        .unwrap_or(u32::MAX)
 }
 
 /// Prints a contact as a card.

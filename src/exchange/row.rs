@@ -200,7 +200,13 @@ impl Record for OrganizationRow {
     const COLUMNS: &'static [Column<Self>] = &[
         Column {
             title: "Name",
-            also: &["organization", "organisation", "company", "organizationname", "companyname"],
+            also: &[
+                "organization",
+                "organisation",
+                "company",
+                "organizationname",
+                "companyname",
+            ],
             put: |row, cell| fill(&mut row.name, cell),
             get: Some(|row| &row.name),
         },

@@ -26,7 +26,7 @@ pub(super) struct Source<R> {
     allowance: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Encoding {
     Utf8,
     Utf16(fn([u8; 2]) -> u16),
@@ -68,7 +68,10 @@ impl<R: Read> Source<R> {
                 match byte {
                     b'"' => quoted = !quoted,
                     // Blank lines before the first are not the first.
-                    b'\n' if !quoted && !self.decoded.iter().take(index).all(u8::is_ascii_whitespace) => {
+                    b'\n'
+                        if !quoted
+                            && !self.decoded.iter().take(index).all(u8::is_ascii_whitespace) =>
+                    {
                         return Ok(self.decoded.get(..index).unwrap_or_default());
                     }
                     _ => {}

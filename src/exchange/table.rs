@@ -8,7 +8,7 @@ use std::{
 use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
 
 use super::{
-    FileError, Row, RowError, Source, TooLong, formula,
+    FileError, Row, RowError, Source, formula,
     row::{Column, Record, plain},
 };
 
@@ -21,7 +21,7 @@ const BUFFER: usize = 64 << 10;
 
 /// The rows of a table.
 #[derive(Debug)]
-pub struct Table<R, T> {
+pub struct Table<R, T: 'static> {
     reader: csv::Reader<Source<R>>,
     /// What the columns of the file mean, in its order.
     columns: Vec<Option<&'static Column<T>>>,

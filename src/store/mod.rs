@@ -5,8 +5,10 @@
 pub mod access;
 pub mod comment;
 pub mod connection;
+pub mod export;
 pub mod group;
 pub mod history;
+pub mod import;
 pub mod item;
 pub mod person;
 pub mod road;

@@ -23,6 +23,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "connector",
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
+    ("exchange", &[]),
+    ("bulk", &["domain", "connector", "exchange", "store"]),
     ("lookup", &["domain", "connector", "store"]),
     ("crm", &["domain", "connector", "lookup", "rules", "store"]),
     (

@@ -13,6 +13,7 @@ mod cli;
 mod cluster;
 mod crash;
 mod demo;
+mod exchange;
 mod faults;
 mod harness;
 mod intake;

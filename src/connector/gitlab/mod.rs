@@ -1,4 +1,4 @@
-//! GitLab: its webhooks in, its REST API out.
+//! GitLab: its webhooks in, its REST API and GraphQL out.
 
 mod client;
 mod decode;
@@ -9,7 +9,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
+pub use client::{
+    CallError, Client, CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupCrm,
+    GroupFacts, HookSettings, RemoteHook,
+};
 pub use decode::decode;
 pub use render::{Rendered, render, standing_apart};
 pub use verify::{KEPT_HEADERS, reply_lane, route, verify_body, verify_head};

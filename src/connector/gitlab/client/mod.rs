@@ -1,5 +1,6 @@
-//! The calls to GitLab's REST API (version 4) that Liaison needs: how a call is made, and what may go wrong.
+//! The calls to GitLab's REST API (version 4) and GraphQL that Liaison needs: how a call is made, and what may go wrong.
 
+mod crm;
 mod hook;
 mod reply;
 mod tree;
@@ -13,6 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+pub use crm::{CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupCrm};
 pub use hook::{HookSettings, RemoteHook};
 pub use tree::GroupFacts;
 
@@ -48,6 +50,14 @@ pub enum CallError {
         #[source]
         source: serde_json::Error,
     },
+    /// A GraphQL answer that says no. What it says is left out: it may quote what was asked for.
+    #[error(
+        "GitLab refused {call}: its version may be too old, or the token may lack the scope read_api"
+    )]
+    Refused {
+        /// Kind of the call, without ids or names.
+        call: &'static str,
+    },
 }
 
 impl CallError {
@@ -58,6 +68,7 @@ impl CallError {
             Self::Status { retry, .. } => *retry,
             // A proxy's error page with status 200: it will pass.
             Self::Unreadable { .. } => Retry::Later { after: None },
+            Self::Refused { .. } => Retry::Never,
         }
     }
 
@@ -96,6 +107,8 @@ struct Request<'a> {
     query: &'a [(&'a str, &'a str)],
     body: Option<Value>,
     cause: Option<&'a str>,
+    /// Whether the path is below the REST API's version.
+    versioned: bool,
 }
 
 impl<'a> Request<'a> {
@@ -107,6 +120,7 @@ impl<'a> Request<'a> {
             query: &[],
             body: None,
             cause: None,
+            versioned: true,
         }
     }
 
@@ -173,7 +187,8 @@ impl Client {
             // Every part is escaped, so that no id or path can reach another route.
             segments
                 .pop_if_empty()
-                .extend(["api", "v4"])
+                .push("api")
+                .extend(request.versioned.then_some("v4"))
                 .extend(request.path);
         }
         if !request.query.is_empty() {

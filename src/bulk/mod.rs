@@ -1,4 +1,4 @@
-//! Brings contacts and organizations in: rows of a file, or what GitLab's own CRM holds.
+//! Whole lists in and out: contacts and organizations from files, from GitLab's own CRM, and to files.
 //!
 //! An import is one transaction and one operation of the history, so that a killed one leaves nothing behind and a finished one can be
 //! taken back as a whole. It may be repeated: what is there already is found again. Rows are looked up, decided on and written in chunks.
@@ -6,6 +6,7 @@
 
 mod candidate;
 mod decide;
+mod export;
 mod gitlab;
 mod report;
 mod session;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-pub use gitlab::{GitLabError, GitLabReport, Harvest, harvest};
+pub use export::{ExportError, Exporter};
+pub use gitlab::{GitLabReport, Harvest};
 pub use report::{Outcome, Report, RowReport};
 
 use crate::{
@@ -169,9 +171,10 @@ impl Importer {
         let failed = imported.reports().any(|report| report.failed > 0);
         if options.dry_run || (failed && options.all_or_nothing) {
             tx.rollback().await?;
+            imported.each(Report::not_saved);
         } else {
             tx.commit().await?;
-            imported.saved_as(scene.operation);
+            imported.each(|report| report.saved_as(scene.operation));
         }
         Ok(imported)
     }
@@ -196,12 +199,12 @@ impl Imported {
         .into_iter()
     }
 
-    fn saved_as(&mut self, operation: OperationId) {
+    fn each(&mut self, change: impl Fn(&mut Report)) {
         match self {
-            Self::Rows(report) => report.saved_as(operation),
+            Self::Rows(report) => change(report),
             Self::GitLab(report) => {
-                report.organizations.saved_as(operation);
-                report.contacts.saved_as(operation);
+                change(&mut report.organizations);
+                change(&mut report.contacts);
             }
         }
     }

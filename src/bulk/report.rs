@@ -74,6 +74,25 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Returns the line of the row at a place.
+    pub(super) fn line(&self, place: usize) -> u64 {
+        self.rows.get(place).map_or(0, |row| row.line)
+    }
+
+    /// Says which item a row stands for.
+    pub(super) fn is_now(&mut self, place: usize, id: ItemId) {
+        if let Some(row) = self.rows.get_mut(place) {
+            row.id = Some(id);
+        }
+    }
+
+    /// Forgets the ids of what was created and not saved.
+    pub(super) fn not_saved(&mut self) {
+        for row in &mut self.rows {
+            row.id = row.id.filter(|_| row.outcome != Outcome::Created);
+        }
+    }
+
     pub(super) fn saved_as(&mut self, operation: OperationId) {
         let changed = self.created + self.updated + self.organizations_created > 0;
         self.operation = changed.then_some(operation);

@@ -18,12 +18,12 @@ pub(super) struct Candidate {
     pub(super) organization: Option<String>,
     /// Whether the row says something of the state.
     pub(super) says_state: bool,
-    /// Equal for rows that say the same.
+    /// Equal for rows that say the same, blanks around it aside.
     pub(super) print: u64,
 }
 
 /// Something that a row may hold.
-pub(super) trait Content: Hash {
+pub(super) trait Content {
     /// Returns what it makes, or all that is wrong with it.
     fn candidate(&self) -> Result<Candidate, Vec<String>>;
 }
@@ -63,11 +63,17 @@ impl Content for ContactRow {
         };
         let mut fields = form.check().map_err(|errors| words(&errors))?;
         fields.active = self.active.unwrap_or(true);
+        let organization = said(&self.organization);
+        let print = print(&(
+            (&fields.first_name, &fields.last_name, &fields.email),
+            (&fields.phone, &fields.description),
+            (&organization, self.active),
+        ));
         Ok(Candidate {
             fields: ItemFields::Contact(fields),
-            organization: said(&self.organization),
+            organization,
             says_state: self.active.is_some(),
-            print: print(self),
+            print,
         })
     }
 }
@@ -88,11 +94,13 @@ impl Content for OrganizationRow {
         match form.check() {
             Ok(mut fields) if errors.is_empty() => {
                 fields.active = self.active.unwrap_or(true);
+                let rest = (&fields.default_rate, &fields.description, self.active);
+                let print = print(&(&fields.name, rest));
                 Ok(Candidate {
                     fields: ItemFields::Organization(fields),
                     organization: None,
                     says_state: self.active.is_some(),
-                    print: print(self),
+                    print,
                 })
             }
             Ok(_) => Err(errors),

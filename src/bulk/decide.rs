@@ -31,13 +31,15 @@ impl Employer {
 pub(super) enum Verdict {
     /// It is created.
     Create,
-    /// An item is changed to these fields.
-    Update(ItemFields),
-    /// Nothing.
-    Nothing {
-        outcome: Outcome,
-        reason: String,
+    /// The item that is there is changed.
+    Update {
+        /// Its fields then.
+        after: ItemFields,
+        /// Names of those that differ.
+        changed: Vec<&'static str>,
     },
+    /// Nothing.
+    Nothing { outcome: Outcome, reason: String },
 }
 
 impl Verdict {
@@ -83,11 +85,14 @@ pub(super) fn taken(row: &Candidate, existing: Existing) -> Option<Verdict> {
 /// Decides what an item that is there is changed to.
 pub(super) fn update(row: &Candidate, employer: Employer, stored: &Stored) -> Verdict {
     let after = merged(row, employer, &stored.fields);
-    // One that is created cannot be what the contact had.
-    if after == stored.fields && employer != Employer::New {
+    let mut changed = changed(&stored.fields, &after);
+    if employer == Employer::New && !changed.contains(&"organization") {
+        changed.push("organization");
+    }
+    if changed.is_empty() {
         Verdict::skipped("already there, and nothing differs")
     } else {
-        Verdict::Update(after)
+        Verdict::Update { after, changed }
     }
 }
 
@@ -144,7 +149,7 @@ fn merged(row: &Candidate, employer: Employer, stored: &ItemFields) -> ItemField
 }
 
 /// Returns the names of the fields that differ, as people read them.
-pub(super) fn changed(before: &ItemFields, after: &ItemFields) -> Vec<&'static str> {
+fn changed(before: &ItemFields, after: &ItemFields) -> Vec<&'static str> {
     let differing = |fields: &[(&'static str, bool)]| {
         let differs = fields.iter().filter(|(_, differs)| *differs);
         differs.map(|(name, _)| *name).collect()
@@ -166,5 +171,106 @@ pub(super) fn changed(before: &ItemFields, after: &ItemFields) -> Vec<&'static s
             ("state", old.active != new.active),
         ]),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bulk::candidate::candidate,
+        exchange::{ContactRow, Row},
+    };
+
+    fn row(cells: [&str; 6], active: Option<bool>) -> Candidate {
+        let [first, last, email, phone, organization, description] = cells.map(str::to_owned);
+        let content = ContactRow {
+            first_name: first,
+            last_name: last,
+            email,
+            phone,
+            organization,
+            description,
+            active,
+        };
+        let row = Row {
+            line: 1,
+            content: Ok(content),
+        };
+        candidate(&row).unwrap()
+    }
+
+    fn stored(cells: [&str; 6], organization: Option<i64>) -> Stored {
+        let mut fields = row(cells, None).fields;
+        if let ItemFields::Contact(contact) = &mut fields {
+            contact.organization = organization.map(ItemId);
+        }
+        Stored {
+            id: ItemId(9),
+            fields,
+        }
+    }
+
+    #[test]
+    fn empty_cells_leave_what_is_there() {
+        let there = stored(["Ada", "Byron", "ada@example.com", "1", "", "old"], Some(7));
+        let update = |cells, active, employer| match update(&row(cells, active), employer, &there) {
+            Verdict::Update { changed, .. } => changed.join(" "),
+            Verdict::Nothing { outcome, .. } => outcome.word().to_owned(),
+            Verdict::Create => "created".to_owned(),
+        };
+        let same = ["Ada", "Byron", "ada@example.com", "", "", ""];
+        assert_eq!(update(same, None, Employer::None), "skipped");
+        assert_eq!(update(same, None, Employer::Known(ItemId(7))), "skipped");
+        assert_eq!(
+            update(same, None, Employer::Known(ItemId(8))),
+            "organization"
+        );
+        assert_eq!(update(same, None, Employer::New), "organization");
+        assert_eq!(update(same, Some(true), Employer::None), "skipped");
+        assert_eq!(update(same, Some(false), Employer::None), "state");
+        let other = ["A", "King", "Ada@example.com", "2", "", "new"];
+        assert_eq!(
+            update(other, None, Employer::None),
+            "first name last name email phone description"
+        );
+    }
+
+    #[test]
+    fn a_twin_is_the_same_in_every_field() {
+        let there = [stored(["Ada", "Byron", "", "1", "", ""], Some(7))];
+        let is_there =
+            |cells, active, employer| twin(&row(cells, active), employer, &there).is_some();
+        let same = ["Ada", "Byron", "", "1", "", ""];
+        let seven = Employer::Known(ItemId(7));
+        assert!(is_there(same, None, seven));
+        assert!(is_there(same, Some(true), seven));
+        assert!(!is_there(same, Some(false), seven));
+        assert!(!is_there(same, None, Employer::None));
+        assert!(!is_there(same, None, Employer::New));
+        assert!(!is_there(["Ada", "Byron", "", "", "", ""], None, seven));
+        assert!(!is_there(["ada", "Byron", "", "1", "", ""], None, seven));
+    }
+
+    #[test]
+    fn a_taken_address_is_what_the_options_say() {
+        let row = row(["Ada", "Byron", "ada@example.com", "", "", ""], None);
+        assert_eq!(
+            taken(&row, Existing::Skip),
+            Some(Verdict::skipped("already there"))
+        );
+        assert_eq!(
+            taken(&row, Existing::Fail),
+            Some(Verdict::failed("Email has already been taken"))
+        );
+        assert_eq!(taken(&row, Existing::Update), None);
+        assert_eq!(
+            repeated(&row, (3, row.print)),
+            Verdict::skipped("the same as line 3")
+        );
+        assert_eq!(
+            repeated(&row, (3, 0)),
+            Verdict::failed("Email is the same as in line 3, and other cells differ")
+        );
     }
 }
