@@ -89,14 +89,14 @@ impl Exporter {
 
 /// Writes contacts in either format.
 enum ContactWriter<W: io::Write> {
-    Table(TableWriter<W, ContactRow>),
+    Table(Box<TableWriter<W, ContactRow>>),
     Cards(W),
 }
 
 impl<W: io::Write> ContactWriter<W> {
     fn new(format: Format, file: W) -> io::Result<Self> {
         match format {
-            Format::Csv => TableWriter::new(file).map(Self::Table),
+            Format::Csv => TableWriter::new(file).map(Box::new).map(Self::Table),
             Format::VCard => Ok(Self::Cards(file)),
         }
     }

@@ -178,7 +178,7 @@ fn parse(text: &str) -> Result<ContactRow, RowError> {
         // Family; given; additional; before; after (RFC 6350 6.2.2).
         row.last_name = component(name, 0);
         let given = [component(name, 1), component(name, 2)];
-        row.first_name = given.join(" ").trim().to_owned();
+        given.join(" ").trim().clone_into(&mut row.first_name);
     }
     if let Some(whole) = of(VCardProperty::Fn).next() {
         row.name_if_blank(&component(whole, 0));
@@ -188,7 +188,8 @@ fn parse(text: &str) -> Result<ContactRow, RowError> {
     }
     if let Some(phone) = of(VCardProperty::Tel).min_by_key(|entry| preference(entry)) {
         let number = component(phone, 0);
-        row.phone = number.strip_prefix("tel:").unwrap_or(&number).to_owned();
+        let digits = number.strip_prefix("tel:").unwrap_or(&number);
+        digits.clone_into(&mut row.phone);
     }
     if let Some(organization) = of(VCardProperty::Org).next() {
         row.organization = component(organization, 0);

@@ -126,10 +126,9 @@ impl<R: Read> Iterator for Contacts<R> {
 
 /// Tells a row that does not end from a file that cannot be read.
 fn read_error(error: std::io::Error, line: u64, limit: usize) -> FileError {
-    if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
-        FileError::TooLong { line, limit }
-    } else {
-        FileError::Io(error)
+    match error.get_ref() {
+        Some(inner) if inner.is::<TooLong>() => FileError::TooLong { line, limit },
+        _ => FileError::Io(error),
     }
 }
 

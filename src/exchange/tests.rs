@@ -392,7 +392,7 @@ proptest! {
     }
 
     #[test]
-    fn no_file_makes_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0..3) {
+    fn no_file_makes_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0_usize..3) {
         let begin: &[u8] = [&b"First name,Last name\n"[..], b"BEGIN:VCARD\n", b""][kind];
         let file: Vec<u8> = begin.iter().chain(&bytes).copied().collect();
         if let Ok(rows) = Contacts::open(file.as_slice()) {

@@ -562,10 +562,7 @@ async fn the_command_line_imports_and_exports_beside_a_service_that_runs() {
         ),
     ] {
         let error = site.fail(args).await;
-        assert!(
-            error.contains(sentence),
-            "{args:?}: {error}"
-        );
+        assert!(error.contains(sentence), "{args:?}: {error}");
     }
     site.end().await;
 }
