@@ -7,11 +7,16 @@ pub mod comment;
 pub mod connection;
 pub mod export;
 pub mod group;
+pub mod group_settings;
 pub mod history;
 pub mod import;
 pub mod item;
+pub mod item_fields;
+pub mod operation;
 pub mod person;
+pub mod relation;
 pub mod road;
+pub mod standing;
 pub mod token;
 pub mod webhook;
 
