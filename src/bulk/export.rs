@@ -31,9 +31,7 @@ impl From<sqlx::Error> for ExportError {
     }
 }
 
-/// Exports what a person may export.
-///
-/// Nothing here asks for rights: whoever calls for a person asks for [`crate::rules::Right::ExportContacts`] before.
+/// Writes the lists of a group.
 #[derive(Debug, Clone)]
 pub struct Exporter {
     /// The database.

@@ -2,12 +2,14 @@
 //!
 //! An import is one transaction and one operation of the history, so that a killed one leaves nothing behind and a finished one can be
 //! taken back as a whole. It may be repeated: what is there already is found again. Rows are looked up, decided on and written in chunks.
-//! Nothing here asks for rights: whoever calls for a person asks for [`crate::rules::Right::ImportContacts`] before.
+//! What a person asks for is asked through [`destination_for`] and [`exporter_for`], which know his rights; the command line acts as the
+//! administrator.
 
 mod candidate;
 mod decide;
 mod export;
 mod gitlab;
+mod person;
 mod report;
 mod session;
 
@@ -17,6 +19,7 @@ use sqlx::PgPool;
 
 pub use export::{ExportError, Exporter};
 pub use gitlab::{GitLabReport, Harvest};
+pub use person::{destination_for, exporter_for};
 pub use report::{Outcome, Report, RowReport};
 
 use crate::{
@@ -101,7 +104,7 @@ pub enum Work<'a> {
     GitLab(ConnectionId, &'a Harvest),
 }
 
-/// Imports what a person may import.
+/// Imports into groups.
 #[derive(Debug, Clone)]
 pub struct Importer {
     /// The database.

@@ -1,12 +1,10 @@
 //! Imports and exports that a person asks for, and not the administrator: Maintainers may.
 
-use sqlx::PgConnection;
-
 use super::{Destination, Exporter};
 use crate::{
-    crm::{Crm, CrmError},
+    crm::{Crm, CrmError, Outage},
     domain::{GroupId, PersonId, RootId},
-    rules::{Refused, Right},
+    rules::{self, Right},
     store::{StoreError, group},
 };
 
@@ -19,11 +17,10 @@ pub async fn destination_for(
     person: PersonId,
     of: (RootId, GroupId),
 ) -> Result<Destination, CrmError> {
-    ask(crm, person, of, (Right::ImportContacts, "import contacts")).await?;
-    let (root, _) = of;
+    let holder = ask(crm, person, of, (Right::ImportContacts, "import contacts")).await?;
     Ok(Destination {
-        root,
-        group: holder(crm, of).await?,
+        root: of.0,
+        group: holder,
         actor: Some(person),
     })
 }
@@ -38,11 +35,10 @@ pub async fn exporter_for(
     of: (RootId, GroupId),
     active: Option<bool>,
 ) -> Result<Exporter, CrmError> {
-    ask(crm, person, of, (Right::ExportContacts, "export contacts")).await?;
-    let (root, _) = of;
+    let holder = ask(crm, person, of, (Right::ExportContacts, "export contacts")).await?;
     Ok(Exporter {
         pool: crm.pool.clone(),
-        of: (root, holder(crm, of).await?),
+        of: (of.0, holder),
         active,
     })
 }
@@ -52,25 +48,13 @@ async fn ask(
     person: PersonId,
     (root, group): (RootId, GroupId),
     (right, what): (Right, &str),
-) -> Result<(), CrmError> {
+) -> Result<GroupId, CrmError> {
     let access = crm.group_access(person, root, group).await?;
-    if access.allows(right) {
-        return Ok(());
-    }
-    let refused = if access.allows(Right::ViewContacts) {
-        Refused::Denied(format!(
-            "You have insufficient permissions to {what} for this group"
-        ))
-    } else {
-        Refused::NotFound
-    };
-    Err(refused.into())
-}
-
-async fn holder(crm: &Crm, of: (RootId, GroupId)) -> Result<GroupId, CrmError> {
-    let unavailable = |error: StoreError| CrmError::Unavailable(crate::crm::Outage::Store(error));
-    let mut connection: sqlx::pool::PoolConnection<sqlx::Postgres> =
-        crm.pool.acquire().await.map_err(|error| unavailable(error.into()))?;
-    let connection: &mut PgConnection = &mut connection;
-    group::contact_holder(connection, of).await.map_err(unavailable)
+    rules::may(&access, right, what)?;
+    let unavailable = |error| CrmError::Unavailable(Outage::Store(error));
+    let connection = crm.pool.acquire().await;
+    let mut connection = connection.map_err(|error| unavailable(StoreError::from(error)))?;
+    group::contact_holder(&mut connection, (root, group))
+        .await
+        .map_err(unavailable)
 }

@@ -14,7 +14,7 @@ use crate::{
     exchange::{ContactRow, OrganizationRow, Row},
     store::{
         StoreError,
-        import::{self, Edit, Holder, Scene, Stored},
+        import::{self, Holder, Scene, Stored},
         item,
     },
 };
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             known.seen.report.push(report);
         }
         let writes = known.writes;
-        self.write(kind, writes, &mut seen.report).await
+        self.write(writes, &mut seen.report).await
     }
 
     /// Finds the organizations that rows name for the first time.
@@ -269,12 +269,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes what was decided on a chunk.
-    async fn write(
-        &mut self,
-        kind: ItemKind,
-        writes: Writes,
-        report: &mut Report,
-    ) -> Result<(), StoreError> {
+    async fn write(&mut self, writes: Writes, report: &mut Report) -> Result<(), StoreError> {
         let count = writes.founded.len() + writes.creates.len();
         let mut ids = if count == 0 {
             Vec::new()
@@ -298,18 +293,14 @@ impl<'a> Session<'a> {
                 report.is_now(place, id);
             }
         }
-        let edits: Vec<Edit> = writes
+        let edits = writes
             .edits
             .into_iter()
-            .map(|(before, after, employer)| Edit {
-                before,
-                after: self.employed(after, employer),
-            })
+            .map(|(before, after, employer)| (before, self.employed(after, employer)))
             .collect();
-        let founding = ItemKind::Organization;
-        import::create(self.connection, self.scene, founding, &organizations).await?;
-        import::create(self.connection, self.scene, kind, &creates).await?;
-        import::edit(self.connection, self.scene, &edits).await
+        import::create(self.connection, self.scene, organizations).await?;
+        import::create(self.connection, self.scene, creates).await?;
+        import::edit(self.connection, self.scene, edits).await
     }
 
     /// Returns a contact with the organization that its row names.

@@ -3,16 +3,15 @@
 //! The command line acts as the administrator; nobody's rights are asked for.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{find_group, open, print};
+use super::{create_private, find_group, open, print};
 use crate::{
     bulk::{ExportError, Exporter},
     config::Config,
@@ -90,7 +89,7 @@ async fn run(pool: &sqlx::PgPool, command: &ExportCommand) -> anyhow::Result<()>
     let (ExportCommand::Contacts { list, .. } | ExportCommand::Organizations { list }) = command;
     let mut connection = pool.acquire().await?;
     let group = find_group(&mut connection, &list.group).await?;
-    let holder = group::contact_holder(&mut connection, &group).await?;
+    let holder = group::contact_holder(&mut connection, (group.root, group.id)).await?;
     drop(connection);
     let exporter = Exporter {
         pool: pool.clone(),
@@ -128,7 +127,7 @@ async fn write(
     }
 }
 
-/// Writes a file that is there when it is complete, and that its owner alone may read: it holds customers' data.
+/// Writes a file that is there when it is complete, or not at all.
 async fn to_file(
     path: &Path,
     write: impl AsyncFnOnce(BufWriter<&File>) -> Result<usize, ExportError>,
@@ -140,13 +139,7 @@ async fn to_file(
     name.push(".part");
     let part = path.with_file_name(name);
     let place = || format!("{} cannot be written", path.display());
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(place)?;
+    let file = create_private(&part).with_context(place)?;
     let written = async {
         let count = write(BufWriter::new(&file)).await?;
         file.sync_all().with_context(place)?;

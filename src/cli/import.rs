@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
-use super::{clock, find_connection, find_group, open, print, tracker};
+use super::{clock, create_private, find_connection, find_group, open, print, tracker};
 use crate::{
     bulk::{
         self, Destination, Existing, GitLabReport, Harvest, ImportError, Imported, Importer,
@@ -172,7 +172,7 @@ impl Desk<'_> {
         let group = find_group(&mut connection, &how.group).await?;
         let destination = Destination {
             root: group.root,
-            group: group::contact_holder(&mut connection, &group).await?,
+            group: group::contact_holder(&mut connection, (group.root, group.id)).await?,
             actor: match &how.actor {
                 None => None,
                 Some(name) => Some(
@@ -360,7 +360,7 @@ fn show_gitlab(report: &GitLabReport) {
 }
 
 fn write_report(path: &Path, imported: &Imported) -> anyhow::Result<()> {
-    let mut file = csv::Writer::from_path(path)?;
+    let mut file = csv::Writer::from_writer(create_private(path)?);
     file.write_record(["Line", "Outcome", "Reason", "Id"])?;
     for row in imported.reports().flat_map(|report| &report.rows) {
         let id = row.id.map_or_else(String::new, |id| id.to_string());

@@ -11,7 +11,14 @@ mod serve;
 mod token;
 mod webhook;
 
-use std::{fmt::Write, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    fmt::Write,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -224,4 +231,14 @@ fn tracker(config: &Config, stored: &connection::Connection) -> anyhow::Result<C
         .context("the connection has no token")?;
     let egress = Egress::new([&base], Limits::default())?;
     Ok(Client::new(Arc::new(egress), base, token, clock()))
+}
+
+/// Creates a file for customers' data: its owner alone may read it. One that is there is emptied and keeps its permissions.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }

@@ -1,7 +1,7 @@
 //! CSV (RFC 4180) and what spreadsheets make of it: read by its titles, printed for spreadsheets.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Chain, Read, Write},
     marker::PhantomData,
 };
 
@@ -22,7 +22,7 @@ const BUFFER: usize = 64 << 10;
 /// The rows of a table.
 #[derive(Debug)]
 pub struct Table<R, T: 'static> {
-    reader: csv::Reader<Source<R>>,
+    reader: csv::Reader<Chain<Source<R>, &'static [u8]>>,
     /// What the columns of the file mean, in its order.
     columns: Vec<Option<&'static Column<T>>>,
     unknown: Vec<String>,
@@ -49,7 +49,8 @@ impl<R: Read, T: Record> Table<R, T> {
             // So that the line of each row can be told; the CR before it is taken off its last cell.
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER)
-            .from_reader(source);
+            // The last line may lack its end.
+            .from_reader(source.chain(b"\n"));
         let mut table = Self {
             reader,
             columns: Vec::new(),
@@ -117,7 +118,8 @@ impl<R: Read, T: Record> Table<R, T> {
     /// Reads the next row; returns the line where it begins.
     fn advance(&mut self) -> Result<Option<u64>, FileError> {
         let begins = self.reader.position().line();
-        self.reader.get_mut().allow(MAX_ROW + BUFFER);
+        let (source, _) = self.reader.get_mut().get_mut();
+        source.allow(MAX_ROW + BUFFER);
         let has_row = self
             .reader
             .read_byte_record(&mut self.record)
@@ -127,8 +129,8 @@ impl<R: Read, T: Record> Table<R, T> {
         }
         // Counted back from its end, since blank lines before it are skipped.
         let within = self.record.as_slice().iter().filter(|byte| **byte == b'\n');
-        let within = within.count() as u64 + u64::from(!self.reader.is_done());
-        let line = self.reader.position().line().saturating_sub(within);
+        let after = self.reader.position().line();
+        let line = after.saturating_sub(within.count() as u64 + 1).max(begins);
         if self.record.as_slice().len() > MAX_ROW {
             return Err(FileError::TooLong {
                 line,

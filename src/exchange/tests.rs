@@ -148,6 +148,16 @@ fn every_row_is_named_by_the_line_where_it_begins() {
 }
 
 #[test]
+fn a_quotation_mark_that_is_never_closed_takes_the_rest_of_a_short_file() {
+    let file = b"First name,Last name\nAda,Byron\nGrace,\"Murray\nOtto,Motor";
+    let expected = [(2, "Ada|Byron||||"), (3, "Grace|Murray\nOtto,Motor\n||||")];
+    assert_eq!(
+        said(file),
+        expected.map(|(line, text)| (line, text.to_owned()))
+    );
+}
+
+#[test]
 fn files_of_spreadsheets_are_read_as_they_are_saved() {
     let text = "First name;Last name\r\nZoë;Åström\r\n";
     let expected = [(2, "Zoë|Åström||||".to_owned())];

@@ -108,12 +108,12 @@ pub async fn find(connection: &mut PgConnection, path: &str) -> Result<Option<Gr
 /// Returns the group that holds the contacts of a group, itself or another one of the tree.
 pub async fn contact_holder(
     connection: &mut PgConnection,
-    group: &Group,
+    (root, group): (RootId, GroupId),
 ) -> Result<GroupId, StoreError> {
     let id = sqlx::query_scalar!(
         r#"SELECT contact_group_id AS "id: GroupId" FROM groups WHERE root_id = $1 AND id = $2"#,
-        group.root.0,
-        group.id.0,
+        root.0,
+        group.0,
     )
     .fetch_one(connection)
     .await?;

@@ -24,7 +24,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
     ("exchange", &[]),
-    ("bulk", &["domain", "connector", "exchange", "store"]),
+    (
+        "bulk",
+        &["domain", "connector", "crm", "exchange", "rules", "store"],
+    ),
     ("lookup", &["domain", "connector", "store"]),
     ("crm", &["domain", "connector", "lookup", "rules", "store"]),
     (

@@ -8,7 +8,8 @@ use liaison::{
         self, Destination, Existing, Exporter, ImportError, Imported, Importer, Options, Report,
         Work,
     },
-    domain::{PersonId, SystemClock},
+    crm::{Asker, Crm, CrmError},
+    domain::{Level, PersonId, SystemClock, Via},
     exchange::{Contacts, Format, Table},
     sandbox::{Contact, Fault, Organization},
     store::{group, person},
@@ -450,6 +451,98 @@ async fn an_export_imported_elsewhere_is_the_same_export() {
         // Where it came from, nothing is new.
         let again = import(world, &csv, PLAIN).await;
         assert_eq!((again.created, again.failed), (0, 0), "{again:?}");
+    })
+    .await;
+}
+
+/// The CRM for people, who have their levels in a group from Liaison alone.
+async fn crm(world: &World, path: &str, levels: &[(&str, Level)]) -> (Crm, Vec<PersonId>) {
+    let mut connection = world.pool.acquire().await.unwrap();
+    let group = group::find(&mut connection, path).await.unwrap().unwrap();
+    let now = liaison::domain::Clock::now(&SystemClock::default());
+    let mut members = Vec::new();
+    for (name, level) in levels {
+        let person = person::declare(&mut connection, name, None, now)
+            .await
+            .unwrap();
+        members.push((person, *level));
+    }
+    group::declare_members(&mut connection, &group, &members)
+        .await
+        .unwrap();
+    let crm = Crm {
+        pool: world.pool.clone(),
+        clock: Arc::new(SystemClock::default()),
+        trackers: Arc::default(),
+        level_fresh: Duration::from_secs(60),
+        place_fresh: Duration::from_secs(60),
+    };
+    (crm, members.into_iter().map(|(person, _)| person).collect())
+}
+
+#[tokio::test]
+async fn maintainers_import_and_export_and_others_do_not() {
+    run(async |world| {
+        another_root(world, "globex").await;
+        let levels = [
+            ("mo", Level::Maintainer),
+            ("dee", Level::Developer),
+            ("gus", Level::Guest),
+        ];
+        let (crm, people) = crm(world, "globex", &levels).await;
+        let globex = destination(&world.pool, "globex", None).await;
+        let acme = destination(&world.pool, "acme", None).await;
+        let import = async |person, of: Destination| {
+            bulk::destination_for(&crm, person, (of.root, of.group)).await
+        };
+        let [mo, dee, gus] = people[..] else { panic!() };
+        let into = import(mo, globex).await.unwrap();
+        assert_eq!((into.group, into.actor), (globex.group, Some(mo)));
+        assert!(matches!(
+            import(dee, globex).await,
+            Err(CrmError::Denied(_))
+        ));
+        assert!(matches!(import(gus, globex).await, Err(CrmError::NotFound)));
+        assert!(matches!(import(mo, acme).await, Err(CrmError::NotFound)));
+        let export = async |person| {
+            bulk::exporter_for(&crm, person, (globex.root, globex.group), None).await
+        };
+        assert!(export(mo).await.is_ok());
+        assert!(matches!(export(dee).await, Err(CrmError::Denied(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_is_taken_back_as_a_whole() {
+    run(async |world| {
+        another_root(world, "globex").await;
+        let (crm, people) = crm(world, "globex", &[("mo", Level::Owner)]).await;
+        let options = Options {
+            existing: Existing::Update,
+            create_organizations: true,
+            ..PLAIN
+        };
+        let file = "Name,Email,Phone,Organization\nAnn Lee,ann@example.com,1,\n";
+        import_into(world, "globex", file, options).await;
+        let before = exported(&world.pool, "globex", Format::Csv).await;
+        let file = "Name,Email,Phone,Organization\nAnn Lee,ann@example.com,2,Initech\n\
+            Bob Lee,bob@example.com,,Initech\nCid Lee,,,Initech\n";
+        let report = import_into(world, "globex", file, options).await;
+        assert_eq!((report.created, report.updated), (2, 1));
+        let asker = Asker {
+            person: people[0],
+            via: Via::CommandLine,
+        };
+        let undone = crm.undo(asker, report.operation.unwrap()).await.unwrap();
+        assert_eq!(undone.kept, [""; 0]);
+        assert_eq!(exported(&world.pool, "globex", Format::Csv).await, before);
+        let organizations: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM items WHERE title = 'Initech'")
+                .fetch_one(&world.pool)
+                .await
+                .unwrap();
+        assert_eq!(organizations, 0);
     })
     .await;
 }

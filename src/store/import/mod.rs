@@ -4,15 +4,19 @@ mod issues;
 
 pub use issues::{FoundIssue, relate};
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sqlx::{PgConnection, types::Json};
 
-use super::StoreError;
-use crate::domain::{
-    ContactFields, GroupId, ItemFields, ItemId, ItemKind, OperationId, OrganizationFields,
-    PersonId, RootId, Via,
+use super::{StoreError, item_fields};
+use crate::{
+    domain::{
+        ContactFields, GroupId, ItemFields, ItemId, ItemKind, OperationId, OrganizationFields,
+        PersonId, RootId, Via,
+    },
+    rules::Edit,
 };
 
 /// Where an import goes, who makes it, and as what it is remembered.
@@ -46,15 +50,6 @@ pub struct Holder {
     pub key: String,
     /// The item that has it.
     pub item: Option<Stored>,
-}
-
-/// An item that changes: what it was, and what it is to be.
-#[derive(Debug)]
-pub struct Edit {
-    /// As it is stored.
-    pub before: Stored,
-    /// As it is to be.
-    pub after: ItemFields,
 }
 
 /// Prepares a transaction for an import: it may take its time, and those of one tenant take turns.
@@ -199,155 +194,65 @@ pub async fn namesakes(
         .collect())
 }
 
-/// The fields of many items, column by column.
-#[derive(Default)]
-struct Columns<'a> {
-    ids: Vec<i64>,
-    titles: Vec<String>,
-    active: Vec<bool>,
-    first_names: Vec<Option<&'a str>>,
-    last_names: Vec<Option<&'a str>>,
-    emails: Vec<Option<&'a str>>,
-    phones: Vec<Option<&'a str>>,
-    descriptions: Vec<Option<&'a str>>,
-    organizations: Vec<Option<i64>>,
-    rates: Vec<Option<Decimal>>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(items: impl Iterator<Item = (ItemId, &'a ItemFields)>) -> Self {
-        let mut columns = Self::default();
-        for (id, fields) in items {
-            columns.ids.push(id.0);
-            columns.titles.push(fields.title());
-            columns.active.push(fields.active());
-            columns
-                .organizations
-                .push(fields.organization().map(|id| id.0));
-            let (contact, rate, description) = match fields {
-                ItemFields::Contact(contact) => (Some(contact), None, &contact.description),
-                ItemFields::Organization(organization) => {
-                    (None, organization.default_rate, &organization.description)
-                }
-            };
-            columns.descriptions.push(description.as_deref());
-            columns.rates.push(rate);
-            columns
-                .first_names
-                .push(contact.map(|contact| contact.first_name.as_str()));
-            columns
-                .last_names
-                .push(contact.map(|contact| contact.last_name.as_str()));
-            columns
-                .emails
-                .push(contact.and_then(|contact| contact.email.as_deref()));
-            columns
-                .phones
-                .push(contact.and_then(|contact| contact.phone.as_deref()));
-        }
-        columns
-    }
-}
-
-/// Creates items of one kind.
+/// Creates items.
 pub async fn create(
     connection: &mut PgConnection,
     scene: Scene,
-    kind: ItemKind,
-    items: &[(ItemId, ItemFields)],
+    items: Vec<(ItemId, ItemFields)>,
 ) -> Result<(), StoreError> {
     if items.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(items.iter().map(|(id, fields)| (*id, fields)));
-    sqlx::query!(
-        "INSERT INTO items (root_id, group_id, kind, created_at, updated_at, state, id, title, first_name, last_name, email, phone,
-                            description, organization_id, default_rate)
-         SELECT $1, $2, $3, $4, $4, CASE WHEN active THEN 'active' ELSE 'inactive' END, id, title, first_name, last_name, email, phone,
-                description, organization_id, default_rate
-         FROM unnest($5::bigint[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
-                     $14::numeric[])
-              AS new (id, active, title, first_name, last_name, email, phone, description, organization_id, default_rate)",
-        scene.root.0,
-        scene.group.0,
-        kind.word(),
-        scene.now,
-        &new.ids,
-        &new.active,
-        &new.titles,
-        &new.first_names as &[Option<&str>],
-        &new.last_names as &[Option<&str>],
-        &new.emails as &[Option<&str>],
-        &new.phones as &[Option<&str>],
-        &new.descriptions as &[Option<&str>],
-        &new.organizations as &[Option<i64>],
-        &new.rates as &[Option<Decimal>],
-    )
-    .execute(&mut *connection)
-    .await?;
-    let rows: Vec<_> = items
-        .iter()
-        .map(|(id, fields)| (*id, json!({ "fields": fields })))
+    let new: Vec<_> = items
+        .into_iter()
+        .map(|(id, fields)| (id, fields, scene.now))
         .collect();
-    remember(connection, scene, "item_created", &rows).await
+    item_fields::insert(connection, (scene.root, scene.group), &new, scene.now).await?;
+    let told: Vec<_> = new
+        .iter()
+        .map(|(id, fields, _)| (*id, json!({ "fields": fields })))
+        .collect();
+    remember(connection, scene, "item_created", &told).await
 }
 
-/// Changes items.
+/// Changes items, each from what it was when it was looked up; one that somebody else changed since is a conflict.
 pub async fn edit(
     connection: &mut PgConnection,
     scene: Scene,
-    edits: &[Edit],
+    edits: Vec<(Stored, ItemFields)>,
 ) -> Result<(), StoreError> {
     if edits.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(edits.iter().map(|edit| (edit.before.id, &edit.after)));
-    sqlx::query!(
-        "UPDATE items
-         SET updated_at = $3, state = CASE WHEN new.active THEN 'active' ELSE 'inactive' END, title = new.title,
-             first_name = new.first_name, last_name = new.last_name, email = new.email, phone = new.phone,
-             description = new.description, organization_id = new.organization_id, default_rate = new.default_rate
-         FROM unnest($4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[],
-                     $13::numeric[])
-              AS new (id, active, title, first_name, last_name, email, phone, description, organization_id, default_rate)
-         WHERE items.root_id = $1 AND items.group_id = $2 AND items.id = new.id",
-        scene.root.0,
-        scene.group.0,
-        scene.now,
-        &new.ids,
-        &new.active,
-        &new.titles,
-        &new.first_names as &[Option<&str>],
-        &new.last_names as &[Option<&str>],
-        &new.emails as &[Option<&str>],
-        &new.phones as &[Option<&str>],
-        &new.descriptions as &[Option<&str>],
-        &new.organizations as &[Option<i64>],
-        &new.rates as &[Option<Decimal>],
-    )
-    .execute(&mut *connection)
-    .await?;
-    let rows: Vec<_> = edits
+    let ids: Vec<i64> = edits.iter().map(|(stored, _)| stored.id.0).collect();
+    let locked = item_fields::lock(connection, scene.root, &ids).await?;
+    let now: HashMap<ItemId, ItemFields> = locked
+        .into_iter()
+        .map(|item| (item.id, item.fields))
+        .collect();
+    let is_same = |(stored, _): &(Stored, ItemFields)| now.get(&stored.id) == Some(&stored.fields);
+    if !edits.iter().all(is_same) {
+        return Err(StoreError::Conflict {
+            constraint: "items".to_owned(),
+        });
+    }
+    let edits: Vec<Edit> = edits
+        .into_iter()
+        .filter_map(|(stored, after)| Edit::between(stored.id, &stored.fields, after))
+        .collect();
+    let told: Vec<_> = edits
         .iter()
         .map(|edit| {
-            let (before, after) = difference(&edit.before.fields, &edit.after);
-            (edit.before.id, json!({ "before": before, "after": after }))
+            let detail = json!({ "before": edit.before, "after": edit.after });
+            (edit.item, detail)
         })
         .collect();
-    remember(connection, scene, "item_edited", &rows).await
-}
-
-/// Returns the fields that differ, as they were and as they become.
-fn difference(before: &ItemFields, after: &ItemFields) -> (Map<String, Value>, Map<String, Value>) {
-    let map = |fields: &ItemFields| match serde_json::to_value(fields) {
-        Ok(Value::Object(map)) => map,
-        // Plain strings, numbers and flags always turn into an object.
-        Ok(_) | Err(_) => Map::new(),
-    };
-    let (mut old, mut new) = (map(before), map(after));
-    old.retain(|field, value| new.get(field) != Some(value));
-    new.retain(|field, _| old.contains_key(field));
-    (old, new)
+    let written: Vec<_> = edits
+        .into_iter()
+        .map(|edit| (edit.item, edit.fields))
+        .collect();
+    item_fields::write(connection, scene.root, &written, scene.now).await?;
+    remember(connection, scene, "item_edited", &told).await
 }
 
 async fn remember(

@@ -118,6 +118,7 @@ struct Data<T> {
 
 #[derive(Deserialize)]
 struct Group<T> {
+    #[serde(alias = "organizations", alias = "contacts", alias = "issues")]
     page: Option<Page<T>>,
 }
 
