@@ -50,7 +50,7 @@ impl<R: Read, T: Record> Table<R, T> {
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER)
             // The last line may lack its end.
-            .from_reader(source.chain(b"\n"));
+            .from_reader(source.chain(b"\n".as_slice()));
         let mut table = Self {
             reader,
             columns: Vec::new(),

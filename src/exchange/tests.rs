@@ -57,8 +57,8 @@ fn said(bytes: &[u8]) -> Vec<(u64, String)> {
 fn refused(bytes: &[u8]) -> String {
     match Contacts::open(bytes) {
         Err(error) => error.to_string(),
-        Ok(rows) => {
-            let error = rows.filter_map(Result::err).next();
+        Ok(mut rows) => {
+            let error = rows.find_map(Result::err);
             error.expect("an error").to_string()
         }
     }
@@ -253,7 +253,7 @@ fn a_row_without_an_end_is_refused_before_it_fills_the_memory() {
         };
         let failed = match Contacts::open(&mut endless) {
             Err(error) => error,
-            Ok(rows) => rows.filter_map(Result::err).next().unwrap(),
+            Ok(mut rows) => rows.find_map(Result::err).unwrap(),
         };
         let FileError::TooLong { line: told, .. } = failed else {
             panic!("{failed:?}");

@@ -1,6 +1,6 @@
 //! Imports and exports: what becomes of the rows, of a repeat, and of what was there.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fmt::Write, fs, sync::Arc, time::Duration};
 
 use http::Method;
 use liaison::{
@@ -386,7 +386,7 @@ async fn imports_of_one_file_at_the_same_time_double_nothing() {
     run(async |world| {
         let mut file = "First name,Last name,Email\n".to_owned();
         for number in 0..500 {
-            file += &format!("Ann,Lee,ann{number}@example.com\nBob{number},Lee,\n");
+            let _ = writeln!(file, "Ann,Lee,ann{number}@example.com\nBob{number},Lee,");
         }
         let (a, b, c) = tokio::join!(
             import(world, &file, PLAIN),
@@ -474,8 +474,8 @@ async fn crm(world: &World, path: &str, levels: &[(&str, Level)]) -> (Crm, Vec<P
         pool: world.pool.clone(),
         clock: Arc::new(SystemClock::default()),
         trackers: Arc::default(),
-        level_fresh: Duration::from_secs(60),
-        place_fresh: Duration::from_secs(60),
+        level_fresh: Duration::from_mins(1),
+        place_fresh: Duration::from_mins(1),
     };
     (crm, members.into_iter().map(|(person, _)| person).collect())
 }
