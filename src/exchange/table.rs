@@ -69,7 +69,12 @@ impl<R: Read, T: Record> Table<R, T> {
     }
 
     fn read_titles(&mut self) -> Result<(), FileError> {
-        self.advance()?.ok_or(FileError::Empty)?;
+        loop {
+            self.advance()?.ok_or(FileError::Empty)?;
+            if !self.is_blank() {
+                break;
+            }
+        }
         if self.record.len() > MAX_COLUMNS {
             return Err(FileError::TooManyColumns {
                 columns: self.record.len(),
@@ -140,6 +145,11 @@ impl<R: Read, T: Record> Table<R, T> {
         Ok(Some(line))
     }
 
+    /// Returns whether no cell of the record says anything.
+    fn is_blank(&self) -> bool {
+        cells(&self.record).all(|cell| cell.trim_ascii().is_empty())
+    }
+
     /// Makes a row of the record.
     fn content(&self) -> Result<T, RowError> {
         let mut row = T::default();
@@ -180,7 +190,7 @@ impl<R: Read, T: Record> Iterator for Table<R, T> {
                     return Some(Err(error));
                 }
             };
-            if cells(&self.record).any(|cell| !cell.trim_ascii().is_empty()) {
+            if !self.is_blank() {
                 let content = self.content();
                 return Some(Ok(Row { line, content }));
             }

@@ -526,7 +526,7 @@ async fn an_import_is_taken_back_as_a_whole() {
         let file = "Name,Email,Phone,Organization\nAnn Lee,ann@example.com,1,\n";
         import_into(world, "globex", file, options).await;
         let before = exported(&world.pool, "globex", Format::Csv).await;
-        let file = "Name,Email,Phone,Organization\nAnn Lee,ann@example.com,2,Initech\n\
+        let file = "Name,Email,Phone,Organization\nAnn Lee,ann@example.com,2,\n\
             Bob Lee,bob@example.com,,Initech\nCid Lee,,,Initech\n";
         let report = import_into(world, "globex", file, options).await;
         assert_eq!((report.created, report.updated), (2, 1));
