@@ -254,7 +254,9 @@ impl<'a> Session<'a> {
     fn found(&self, name: &str) -> Result<OrganizationFields, String> {
         if !self.options.create_organizations {
             return Err(format!(
-                "organization \"{name}\" was not found: create it, or have missing organizations created"
+                "organization \"{}\" was not found: create it, or have missing organizations created",
+                // It is shown on a terminal, which must not take it for a command.
+                name.escape_debug()
             ));
         }
         let form = OrganizationForm {

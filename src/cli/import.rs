@@ -280,6 +280,7 @@ impl HowArgs {
         }
         if !unknown_columns.is_empty() {
             let columns = unknown_columns.join(", ");
+            let columns = columns.escape_debug();
             print::error(&format!("Columns that mean nothing here: {columns}"));
         }
         let dry_run = self.dry_run;

@@ -16,7 +16,10 @@ use calcard::{
     },
 };
 
-use super::{ContactRow, FileError, Row, RowError, Source, read_error, row};
+use super::{
+    ContactRow, FileError, Record, Row, RowError, Source, read_error,
+    row::{self, Column, MAX_CELL},
+};
 
 /// What is read of one card at most, in bytes: photos stand within.
 const MAX_CARD: usize = 16 << 20;
@@ -149,7 +152,10 @@ impl Open {
 
 /// Returns whether the property of a line is written as version 2.1 writes what is not ASCII.
 fn is_quoted_printable(line: &str) -> bool {
-    let before = line.split_once(':').map_or("", |(before, _)| before);
+    // A line that goes on with the one before begins with a blank.
+    let is_property = line.starts_with(char::is_alphanumeric);
+    let before = line.split_once(':').filter(|_| is_property);
+    let before = before.map_or("", |(before, _)| before);
     before
         .split(';')
         .skip(1)
@@ -200,6 +206,12 @@ fn parse(text: &str) -> Result<ContactRow, RowError> {
     row.description = notes.join("\n");
     if let Some(state) = of(VCardProperty::Other(STATE.to_owned())).next() {
         row.active = row::state(&component(state, 0))?;
+    }
+    let get = |column: &'static Column<ContactRow>| Some((column.title, column.get?));
+    for (column, get) in ContactRow::COLUMNS.iter().filter_map(get) {
+        if get(&row).len() > MAX_CELL {
+            return Err(RowError::TooLong { column });
+        }
     }
     Ok(row)
 }

@@ -103,14 +103,6 @@ impl<R: Read> Contacts<R> {
             Self::Cards(_) => &[],
         }
     }
-
-    /// Returns whether the file can say of a contact whether it is active.
-    pub fn format(&self) -> Format {
-        match self {
-            Self::Table(_) => Format::Csv,
-            Self::Cards(_) => Format::VCard,
-        }
-    }
 }
 
 impl<R: Read> Iterator for Contacts<R> {

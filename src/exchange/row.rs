@@ -2,6 +2,9 @@
 
 use super::name;
 
+/// Longest cell that is handed on, in bytes. Every field has a smaller limit of its own; this one bounds what a row takes in memory.
+pub(super) const MAX_CELL: usize = 16 << 10;
+
 /// A row of a file: where it begins and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<T> {
@@ -25,6 +28,12 @@ pub enum RowError {
     Nul {
         /// Title of the column.
         column: String,
+    },
+    /// A cell that is longer than any field may be.
+    #[error("{column} is too long (maximum is {} KiB)", MAX_CELL >> 10)]
+    TooLong {
+        /// Title of the column.
+        column: &'static str,
     },
     /// More cells than there are titles.
     #[error("there are {cells} cells in {titles} columns: is a separator not quoted?")]

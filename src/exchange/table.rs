@@ -9,7 +9,7 @@ use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
 
 use super::{
     FileError, Row, RowError, Source, formula,
-    row::{Column, Record, plain},
+    row::{Column, MAX_CELL, Record, plain},
 };
 
 /// Most columns that are read.
@@ -164,6 +164,10 @@ impl<R: Read, T: Record> Table<R, T> {
                 });
             };
             let Some(column) = column else { continue };
+            if cell.len() > MAX_CELL {
+                let column = column.title;
+                return Err(RowError::TooLong { column });
+            }
             let named = || column.title.to_owned();
             let text =
                 std::str::from_utf8(cell).map_err(|_| RowError::NotText { column: named() })?;

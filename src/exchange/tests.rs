@@ -172,6 +172,24 @@ fn files_of_spreadsheets_are_read_as_they_are_saved() {
 
 #[test]
 fn a_bad_cell_costs_its_row_only() {
+    let long = format!(
+        "First name,Last name\n{},Byron\nAda,Byron",
+        "x".repeat(20_000)
+    );
+    let expected = [
+        (2, "First name is too long (maximum is 16 KiB)"),
+        (3, "Ada|Byron||||"),
+    ];
+    assert_eq!(
+        said(long.as_bytes()),
+        expected.map(|(line, text)| (line, text.to_owned()))
+    );
+    let long = format!(
+        "BEGIN:VCARD\nFN:Ada Byron\nNOTE:{}\nEND:VCARD\n",
+        "x".repeat(20_000)
+    );
+    let expected = [(1, "Description is too long (maximum is 16 KiB)".to_owned())];
+    assert_eq!(said(long.as_bytes()), expected);
     let file = b"First name,Last name,State\nAda,B\xFFron,\nA\0a,Byron,\nGrace,Murray,maybe\nOtto,Motor,no\n";
     let expected = [
         (2, "Last name is not text in UTF-8"),

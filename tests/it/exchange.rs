@@ -1,6 +1,6 @@
 //! Imports and exports: what becomes of the rows, of a repeat, and of what was there.
 
-use std::{fmt::Write, fs, sync::Arc, time::Duration};
+use std::{fmt::Write, fs, process::Stdio, sync::Arc, time::Duration};
 
 use http::Method;
 use liaison::{
@@ -14,12 +14,13 @@ use liaison::{
     sandbox::{Contact, Fault, Organization},
     store::{group, person},
 };
+use rustix::process::Signal;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{Connection, PgPool};
 
 use crate::{
-    harness::{World, run},
-    program::{Printed, Site, output_of, program},
+    harness::{PATIENCE, World, run},
+    program::{Printed, Running, Site, output_of, program},
 };
 
 const PLAIN: Options = Options {
@@ -657,6 +658,60 @@ async fn the_command_line_imports_and_exports_beside_a_service_that_runs() {
         let error = site.fail(args).await;
         assert!(error.contains(sentence), "{args:?}: {error}");
     }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_leaves_nothing_and_a_repeat_finishes_it() {
+    let mut site = Site::new("", 1).await;
+    site.serve(&[]).await;
+    let rows = 5000;
+    let mut file = "First name,Last name,Email\n".to_owned();
+    for number in 0..rows {
+        let _ = writeln!(file, "Ann,Lee,ann{number}@example.com");
+    }
+    fs::write(site.path().join("people.csv"), file).unwrap();
+    let import = ["import", "contacts", "people.csv", "--group", "acme"];
+
+    // Somebody else is about to create the contact of the last row, so that the import waits there with all the others written.
+    let mut other = site.connect().await;
+    let mut tx = other.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO items (root_id, group_id, kind, title, first_name, last_name, email, created_at, updated_at)
+         SELECT root_id, id, 'contact', 'A B', 'A', 'B', $1, now(), now() FROM groups WHERE path = 'acme'",
+    )
+    .bind(format!("ann{}@example.com", rows - 1))
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    let mut importing = Running::start(program(site.path(), &import).stdout(Stdio::null()));
+    let mut watch = site.connect().await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'",
+        )
+        .fetch_one(&mut watch)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the import does not wait"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    importing.signal(Signal::KILL);
+    importing.end().await;
+    tx.rollback().await.unwrap();
+
+    let out = site.succeed(&import).await;
+    assert!(
+        out.contains("created: 5000, updated: 0, skipped: 0, failed: 0"),
+        "{out}"
+    );
     site.end().await;
 }
 
