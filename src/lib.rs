@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
 pub mod app;
+pub mod bulk;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod crm;
 pub mod crypto;
 pub mod domain;
 pub mod egress;
+pub mod exchange;
 pub mod intake;
 pub mod lookup;
 pub mod queue;

@@ -3,22 +3,38 @@
 mod check;
 mod delivery;
 mod demo;
+mod export;
+mod import;
 mod parse;
 mod print;
 mod serve;
 mod token;
 mod webhook;
 
-use std::{fmt::Write, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    fmt::Write,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use sqlx::PgConnection;
 
 use crate::{
     app::Database,
     config::{self, Config, LogFormat, Overrides, Secret},
+    connector::gitlab::Client,
     crypto::SealingKey,
     domain::{Clock, SystemClock},
+    egress::{Egress, Limits},
+    store::{
+        connection,
+        group::{self, Group},
+    },
     telemetry,
 };
 
@@ -54,6 +70,12 @@ enum Command {
     /// The log of deliveries, and replay of what died.
     #[command(subcommand)]
     Delivery(delivery::DeliveryCommand),
+    /// Brings contacts and organizations in, from files or from GitLab's own CRM.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Writes contacts and organizations to files.
+    #[command(subcommand)]
+    Export(export::ExportCommand),
 }
 
 /// How a command that lists prints.
@@ -116,6 +138,8 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Delivery(command) => {
             delivery::delivery(&quiet(&overrides(Vec::new()))?, command).await
         }
+        Command::Import(command) => import::import(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Export(command) => export::export(&quiet(&overrides(Vec::new()))?, command).await,
     }
 }
 
@@ -174,4 +198,47 @@ async fn open(config: &Config) -> anyhow::Result<Database> {
         database.migrate().await?;
     }
     Ok(database)
+}
+
+/// Finds a group by its path.
+async fn find_group(connection: &mut PgConnection, path: &str) -> anyhow::Result<Group> {
+    group::find(connection, path).await?.with_context(|| {
+        format!("there is no group {path}: declare a [[group]] in the configuration and start the service once")
+    })
+}
+
+/// Finds a connection by its name.
+async fn find_connection(
+    connection: &mut PgConnection,
+    name: &str,
+) -> anyhow::Result<connection::Connection> {
+    connection::list(connection)
+        .await?
+        .into_iter()
+        .find(|connection| connection.name == name)
+        .with_context(|| {
+            format!(
+                "there is no connection {name}: declare a [[connection]] and start the service once"
+            )
+        })
+}
+
+/// Returns a client for the tracker of a connection, which may call that one only.
+fn tracker(config: &Config, stored: &connection::Connection) -> anyhow::Result<Client> {
+    let base = stored.url.parse().context("the connection's address")?;
+    let token = stored
+        .token(&sealing_key(config)?)?
+        .context("the connection has no token")?;
+    let egress = Egress::new([&base], Limits::default())?;
+    Ok(Client::new(Arc::new(egress), base, token, clock()))
+}
+
+/// Creates a file for customers' data: its owner alone may read it. One that is there is emptied and keeps its permissions.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }

@@ -1,7 +1,5 @@
 //! `liaison webhook`: inbound endpoints of groups.
 
-use std::sync::Arc;
-
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
@@ -10,13 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Output, clock, open, print, sealing_key};
+use super::{Output, clock, find_connection, find_group, open, print, sealing_key, tracker};
 use crate::{
     config::{self, Config},
     connector::gitlab::{Client, HookSettings},
     crypto::{digest, random_token},
     domain::{RootId, Scope, WebhookId},
-    egress::{Egress, Limits},
     queue::{self, Signal},
     store::{
         StoreError, connection, group,
@@ -156,14 +153,8 @@ impl Desk<'_> {
     async fn create(&mut self, args: CreateArgs) -> anyhow::Result<()> {
         let now = clock().now();
         let mut tx = self.pool.begin().await?;
-        let group = group::find(&mut tx, &args.group).await?.with_context(|| {
-            format!("there is no group {}: declare a [[group]] in the configuration and start the service once", args.group)
-        })?;
-        let on = connection::list(&mut tx)
-            .await?
-            .into_iter()
-            .find(|connection| connection.name == args.connection)
-            .with_context(|| format!("there is no connection {}: declare a [[connection]] and start the service once", args.connection))?;
+        let group = find_group(&mut tx, &args.group).await?;
+        let on = find_connection(&mut tx, &args.connection).await?;
         // The random part makes the URL itself hard to guess; the secret proves the sender all the same.
         let name = args.name.unwrap_or_else(|| {
             let random: String = random_token("")
@@ -371,11 +362,7 @@ impl Desk<'_> {
             .iter()
             .find(|stored| stored.id == loaded.connection)
             .context("its connection is gone")?;
-        let base = stored.url.parse().context("the connection's address")?;
-        let token = stored
-            .token(&sealing_key(self.config)?)?
-            .context("the connection has no token")?;
-        let egress = Egress::new([&base], Limits::default())?;
+        let client = tracker(self.config, stored)?;
         let (scope, remote_id) = match project {
             Some(project) => (Scope::Project, project.to_owned()),
             None => {
@@ -385,7 +372,7 @@ impl Desk<'_> {
             }
         };
         Ok(RemotePlace {
-            client: Client::new(Arc::new(egress), base, token, clock()),
+            client,
             webhook,
             scope,
             remote_id,

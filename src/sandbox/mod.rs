@@ -1,10 +1,11 @@
-//! A sandbox tracker that plays GitLab: documented REST calls in, signed webhooks out, a small page for people.
+//! A sandbox tracker that plays GitLab: documented REST and GraphQL calls in, signed webhooks out, a small page for people.
 //!
 //! The demo, the tests and the benchmarks talk to it over HTTP only, as they would to GitLab. It is another system:
 //! it has its own clock and memory, and it names no other room of Liaison but the outbound client.
 //! It must never be used as a tracker that keeps anything.
 
 mod api;
+mod crm;
 mod delivery;
 mod fault;
 mod hooks;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
+pub use crm::{Contact, Organization};
 pub use delivery::Delivery;
 pub use fault::Fault;
 pub use hooks::{Hook, HookOwner, NewHook};

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{
     ApiCall,
+    crm::Crm,
     delivery::Delivery,
     fault::Rule,
     hooks::Hook,
@@ -34,6 +35,7 @@ pub struct State {
     pub(super) members: BTreeMap<(u64, Place), Level>,
     pub(super) issues: BTreeMap<u64, Issue>,
     pub(super) issue_iids: HashMap<(u64, u64), u64>,
+    pub(super) crm: Crm,
     pub(super) notes: HashMap<u64, Note>,
     pub(super) discussions: HashMap<String, Vec<u64>>,
     pub(super) hooks: BTreeMap<u64, Hook>,
@@ -82,6 +84,7 @@ impl State {
             members: BTreeMap::new(),
             issues: BTreeMap::new(),
             issue_iids: HashMap::new(),
+            crm: Crm::default(),
             notes: HashMap::new(),
             discussions: HashMap::new(),
             hooks: BTreeMap::new(),

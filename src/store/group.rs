@@ -114,6 +114,21 @@ pub async fn find(connection: &mut PgConnection, path: &str) -> Result<Option<Gr
     Ok(group)
 }
 
+/// Returns the group that holds the contacts of a group, itself or another one of the tree.
+pub async fn contact_holder(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+) -> Result<GroupId, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT contact_group_id AS "id: GroupId" FROM groups WHERE root_id = $1 AND id = $2"#,
+        root.0,
+        group.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
 /// The groups that stand for a tracker's namespace, of one root.
 pub struct Remote {
     /// The connection.

@@ -5,9 +5,11 @@
 pub mod access;
 pub mod comment;
 pub mod connection;
+pub mod export;
 pub mod group;
 pub mod group_settings;
 pub mod history;
+pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;

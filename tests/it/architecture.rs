@@ -23,6 +23,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "connector",
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
+    ("exchange", &[]),
+    (
+        "bulk",
+        &["domain", "connector", "crm", "exchange", "rules", "store"],
+    ),
     ("lookup", &["domain", "connector", "store"]),
     ("crm", &["domain", "connector", "lookup", "rules", "store"]),
     (

@@ -14,6 +14,7 @@ mod cluster;
 mod crash;
 mod crm;
 mod demo;
+mod exchange;
 mod faults;
 mod harness;
 mod intake;

@@ -1,4 +1,4 @@
-//! GitLab: its webhooks in, its REST API out.
+//! GitLab: its webhooks in, its REST API and GraphQL out.
 
 mod client;
 mod decode;
@@ -9,7 +9,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::{CallError, Client, GroupFacts, HookSettings, IssueMove, RemoteHook, Thread};
+pub use client::{
+    CallError, Client, CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupCrm,
+    GroupFacts, HookSettings, IssueMove, RemoteHook, Thread,
+};
 pub use decode::decode;
 pub use render::{Rendered, removed_contacts, render, standing_apart};
 pub use verify::{KEPT_HEADERS, issue_lane, reply_lane, route, verify_body, verify_head};

@@ -1,4 +1,4 @@
-//! The REST API under `/api/v4`, and one question of the GraphQL API: authentication, the call log, faults and what all answers share.
+//! The REST API under `/api/v4` and the GraphQL beside it: authentication, the call log, faults and what all answers share.
 //!
 //! Statuses, field names and messages are GitLab's. Every rule about comments is [`super::notes`]'s.
 

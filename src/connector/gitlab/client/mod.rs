@@ -1,5 +1,6 @@
-//! The calls to GitLab's REST API (version 4), and one to its GraphQL API, that Liaison needs: how a call is made, and what may go wrong.
+//! The calls to GitLab's REST API (version 4) and GraphQL that Liaison needs: how a call is made, and what may go wrong.
 
+mod crm;
 mod graphql;
 mod hook;
 mod reply;
@@ -14,6 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+pub use crm::{CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupCrm};
 pub use graphql::IssueMove;
 pub use hook::{HookSettings, RemoteHook};
 pub use reply::Thread;
@@ -51,6 +53,14 @@ pub enum CallError {
         #[source]
         source: serde_json::Error,
     },
+    /// A GraphQL answer that says no. What it says is left out: it may quote what was asked for.
+    #[error(
+        "GitLab refused {call}: its version may be too old, or the token may lack the scope read_api"
+    )]
+    Refused {
+        /// Kind of the call, without ids or names.
+        call: &'static str,
+    },
 }
 
 impl CallError {
@@ -61,6 +71,7 @@ impl CallError {
             Self::Status { retry, .. } => *retry,
             // A proxy's error page with status 200: it will pass.
             Self::Unreadable { .. } => Retry::Later { after: None },
+            Self::Refused { .. } => Retry::Never,
         }
     }
 
