@@ -130,6 +130,7 @@ impl Declaration<'_> {
             path: &declared.path,
             name: &declared.name,
             crm: declared.crm,
+            automatic_relations: &declared.automatic_relations,
             tracker,
         };
         let stored = group::declare(tx, &row, self.now).await?;

@@ -17,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::domain::ConnectionKind;
+use crate::domain::{ConnectionKind, RelationSource};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -201,6 +201,9 @@ pub struct Group {
     /// Whether the CRM is on.
     #[serde(default = "on")]
     pub crm: bool,
+    /// By what contacts are related to its issues without a command; the groups below do as it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub automatic_relations: Vec<RelationSource>,
     /// The tracker's namespace that it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracker: Option<Tracker>,

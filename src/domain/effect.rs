@@ -56,6 +56,19 @@ pub enum Effect {
         /// The sender's id of the event that caused this, sent back with the call.
         cause: Option<String>,
     },
+    /// An issue is to be told that contacts did not come along when it was moved.
+    TellRemoved {
+        /// Remote id of the issue's project.
+        project: String,
+        /// Number of the issue within the project.
+        issue: i64,
+        /// How many contacts it had.
+        contacts: usize,
+        /// The note's own id, hidden in its text.
+        note: ReplyId,
+        /// The sender's id of the event that caused this, sent back with the call.
+        cause: Option<String>,
+    },
     /// A reaction on a comment.
     React {
         /// The comment.
@@ -81,15 +94,8 @@ impl Effect {
     /// Returns the queue that the call waits in.
     pub fn queue(&self) -> Queue {
         match self {
-            Self::Reply { .. } => Queue::Reply,
+            Self::Reply { .. } | Self::TellRemoved { .. } => Queue::Reply,
             Self::React { .. } => Queue::Call,
-        }
-    }
-
-    /// Returns the comment that the call is about.
-    pub fn on(&self) -> &CommentRef {
-        match self {
-            Self::Reply { on, .. } | Self::React { on, .. } => on,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a delivery means, whichever system sent it.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// A decoded delivery: an event, or why it means nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +18,7 @@ pub enum Event {
     /// A comment on an issue was written or edited.
     CommentPosted(Box<Comment>),
     /// An issue was opened or changed.
-    IssueChanged {
-        /// The project it is in.
-        project: RemoteProject,
-        /// The issue as it is now.
-        issue: IssueFacts,
-    },
+    IssueChanged(Box<IssueChange>),
     /// Somebody's membership changed.
     MemberChanged {
         /// Remote id of the user.
@@ -62,6 +58,79 @@ pub struct Comment {
     pub internal: bool,
     /// Address of the comment for people.
     pub url: Option<String>,
+}
+
+/// An issue that was opened or changed, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueChange {
+    /// The project it is in.
+    pub project: RemoteProject,
+    /// The issue.
+    pub issue: IssueFacts,
+    /// Whether issues of its type can have contacts.
+    pub has_contacts: bool,
+    /// Who opened or changed it, where the event says so.
+    pub actor: Option<RemoteUser>,
+    /// True where it was opened just now.
+    pub opened: bool,
+    /// True where its description or its author changed.
+    pub described: bool,
+    /// Its Markdown, without NUL characters.
+    pub description: String,
+    /// Addresses of the author and of other participants, as far as the event shows them.
+    pub addresses: Addresses,
+    /// Remote id of the issue that it was moved to. Anybody who knows the webhook's secret can claim one.
+    pub moved_to: Option<String>,
+}
+
+/// The e-mail addresses that an event shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The author's.
+    pub author: Option<String>,
+    /// Those of other participants.
+    pub participants: Vec<String>,
+}
+
+impl IssueChange {
+    /// Returns whether the event itself shows that a person with an account, and nobody by mail, is the author.
+    pub fn is_by_a_member(&self) -> bool {
+        let author = self
+            .actor
+            .as_ref()
+            .filter(|actor| actor.id == self.issue.author);
+        author.is_some_and(|author| !author.is_bot)
+    }
+}
+
+/// By what a contact is related to an issue without anybody's command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelationSource {
+    /// Whoever opened the issue, also by mail (Service Desk).
+    Author,
+    /// Others who take part in it, where the tracker shows their addresses.
+    Participants,
+    /// Addresses in the first lines of the description.
+    Description,
+}
+
+impl RelationSource {
+    const ALL: [Self; 3] = [Self::Author, Self::Participants, Self::Description];
+
+    /// Returns the word used in database and configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Author => "author",
+            Self::Participants => "participants",
+            Self::Description => "description",
+        }
+    }
+
+    /// Returns the source for a word, or none for an unknown one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.word() == word)
+    }
 }
 
 /// Whether a comment is new or edited.

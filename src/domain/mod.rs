@@ -15,8 +15,8 @@ pub use connection::{ConnectionKind, UnknownKind};
 pub use contact::{ContactDraft, FieldError};
 pub use effect::{CommentRef, Effect, Queue, Reaction};
 pub use event::{
-    Comment, CommentChange, Decoded, Event, IssueFacts, ProjectFacts, RemoteProject, RemoteUser,
-    Scope, Visibility,
+    Addresses, Comment, CommentChange, Decoded, Event, IssueChange, IssueFacts, ProjectFacts,
+    RelationSource, RemoteProject, RemoteUser, Scope, Visibility,
 };
 pub use id::{
     ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, Lane, OperationId, PersonId,

@@ -229,7 +229,7 @@ impl<'a> ContactDraft<'a> {
 
 /// Returns the address that a token stands for, without `mailto:`, `contact:` and the punctuation
 /// that ends a sentence.
-fn email(token: &str) -> Option<&str> {
+pub(super) fn email(token: &str) -> Option<&str> {
     let text = unquoted(token);
     let text = match strip_key(text, "mailto:") {
         Some(address) => address.split('?').next().unwrap_or(address),

@@ -5,6 +5,7 @@
 //! edit makes live here too. Everything is a pure function of its input: this room neither executes
 //! a command nor knows who typed it, and it names no other room.
 
+mod address;
 mod argument;
 mod catalogue;
 mod diff;
@@ -20,6 +21,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use address::addresses;
 pub use argument::{ArgumentError, ContactRef, NewContact, contacts, create_contact};
 pub use catalogue::{CATALOGUE, CommandName, Spec};
 pub use diff::{Signature, added};

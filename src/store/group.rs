@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::{ConnectionId, GroupId, Level, PersonId, ProjectFacts, RootId};
+use crate::domain::{ConnectionId, GroupId, Level, PersonId, ProjectFacts, RelationSource, RootId};
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Declared<'a> {
     pub name: &'a str,
     /// Whether the CRM is on.
     pub crm: bool,
+    /// By what contacts are related to its issues without a command.
+    pub automatic_relations: &'a [RelationSource],
     /// The tracker's namespace that it stands for: connection and full path there.
     pub tracker: Option<(ConnectionId, &'a str)>,
 }
@@ -37,12 +39,18 @@ pub async fn declare(
     now: DateTime<Utc>,
 ) -> Result<Group, StoreError> {
     let (tracker, remote_path) = declared.tracker.unzip();
+    let sources: Vec<&str> = declared
+        .automatic_relations
+        .iter()
+        .map(|source| source.word())
+        .collect();
     let row = sqlx::query!(
         r#"WITH fresh AS (SELECT nextval('group_ids') AS id)
-           INSERT INTO groups (root_id, id, path, name, crm_enabled, contact_group_id, connection_id, remote_path, managed, created_at)
-           SELECT id, id, $1, $2, $3, id, $4, $5, true, $6 FROM fresh
+           INSERT INTO groups (root_id, id, path, name, crm_enabled, contact_group_id, connection_id, remote_path, managed, created_at, automatic_relations)
+           SELECT id, id, $1, $2, $3, id, $4, $5, true, $6, $7 FROM fresh
            ON CONFLICT (lower(path)) DO UPDATE
            SET name = excluded.name, crm_enabled = excluded.crm_enabled, managed = true,
+               automatic_relations = excluded.automatic_relations,
                connection_id = excluded.connection_id, remote_path = excluded.remote_path,
                remote_id = CASE WHEN (groups.connection_id, lower(groups.remote_path)) = (excluded.connection_id, lower(excluded.remote_path))
                                 THEN groups.remote_id END
@@ -53,6 +61,7 @@ pub async fn declare(
         tracker.map(|id| id.0),
         remote_path,
         now,
+        &sources as &[&str],
     )
     .fetch_one(connection)
     .await?;

@@ -7,6 +7,7 @@ pub mod comment;
 pub mod connection;
 pub mod group;
 pub mod history;
+pub mod issue;
 pub mod item;
 pub mod person;
 pub mod road;

@@ -219,30 +219,3 @@ pub async fn put_issue(
     .await?;
     Ok(known)
 }
-
-/// Returns a project, if its place was asked lately and is in the webhook's group or below.
-pub async fn project_within(
-    connection: &mut PgConnection,
-    (root, on, webhook): (RootId, ConnectionId, WebhookId),
-    project: &RemoteProject,
-    fresh: Fresh,
-) -> Result<Option<ProjectId>, StoreError> {
-    let id = sqlx::query_scalar!(
-        r#"SELECT projects.id AS "id: ProjectId" FROM webhooks
-           JOIN groups AS scope ON scope.root_id = webhooks.root_id AND scope.id = webhooks.group_id
-           JOIN projects ON projects.root_id = $1 AND projects.connection_id = $2 AND projects.remote_id = $4
-                        AND projects.checked_at > $5 AND (projects.path = $6 OR $7)
-           JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
-           WHERE webhooks.root_id = $1 AND webhooks.id = $3 AND (home.path = scope.path OR starts_with(home.path, scope.path || '/'))"#,
-        root.0,
-        on.0,
-        webhook.0,
-        project.id,
-        fresh.places,
-        project.path,
-        fresh.asked,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(id)
-}

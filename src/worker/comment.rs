@@ -9,7 +9,8 @@ use super::{
 use crate::{
     connector::gitlab,
     domain::{
-        Comment, CommentChange, CommentRef, Effect, EffectId, IssueId, Level, Queue, ReplyId,
+        Comment, CommentChange, CommentRef, Effect, EffectId, IssueFacts, IssueId, Lane, Level,
+        Queue, ReplyId,
     },
     queue::{self, InboxVerdict, NewEffect, Signal},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
@@ -292,14 +293,19 @@ impl Run<'_> {
                 access::own_level(connection, root, group, self.actor.person, now).await?
             }
         };
-        let issue = &self.comment.issue;
+        // What is newer than the comment counts: an issue may have been hidden, or opened, since.
+        let stated = &self.comment.issue;
+        let issue = IssueFacts {
+            confidential: self.place.newer_confidential.unwrap_or(stated.confidential),
+            ..stated.clone()
+        };
         Ok(Access {
             active: self.actor.active,
             crm_enabled: self.place.crm_enabled,
             contact_group,
             project,
             issue_readable: issue_is_readable(
-                issue,
+                &issue,
                 self.place.visibility,
                 &self.comment.actor.id,
                 project,
@@ -337,29 +343,32 @@ impl Run<'_> {
             discussion: self.comment.discussion_id.clone(),
         };
         let cause = self.job.cause.clone();
+        let [react_lane, reply_lane] =
+            [false, true].map(|paced| gitlab::reply_lane(self.job.remote.id, &on, paced));
+        let react = Effect::React {
+            on: on.clone(),
+            reaction: plan.reaction(),
+            cause: cause.clone(),
+        };
+        let reply = Effect::Reply {
+            on,
+            reply: state.reply,
+            first,
+            link: self.comment.url.clone(),
+            cause,
+        };
         [
-            self.effect(Effect::React {
-                on: on.clone(),
-                reaction: plan.reaction(),
-                cause: cause.clone(),
-            }),
-            self.effect(Effect::Reply {
-                on,
-                reply: state.reply,
-                first,
-                link: self.comment.url.clone(),
-                cause,
-            }),
+            self.effect(react_lane, react),
+            self.effect(reply_lane, reply),
         ]
     }
 
-    fn effect(&self, effect: Effect) -> NewEffect {
-        let paced = effect.queue() == Queue::Reply;
+    fn effect(&self, lane: Lane, effect: Effect) -> NewEffect {
         NewEffect {
             id: EffectId(self.job.worker.clock.id()),
             delivery: Some(self.job.delivery.id),
             connection: self.job.remote.id,
-            lane: gitlab::reply_lane(self.job.remote.id, effect.on(), paced),
+            lane,
             effect,
         }
     }

@@ -7,9 +7,9 @@ use http::StatusCode;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist};
+use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist, tell::Told};
 use crate::{
-    connector::gitlab::{CallError, Rendered, standing_apart},
+    connector::gitlab::{CallError, Rendered, Thread, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
     queue::{self, Attempt, Pending, Release, Verdict},
@@ -89,7 +89,7 @@ async fn record(
 
 /// Why an effect was not made.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -134,6 +134,7 @@ async fn attempt(worker: &Worker, remote: &Remote, queue: Queue, pending: Pendin
     }
     let kind = match &pending.effect {
         Ok(Effect::Reply { .. }) => "reply",
+        Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
         Err(_) => "unreadable",
     };
@@ -214,6 +215,25 @@ async fn make(
         }) => {
             remote.client.react(on, *reaction, cause.as_deref()).await?;
             Ok("reaction set")
+        }
+        Ok(Effect::TellRemoved {
+            project,
+            issue,
+            contacts,
+            note,
+            cause,
+        }) => {
+            let told = Told {
+                on: Thread {
+                    project,
+                    issue: *issue,
+                    discussion: None,
+                },
+                contacts: *contacts,
+                note: *note,
+                cause: cause.as_deref(),
+            };
+            told.post(worker, remote, pending.attempt > 1).await
         }
         Ok(Effect::Reply {
             on,

@@ -4,11 +4,13 @@
 
 mod comment;
 mod deliver;
+mod issue;
 mod lookup;
 mod process;
 mod pump;
 mod remote;
 mod retry;
+mod tell;
 
 pub use deliver::deliver;
 pub use process::process;

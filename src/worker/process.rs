@@ -6,16 +6,15 @@ use futures_util::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump, retry::persist};
+use super::{
+    Remote, RemoteError, Worker, comment::comment, issue::issue, pump::Pump, retry::persist,
+};
 use crate::{
     connector::gitlab::{self, CallError},
-    domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
+    domain::{Decoded, Event, Queue},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
-    store::{
-        StoreError, access, group,
-        road::{self, Fresh},
-    },
+    store::{StoreError, access, group, road::Fresh},
     telemetry,
 };
 
@@ -43,6 +42,9 @@ pub(super) enum Failure {
     /// It will not work, whenever it is tried.
     #[error("{0}")]
     Hopeless(String),
+    /// The other side does not know yet what it told.
+    #[error("GitLab does not confirm that the issue was moved")]
+    Unconfirmed,
     /// The other side did not say what had to be known.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -84,7 +86,7 @@ impl Failure {
                 Retry::Never => Retry::Later { after: None },
                 later @ Retry::Later { .. } => later,
             },
-            Self::Lost | Self::Store(_) => Retry::Later { after: None },
+            Self::Lost | Self::Unconfirmed | Self::Store(_) => Retry::Later { after: None },
         }
     }
 }
@@ -247,7 +249,7 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
     };
     match event {
         Event::CommentPosted(posted) => Box::pin(comment(job, &posted)).await,
-        Event::IssueChanged { project, issue } => issue_changed(job, &project, &issue).await,
+        Event::IssueChanged(change) => Box::pin(issue(job, &change)).await,
         Event::MemberChanged { user, summary } => {
             let mut tx = job.worker.pool.begin().await?;
             let place = (job.claimed.root, job.remote.id);
@@ -260,29 +262,6 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
             job.settle(tx, InboxVerdict::Done(summary)).await
         }
     }
-}
-
-async fn issue_changed(
-    job: &Job<'_>,
-    project: &RemoteProject,
-    issue: &IssueFacts,
-) -> Result<InboxVerdict, Failure> {
-    let scope = (job.claimed.root, job.remote.id, job.delivery.webhook);
-    let mut fresh = job.fresh();
-    for asked in [false, true] {
-        fresh.asked = asked;
-        let mut tx = job.worker.pool.begin().await?;
-        if let Some(known) = road::project_within(&mut tx, scope, project, fresh).await? {
-            road::put_issue(&mut tx, job.claimed.root, known, issue).await?;
-            let outcome = format!("what is known of issue {} is up to date", issue.iid);
-            return job.settle(tx, InboxVerdict::Done(outcome)).await;
-        }
-        tx.rollback().await?;
-        if asked || !lookup::place(job, &project.id).await? {
-            break;
-        }
-    }
-    job.ignore(lookup::outside(project)).await
 }
 
 impl Job<'_> {

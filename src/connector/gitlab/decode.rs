@@ -1,8 +1,10 @@
 //! From GitLab's body to an event.
 
+mod issue;
+
 use serde::de::DeserializeOwned;
 
-use super::wire::{FlatHook, Issue, IssueHook, Kind, NoteHook, Project, User};
+use super::wire::{FlatHook, Issue, Kind, NoteHook, Project, User};
 use crate::{
     connector::DecodeError,
     domain::{Comment, CommentChange, Decoded, Event, IssueFacts, RemoteProject, RemoteUser},
@@ -16,7 +18,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
     let kind: Kind = parse(body)?;
     match (kind.object_kind.as_deref(), kind.event_name.as_deref()) {
         (Some("note"), _) => parse(body).map(note),
-        (Some("issue" | "work_item"), _) => parse(body).map(issue),
+        (Some("issue" | "work_item"), _) => issue::issue(body),
         (Some(other), _) => Ok(ignored(format!("{} events are not used", clip(other)))),
         (None, Some(name)) => flat(name, body),
         (None, None) => Ok(ignored(
@@ -100,17 +102,6 @@ fn note(hook: NoteHook) -> Decoded {
         updated_at: note.updated_at,
         url: note.url,
     })))
-}
-
-fn issue(hook: IssueHook) -> Decoded {
-    let Some(project) = hook.project else {
-        return ignored("a work item of a group: issues of projects are followed");
-    };
-    let hidden = hook.event_type.as_deref() == Some("confidential_issue");
-    event(Event::IssueChanged {
-        project: project.into(),
-        issue: facts(hook.object_attributes, hidden),
-    })
 }
 
 fn facts(issue: Issue, confidential: bool) -> IssueFacts {

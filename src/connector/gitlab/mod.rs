@@ -9,7 +9,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::{CallError, Client, GroupFacts, HookSettings, RemoteHook};
+pub use client::{CallError, Client, GroupFacts, HookSettings, IssueMove, RemoteHook, Thread};
 pub use decode::decode;
-pub use render::{Rendered, render, standing_apart};
-pub use verify::{KEPT_HEADERS, reply_lane, route, verify_body, verify_head};
+pub use render::{Rendered, removed_contacts, render, standing_apart};
+pub use verify::{KEPT_HEADERS, issue_lane, reply_lane, route, verify_body, verify_head};

@@ -58,6 +58,15 @@ pub fn standing_apart(body: &str, comment: Option<&str>) -> String {
     format!("Answer to {answered}, hidden from readers who may not see customer data:\n\n{body}")
 }
 
+/// Returns what an issue is told that lost its contacts when it was moved; GitLab's own note has these words too.
+pub fn removed_contacts(count: usize, note: ReplyId) -> String {
+    let line = format!(
+        "- removed {}: this issue was moved here from a group that keeps its own contacts",
+        plural(count, "contact", "contacts")
+    );
+    Rendered::body(&[line], note)
+}
+
 /// Returns the text that makes the bot's answer recognisable, invisible when rendered.
 pub(super) fn marker(reply: ReplyId) -> String {
     format!("<!-- liaison:reply:{reply} -->")

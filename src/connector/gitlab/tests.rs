@@ -253,7 +253,7 @@ fn issue_hooks_tell_of_issues() {
     let body = json!({"object_kind": "issue", "event_type": "issue", "project": note_hook()["project"], "object_attributes": attributes});
     let decoded = decode(body.to_string().as_bytes()).unwrap();
     assert!(
-        matches!(decoded, Decoded::Event(Event::IssueChanged { issue, .. }) if issue.title == "Broken chair")
+        matches!(decoded, Decoded::Event(Event::IssueChanged(change)) if change.issue.title == "Broken chair")
     );
 }
 

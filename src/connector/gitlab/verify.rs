@@ -200,7 +200,8 @@ fn lane_of(connection: ConnectionId, envelope: &Envelope<'_>) -> Lane {
     }
 }
 
-fn issue_lane(connection: ConnectionId, project: &str, iid: i64) -> Lane {
+/// Returns the lane of an issue: of the deliveries about it, and of the comments on it.
+pub fn issue_lane(connection: ConnectionId, project: &str, iid: i64) -> Lane {
     lane(
         connection,
         &[b"issue", project.as_bytes(), &iid.to_le_bytes()],

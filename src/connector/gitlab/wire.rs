@@ -4,7 +4,10 @@
 //! (`lib/gitlab/hook_data`). Unknown fields are skipped.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 
 /// The fields that tell what a body is.
 #[derive(Debug, Deserialize)]
@@ -29,6 +32,42 @@ pub(super) struct IssueHook {
     pub(super) object_attributes: Issue,
 }
 
+/// What an Issue Hook says beside the issue's facts, which are read from the same body as [`IssueHook`].
+#[derive(Debug, Deserialize)]
+pub(super) struct IssueNews {
+    pub(super) user: Option<User>,
+    #[serde(rename = "object_attributes")]
+    pub(super) attributes: IssueAttributes,
+    #[serde(default)]
+    pub(super) changes: Option<IssueChanges>,
+    #[serde(default)]
+    pub(super) assignees: Option<Vec<Participant>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct IssueAttributes {
+    pub(super) action: Option<String>,
+    /// "Issue", "Incident", "Task" …; absent in old versions.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) description: String,
+    pub(super) moved_to_id: Option<i64>,
+}
+
+/// What an update changed; the values are not looked at.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct IssueChanges {
+    pub(super) description: Option<IgnoredAny>,
+    pub(super) author_id: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Participant {
+    #[serde(default, deserialize_with = "optional_text")]
+    pub(super) email: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct User {
     pub(super) id: i64,
@@ -36,6 +75,9 @@ pub(super) struct User {
     pub(super) name: String,
     #[serde(default, deserialize_with = "text")]
     pub(super) username: String,
+    /// "[REDACTED]" unless the user made it public.
+    #[serde(default, deserialize_with = "optional_text")]
+    pub(super) email: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

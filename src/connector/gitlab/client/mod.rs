@@ -1,5 +1,6 @@
-//! The calls to GitLab's REST API (version 4) that Liaison needs: how a call is made, and what may go wrong.
+//! The calls to GitLab's REST API (version 4), and one to its GraphQL API, that Liaison needs: how a call is made, and what may go wrong.
 
+mod graphql;
 mod hook;
 mod reply;
 mod tree;
@@ -13,7 +14,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+pub use graphql::IssueMove;
 pub use hook::{HookSettings, RemoteHook};
+pub use reply::Thread;
 pub use tree::GroupFacts;
 
 use crate::{
@@ -92,6 +95,7 @@ impl std::fmt::Debug for Client {
 struct Request<'a> {
     call: &'static str,
     method: Method,
+    api: &'static [&'static str],
     path: &'a [&'a str],
     query: &'a [(&'a str, &'a str)],
     body: Option<Value>,
@@ -103,6 +107,7 @@ impl<'a> Request<'a> {
         Self {
             call,
             method: Method::GET,
+            api: &["api", "v4"],
             path,
             query: &[],
             body: None,
@@ -173,7 +178,7 @@ impl Client {
             // Every part is escaped, so that no id or path can reach another route.
             segments
                 .pop_if_empty()
-                .extend(["api", "v4"])
+                .extend(request.api)
                 .extend(request.path);
         }
         if !request.query.is_empty() {

@@ -17,6 +17,7 @@ const SEARCHED_PAGES: u32 = 25;
 struct WireIssue {
     #[serde(default)]
     confidential: bool,
+    service_desk_reply_to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +37,27 @@ struct WireDiscussion {
     notes: Vec<WireNote>,
 }
 
+/// Where a note is to stand: on an issue, or in one of its threads.
+#[derive(Debug, Clone, Copy)]
+pub struct Thread<'a> {
+    /// Remote id of the project.
+    pub project: &'a str,
+    /// Number of the issue within the project.
+    pub issue: i64,
+    /// Remote id of the thread.
+    pub discussion: Option<&'a str>,
+}
+
+impl<'a> From<&'a CommentRef> for Thread<'a> {
+    fn from(comment: &'a CommentRef) -> Self {
+        Self {
+            project: &comment.project,
+            issue: comment.issue,
+            discussion: comment.discussion.as_deref(),
+        }
+    }
+}
+
 impl Client {
     /// Returns whether an issue is confidential, or none where the bot sees no such issue.
     pub async fn issue_is_confidential(
@@ -43,21 +65,37 @@ impl Client {
         project: &str,
         iid: i64,
     ) -> Result<Option<bool>, CallError> {
+        let issue = self.issue(project, iid).await?;
+        Ok(issue.map(|issue| issue.confidential))
+    }
+
+    /// Returns the address of whoever opened an issue by mail (Service Desk), or none where nobody did. GitLab obscures it for those
+    /// who may not see it.
+    pub async fn external_author(
+        &self,
+        project: &str,
+        iid: i64,
+    ) -> Result<Option<String>, CallError> {
+        let issue = self.issue(project, iid).await?;
+        Ok(issue.and_then(|issue| issue.service_desk_reply_to))
+    }
+
+    async fn issue(&self, project: &str, iid: i64) -> Result<Option<WireIssue>, CallError> {
         let iid = iid.to_string();
         let path = ["projects", project, "issues", &iid];
-        let issue: Option<WireIssue> = self.find(Request::get("GET issue", &path)).await?;
-        Ok(issue.map(|issue| issue.confidential))
+        self.find(Request::get("GET issue", &path)).await
     }
 
     /// Looks for a reply that was posted though its answer was lost; returns the note's id and text.
     ///
     /// The thread is looked through first, then the issue's newest notes, since a reply may stand apart from its thread.
-    pub async fn find_reply(
+    pub async fn find_reply<'a>(
         &self,
-        on: &CommentRef,
+        on: impl Into<Thread<'a>>,
         reply: ReplyId,
         bot: &str,
     ) -> Result<Option<(String, String)>, CallError> {
+        let on = on.into();
         let marker = marker(reply);
         let ours = |notes: Vec<WireNote>| {
             let is_ours =
@@ -66,8 +104,8 @@ impl Client {
             found.map(|note| (note.id.to_string(), note.body))
         };
         let iid = on.issue.to_string();
-        let issue = ["projects", on.project.as_str(), "issues", iid.as_str()];
-        if let Some(discussion) = on.discussion.as_deref() {
+        let issue = ["projects", on.project, "issues", iid.as_str()];
+        if let Some(discussion) = on.discussion {
             let path = [&issue[..], &["discussions", discussion]].concat();
             let thread = self.find(Request::get("GET discussion", &path)).await?;
             let thread: Option<WireDiscussion> = thread;
@@ -99,16 +137,17 @@ impl Client {
     }
 
     /// Posts a reply in the thread of a comment, or apart as an internal note; returns the note's id.
-    pub async fn post_reply(
+    pub async fn post_reply<'a>(
         &self,
-        on: &CommentRef,
+        on: impl Into<Thread<'a>>,
         body: &str,
         internal: bool,
         cause: Option<&str>,
     ) -> Result<String, CallError> {
+        let on = on.into();
         let iid = on.issue.to_string();
-        let issue = ["projects", on.project.as_str(), "issues", iid.as_str()];
-        let (call, path, json) = match on.discussion.as_deref().filter(|_| !internal) {
+        let issue = ["projects", on.project, "issues", iid.as_str()];
+        let (call, path, json) = match on.discussion.filter(|_| !internal) {
             Some(discussion) => (
                 "POST reply",
                 [&issue[..], &["discussions", discussion, "notes"]].concat(),
