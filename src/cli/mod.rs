@@ -5,6 +5,7 @@ mod delivery;
 mod demo;
 mod parse;
 mod print;
+mod reconcile;
 mod serve;
 mod token;
 mod webhook;
@@ -54,6 +55,8 @@ enum Command {
     /// The log of deliveries, and replay of what died.
     #[command(subcommand)]
     Delivery(delivery::DeliveryCommand),
+    /// Compares groups, projects and levels with the tracker and repairs what differs.
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 /// How a command that lists prints.
@@ -115,6 +118,9 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Delivery(command) => {
             delivery::delivery(&quiet(&overrides(Vec::new()))?, command).await
+        }
+        Command::Reconcile(args) => {
+            reconcile::reconcile(&quiet(&overrides(Vec::new()))?, args).await
         }
     }
 }

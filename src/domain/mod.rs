@@ -7,19 +7,28 @@ mod connection;
 mod contact;
 mod effect;
 mod event;
+mod field;
 mod id;
 mod level;
+mod place;
+mod via;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
-pub use contact::{ContactDraft, FieldError};
+pub use contact::{
+    ContactDraft, ContactFields, ContactForm, ContactPatch, ItemFields, ItemKind,
+    OrganizationFields, OrganizationForm, OrganizationPatch,
+};
 pub use effect::{CommentRef, Effect, Queue, Reaction};
 pub use event::{
-    Addresses, Comment, CommentChange, Decoded, Event, IssueChange, IssueFacts, ProjectFacts,
-    RelationSource, RemoteProject, RemoteUser, Scope, Visibility,
+    Addresses, Comment, CommentChange, Decoded, Event, IssueChange, IssueFacts, RelationSource,
+    RemoteProject, RemoteUser, Scope, TreeChange, Visibility,
 };
+pub use field::{FieldError, is_email_address};
 pub use id::{
     ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, Lane, OperationId, PersonId,
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use place::{Followers, Namespace, Namespaces, ProjectFacts};
+pub use via::Via;

@@ -215,7 +215,8 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
                  AS made (root_id, id, number, at, took, state, outcome, pause)),
          log AS (
              INSERT INTO effect_attempts (root_id, effect_id, attempt, at, duration_ms, outcome)
-             SELECT root_id, id, number, at, took, outcome FROM made ON CONFLICT DO NOTHING)
+             -- An effect that followed what it is about to another root group is tried again there, and finds what this attempt did.
+             SELECT made.root_id, id, number, at, took, made.outcome FROM made JOIN effects USING (root_id, id) ON CONFLICT DO NOTHING)
          UPDATE effects
          SET state = made.state, outcome = made.outcome, next_at = now() + make_interval(secs => made.pause),
              settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END

@@ -6,6 +6,7 @@
 mod answer;
 mod contacts;
 mod permission;
+mod refused;
 mod relation;
 mod undo;
 mod working;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
 pub use permission::{Access, Right, issue_is_readable};
+pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 
 use crate::{

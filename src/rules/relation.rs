@@ -95,7 +95,9 @@ mod tests {
     /// Every way in which a contact can stand: its number tells which.
     fn all() -> Vec<Standing> {
         let bits = |number: i64| [number & 1 != 0, number & 2 != 0, number & 4 != 0];
-        (0..8).map(|number| standing(number, bits(number))).collect()
+        (0..8)
+            .map(|number| standing(number, bits(number)))
+            .collect()
     }
 
     fn ids(ids: &[i64]) -> Vec<ItemId> {

@@ -345,7 +345,10 @@ async fn record<const N: usize>(
         .iter()
         .flat_map(|(_, action, items)| items.iter().map(|_| *action))
         .collect();
-    let items: Vec<i64> = changes.iter().flat_map(|(_, _, items)| items.clone()).collect();
+    let items: Vec<i64> = changes
+        .iter()
+        .flat_map(|(_, _, items)| items.clone())
+        .collect();
     sqlx::query!(
         "INSERT INTO history (root_id, operation, at, actor_id, via, delivery_id, issue_id, item_id, action, detail)
          SELECT $1, $2, $3, (SELECT person_id FROM identities WHERE connection_id = $4 AND remote_id = $5), $6, $7, issue_id, item_id, action, $8

@@ -10,8 +10,10 @@ pub mod history;
 pub mod issue;
 pub mod item;
 pub mod person;
+pub mod place;
 pub mod road;
 pub mod token;
+pub mod transfer;
 pub mod webhook;
 
 use std::time::Duration;

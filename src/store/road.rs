@@ -6,8 +6,8 @@ use sqlx::{PgConnection, types::Json};
 use super::{StoreError, comment::SeenComment};
 use crate::{
     domain::{
-        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId,
-        RemoteProject, ReplyId, RootId, Visibility, WebhookId,
+        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, ReplyId,
+        RootId, Visibility, WebhookId,
     },
     quick_action::Signature,
 };

@@ -2,10 +2,13 @@
 
 use crate::{
     domain::{Comment, RemoteProject, Scope},
-    store::{StoreError, access, group, person, road::Surroundings},
+    store::{StoreError, access, person, road::Surroundings},
 };
 
-use super::process::{Failure, Job};
+use super::{
+    place::{Reason, Told, finder, put},
+    process::{Failure, Job},
+};
 
 /// What has to be asked before a comment can be decided on.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,18 +72,20 @@ impl Questions {
 
 /// Asks where a project is and puts it there. Returns false where that is outside the root group.
 pub(super) async fn place(job: &Job<'_>, project: &str) -> Result<bool, Failure> {
-    let now = job.worker.clock.now();
     let Some(facts) = job.remote.client.project(project).await? else {
         return Err(Failure::Hopeless(format!(
             "GitLab shows the bot no project {project}: make @{} a member of it, then replay",
             job.remote.bot
         )));
     };
-    let mut tx = job.worker.pool.begin().await?;
-    let inside =
-        group::place_project(&mut tx, job.claimed.root, job.remote.id, &facts, now).await?;
-    tx.commit().await?;
-    Ok(inside)
+    let reason = Reason {
+        delivery: Some(job.delivery.id),
+        cause: job.cause.as_deref(),
+    };
+    let finder = finder(job, job.remote.id);
+    let told = Told::Project(&facts);
+    let placement = put(&job.worker.pool, &finder, told, reason, false).await?;
+    Ok(placement.root == Some(job.claimed.root))
 }
 
 /// Says that a project is not the webhook's business.

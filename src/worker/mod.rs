@@ -6,14 +6,18 @@ mod comment;
 mod deliver;
 mod issue;
 mod lookup;
+mod place;
 mod process;
 mod pump;
+mod reconcile;
 mod remote;
 mod retry;
 mod tell;
+mod tree;
 
 pub use deliver::deliver;
 pub use process::process;
+pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::{Remote, RemoteError};
 pub use retry::Schedule;
 

@@ -8,13 +8,14 @@ use tracing::Instrument;
 
 use super::{
     Remote, RemoteError, Worker, comment::comment, issue::issue, pump::Pump, retry::persist,
+    tree::tree,
 };
 use crate::{
     connector::gitlab::{self, CallError},
     domain::{Decoded, Event, Queue},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
-    store::{StoreError, access, group, road::Fresh},
+    store::{StoreError, access, road::Fresh},
     telemetry,
 };
 
@@ -256,11 +257,7 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
             access::forget(&mut tx, place, &user, job.worker.clock.now()).await?;
             job.settle(tx, InboxVerdict::Done(summary)).await
         }
-        Event::TreeChanged { summary } => {
-            let mut tx = job.worker.pool.begin().await?;
-            group::forget_places(&mut tx, job.claimed.root, job.remote.id).await?;
-            job.settle(tx, InboxVerdict::Done(summary)).await
-        }
+        Event::TreeChanged { change, summary } => Box::pin(tree(job, &change, &summary)).await,
     }
 }
 

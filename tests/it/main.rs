@@ -16,6 +16,7 @@ mod demo;
 mod faults;
 mod harness;
 mod intake;
+mod moves;
 mod program;
 mod road;
 mod tree;

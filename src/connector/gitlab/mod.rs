@@ -9,7 +9,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::{CallError, Client, GroupFacts, HookSettings, IssueMove, RemoteHook, Thread};
+pub use client::{
+    CallError, Client, GroupFacts, GroupTree, HookSettings, IssueMove, RemoteHook, Thread,
+};
 pub use decode::decode;
 pub use render::{Rendered, removed_contacts, render, standing_apart};
 pub use verify::{KEPT_HEADERS, issue_lane, reply_lane, route, verify_body, verify_head};

@@ -5,16 +5,16 @@
 
 use sqlx::{PgConnection, types::Json};
 
-use super::{Followers, GroupMove, Mover};
+use super::{GroupMove, Mover};
 use crate::{
-    domain::{ConnectionId, OperationId, RootId},
+    domain::{ConnectionId, Followers, OperationId, RootId},
     store::StoreError,
 };
 
 /// Moves everything that the store keeps; returns what has to follow in the queues.
 pub(super) async fn apply(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
+    mover: &Mover,
     what: &GroupMove<'_>,
 ) -> Result<Followers, StoreError> {
     let operation = mover.operation;
@@ -68,7 +68,9 @@ async fn copy(connection: &mut PgConnection, operation: OperationId) -> Result<(
          JOIN items ON items.root_id = moving.old_root AND items.id = moving.item_id
          LEFT JOIN transfer_items AS organization
                 ON organization.operation = $1 AND organization.item_id = items.organization_id AND organization.holder = moving.holder
-         WHERE moving.operation = $1 AND moving.fate = 'copied'",
+         WHERE moving.operation = $1 AND moving.fate = 'copied'
+         -- Organizations first.
+         ORDER BY moving.kind DESC",
         operation.0,
     )
     .execute(connection)
@@ -89,10 +91,10 @@ async fn relations(
                 FROM transfer_groups AS moving
                 JOIN projects ON projects.root_id = moving.old_root AND projects.group_id = moving.group_id
                 JOIN issues ON issues.project_id = projects.id AND issues.root_id = moving.old_root
-                JOIN issue_items USING (root_id)
+                JOIN issue_items ON issue_items.root_id = moving.old_root AND issue_items.issue_id = issues.id
                 JOIN LATERAL (SELECT becomes FROM transfer_items
                               WHERE operation = $1 AND item_id = issue_items.item_id AND holder = moving.new_holder) AS items ON true
-                WHERE moving.operation = $1 AND issue_items.issue_id = issues.id) AS doubled
+                WHERE moving.operation = $1) AS doubled
          WHERE nth > 1 AND issue_items.root_id = doubled.old_root AND issue_items.issue_id = doubled.issue_id
            AND issue_items.item_id = doubled.item_id",
         operation.0,
@@ -142,7 +144,7 @@ async fn past(connection: &mut PgConnection, operation: OperationId) -> Result<(
     sqlx::query!(
         "UPDATE history SET root_id = moving.new_root, item_id = moving.becomes
          FROM transfer_items AS moving
-         WHERE operation = $1 AND leaves AND history.item_id = moving.item_id AND history.root_id = moving.old_root",
+         WHERE moving.operation = $1 AND leaves AND history.item_id = moving.item_id AND history.root_id = moving.old_root",
         operation.0,
     )
     .execute(connection)
@@ -165,30 +167,34 @@ async fn items(connection: &mut PgConnection, operation: OperationId) -> Result<
     .await?;
     sqlx::query!(
         "DELETE FROM items USING transfer_items AS moving
-         WHERE operation = $1 AND leaves AND fate = 'merged' AND items.root_id = moving.old_root AND items.id = moving.item_id",
+         WHERE moving.operation = $1 AND leaves AND fate = 'merged' AND items.root_id = moving.old_root AND items.id = moving.item_id",
         operation.0,
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
+    // Organizations first: a contact finds its own at the new place.
+    for is_organization in [true, false] {
+        sqlx::query!(
         "UPDATE items SET root_id = moving.new_root, group_id = moving.holder, organization_id = organization.becomes
          FROM transfer_items AS moving
          JOIN items AS before ON before.root_id = moving.old_root AND before.id = moving.item_id
          LEFT JOIN transfer_items AS organization
                 ON organization.operation = $1 AND organization.item_id = before.organization_id AND organization.holder = moving.holder
          WHERE moving.operation = $1 AND moving.leaves AND moving.fate = 'moved'
-           AND items.root_id = before.root_id AND items.id = before.id",
+           AND items.root_id = before.root_id AND items.id = before.id AND (moving.kind = 'organization') = $2",
         operation.0,
+        is_organization,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    }
     Ok(())
 }
 
 /// Writes into the history of each item that it came, or what came to it.
 async fn items_moved(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
+    mover: &Mover,
     what: &GroupMove<'_>,
 ) -> Result<(), StoreError> {
     let detail = serde_json::json!({ "to": what.path });
@@ -200,7 +206,7 @@ async fn items_moved(
         mover.operation.0,
         mover.now,
         mover.actor.map(|person| person.0),
-        mover.via,
+        mover.via.word(),
         Json(detail) as _,
     )
     .execute(connection)

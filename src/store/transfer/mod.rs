@@ -19,19 +19,20 @@ use serde::Serialize;
 use sqlx::{PgConnection, types::Json};
 
 use super::StoreError;
-use crate::domain::{ConnectionId, GroupId, OperationId, PersonId, RootId};
+use crate::domain::{Followers, GroupId, OperationId, PersonId, RootId, Via};
 
+pub(super) use project::end_relations;
 pub use project::{LostRelations, MovedProject, ProjectMove, project};
 
 /// Who has something moved, when, and through what.
 #[derive(Debug, Clone, Copy)]
-pub struct Mover<'a> {
+pub struct Mover {
     /// The move's id in the history.
     pub operation: OperationId,
     /// The person, where one is known.
     pub actor: Option<PersonId>,
-    /// Through what, in a word of the history.
-    pub via: &'a str,
+    /// Through what.
+    pub via: Via,
     /// The moment.
     pub now: DateTime<Utc>,
 }
@@ -88,32 +89,6 @@ pub struct TransferReport {
     pub relations_removed: i64,
 }
 
-/// Work in the queues that belongs to what moved: it has to follow in the same transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "deliveries and effects that do not follow are never worked"]
-pub struct Followers {
-    /// The tenant it was in.
-    pub from: RootId,
-    /// The tenant it is in now.
-    pub to: RootId,
-    /// Webhooks, by id; their deliveries follow.
-    pub webhooks: Vec<i64>,
-    /// Projects, as (connection, remote id); calls about their issues follow.
-    pub projects: Vec<(ConnectionId, String)>,
-}
-
-impl Followers {
-    /// Returns that nothing has to follow in a tenant.
-    fn none(root: RootId) -> Self {
-        Self {
-            from: root,
-            to: root,
-            webhooks: Vec::new(),
-            projects: Vec::new(),
-        }
-    }
-}
-
 /// A group that was moved.
 #[derive(Debug)]
 pub struct MovedGroup {
@@ -154,7 +129,7 @@ pub async fn preview(
 /// rolls back and may try again.
 pub async fn group(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
+    mover: &Mover,
     what: &GroupMove<'_>,
 ) -> Result<MovedGroup, StoreError> {
     patience(connection).await?;
@@ -175,10 +150,7 @@ pub async fn group(
 ///
 /// # Errors
 /// Fails where the database does.
-pub async fn lock_roots(
-    connection: &mut PgConnection,
-    roots: &[RootId],
-) -> Result<(), StoreError> {
+pub async fn lock_roots(connection: &mut PgConnection, roots: &[RootId]) -> Result<(), StoreError> {
     let roots: Vec<i64> = roots.iter().map(|root| root.0).collect();
     sqlx::query!(
         r#"SELECT 1 AS "one!" FROM groups WHERE root_id = ANY($1) AND id = root_id ORDER BY root_id FOR NO KEY UPDATE"#,
@@ -214,7 +186,7 @@ async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
 /// Writes the move itself into the history: what it did, without an item.
 async fn record(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
+    mover: &Mover,
     root: RootId,
     report: &TransferReport,
 ) -> Result<(), StoreError> {
@@ -224,7 +196,7 @@ async fn record(
         mover.operation.0,
         mover.now,
         mover.actor.map(|person| person.0),
-        mover.via,
+        mover.via.word(),
         Json(report) as _,
     )
     .execute(connection)

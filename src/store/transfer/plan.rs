@@ -21,12 +21,18 @@ pub(super) async fn erase(
     connection: &mut PgConnection,
     operation: OperationId,
 ) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM transfer_items WHERE operation = $1", operation.0)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query!("DELETE FROM transfer_groups WHERE operation = $1", operation.0)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM transfer_items WHERE operation = $1",
+        operation.0
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM transfer_groups WHERE operation = $1",
+        operation.0
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -226,7 +232,7 @@ pub(super) async fn report(
     operation: OperationId,
 ) -> Result<TransferReport, StoreError> {
     let moving = sqlx::query!(
-        r#"SELECT count(DISTINCT group_id) AS "groups!", count(DISTINCT projects.id) AS "projects!", count(DISTINCT issues.id) AS "issues!",
+        r#"SELECT count(DISTINCT moving.group_id) AS "groups!", count(DISTINCT projects.id) AS "projects!", count(DISTINCT issues.id) AS "issues!",
                   count(DISTINCT (issue_items.issue_id, coalesce(items.becomes, issue_items.item_id))) FILTER (WHERE issue_items.item_id IS NOT NULL) AS "relations!"
            FROM transfer_groups AS moving
            LEFT JOIN projects ON projects.root_id = moving.old_root AND projects.group_id = moving.group_id

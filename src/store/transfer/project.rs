@@ -4,9 +4,9 @@
 use serde::Serialize;
 use sqlx::{PgConnection, types::Json};
 
-use super::{Followers, Mover, TransferReport, check, lock_roots, patience};
+use super::{Mover, TransferReport, check, lock_roots, patience};
 use crate::{
-    domain::{ConnectionId, GroupId, ProjectId, RootId},
+    domain::{ConnectionId, Followers, GroupId, ProjectId, RootId},
     store::StoreError,
 };
 
@@ -47,7 +47,7 @@ pub struct MovedProject {
 /// Fails where the database does, or with a conflict where the new root knows the same project already; the caller rolls back.
 pub async fn project(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
+    mover: &Mover,
     what: &ProjectMove,
 ) -> Result<MovedProject, StoreError> {
     let (root, group) = what.to;
@@ -85,7 +85,8 @@ pub async fn project(
     };
     let mut lost = Vec::new();
     if holders.old != holders.new {
-        lost = end_relations(connection, mover, what).await?;
+        let why = "the project was moved";
+        lost = end_relations(connection, mover, (what.root, &[what.project]), why).await?;
         report.relations_kept = 0;
         report.relations_removed = issues.relations;
     }
@@ -95,7 +96,9 @@ pub async fn project(
     let mut followers = Followers::none(root);
     if what.root != root {
         followers.from = what.root;
-        followers.projects.push((holders.connection, holders.remote_id));
+        followers
+            .projects
+            .push((holders.connection, holders.remote_id));
     }
     Ok(MovedProject {
         report,
@@ -123,29 +126,31 @@ async fn lock(connection: &mut PgConnection, what: &ProjectMove) -> Result<(), S
     Ok(())
 }
 
-/// Ends the relations of the project's issues. Their history stays with the items, where the old root finds it.
-async fn end_relations(
+/// Ends the relations of some projects' issues. Their history stays with the items, where the old root finds it.
+pub(in crate::store) async fn end_relations(
     connection: &mut PgConnection,
-    mover: &Mover<'_>,
-    what: &ProjectMove,
+    mover: &Mover,
+    (root, projects): (RootId, &[ProjectId]),
+    why: &str,
 ) -> Result<Vec<LostRelations>, StoreError> {
-    let detail = serde_json::json!({ "why": "the project was moved" });
+    let ids: Vec<i64> = projects.iter().map(|project| project.0).collect();
+    let detail = serde_json::json!({ "why": why });
     let lost = sqlx::query_as!(
         LostRelations,
         r#"WITH ended AS (
                DELETE FROM issue_items USING issues
-               WHERE issues.project_id = $2 AND issues.root_id = $1 AND issue_items.root_id = $1 AND issue_items.issue_id = issues.id
+               WHERE issues.project_id = ANY($2) AND issues.root_id = $1 AND issue_items.root_id = $1 AND issue_items.issue_id = issues.id
                RETURNING issue_items.issue_id, issue_items.item_id, issues.iid),
            told AS (
                INSERT INTO history (root_id, operation, at, actor_id, via, issue_id, item_id, action, detail)
                SELECT $1, $3, $4, $5, $6, issue_id, item_id, 'item_unrelated', $7 FROM ended)
            SELECT iid AS issue, count(*) AS "items!" FROM ended GROUP BY iid ORDER BY iid"#,
-        what.root.0,
-        what.project.0,
+        root.0,
+        &ids,
         mover.operation.0,
         mover.now,
         mover.actor.map(|person| person.0),
-        mover.via,
+        mover.via.word(),
         Json(detail) as _,
     )
     .fetch_all(connection)

@@ -2,6 +2,7 @@
 
 mod graphql;
 mod hook;
+mod list;
 mod reply;
 mod tree;
 
@@ -17,7 +18,7 @@ use url::Url;
 pub use graphql::IssueMove;
 pub use hook::{HookSettings, RemoteHook};
 pub use reply::Thread;
-pub use tree::GroupFacts;
+pub use tree::{GroupFacts, GroupTree};
 
 use crate::{
     domain::Clock,
