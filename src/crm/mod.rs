@@ -4,6 +4,7 @@
 //! `rules` decide, and commits changes and history together. Nothing here knows HTTP, and nothing here decides.
 
 mod error;
+mod moves;
 mod types;
 
 pub use error::CrmError;

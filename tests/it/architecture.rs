@@ -24,7 +24,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
     ("lookup", &["domain", "connector", "store"]),
-    ("crm", &["domain", "connector", "lookup", "rules", "store"]),
+    (
+        "crm",
+        &["domain", "connector", "lookup", "queue", "rules", "store"],
+    ),
     (
         "intake",
         &[

@@ -5,7 +5,7 @@
 
 use sqlx::{PgConnection, types::Json};
 
-use super::{GroupMove, Mover};
+use super::{GroupMove, Mover, part};
 use crate::{
     domain::{ConnectionId, Followers, OperationId, RootId},
     store::StoreError,
@@ -25,7 +25,7 @@ pub(super) async fn apply(
     items(connection, operation).await?;
     items_moved(connection, mover, what).await?;
     let followers = followers(connection, operation, what).await?;
-    issues(connection, operation).await?;
+    issues(connection, operation, what).await?;
     projects(connection, operation, what).await?;
     belongings(connection, operation).await?;
     groups(connection, operation, what).await?;
@@ -214,7 +214,23 @@ async fn items_moved(
     Ok(())
 }
 
-async fn issues(connection: &mut PgConnection, operation: OperationId) -> Result<(), StoreError> {
+/// Issues follow their projects, and comments their issues.
+async fn issues(
+    connection: &mut PgConnection,
+    operation: OperationId,
+    what: &GroupMove<'_>,
+) -> Result<(), StoreError> {
+    if what.root == what.new_root() {
+        return Ok(());
+    }
+    let going = sqlx::query_scalar!(
+        "SELECT projects.id FROM transfer_groups AS moving
+         JOIN projects ON projects.root_id = moving.old_root AND projects.group_id = moving.group_id WHERE operation = $1 AND goes",
+        operation.0,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    part(connection, what.root, &going).await?;
     sqlx::query!(
         "UPDATE comments SET root_id = moving.new_root
          FROM transfer_groups AS moving

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, types::Json};
 
-use super::StoreError;
+use super::{StoreError, group::Group};
 use crate::domain::{Followers, GroupId, OperationId, PersonId, RootId, Via};
 
 pub(super) use project::end_relations;
@@ -105,6 +105,50 @@ impl GroupMove<'_> {
     }
 }
 
+/// A group that somebody wants to move.
+#[derive(Debug)]
+pub struct Subject {
+    /// The group.
+    pub group: Group,
+    /// The group it is in.
+    pub parent: Option<GroupId>,
+    /// Whether a tracker tells where it is.
+    pub is_followed: bool,
+}
+
+impl Subject {
+    /// Returns the last part of its path.
+    pub fn segment(&self) -> &str {
+        self.group.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Returns a group by its id, whichever tenant it is in: the caller checks what may be seen of it.
+///
+/// # Errors
+/// Fails where the database does.
+pub async fn subject(
+    connection: &mut PgConnection,
+    group: GroupId,
+) -> Result<Option<Subject>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, parent_id AS "parent: GroupId", connection_id IS NOT NULL AS "followed!"
+           FROM groups WHERE id = $1"#,
+        group.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Subject {
+        group: Group {
+            root: row.root,
+            id: row.id,
+            path: row.path,
+        },
+        parent: row.parent,
+        is_followed: row.followed,
+    }))
+}
+
 /// Returns what a move would do, and does nothing.
 ///
 /// # Errors
@@ -180,6 +224,24 @@ async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("SET CONSTRAINTS ALL IMMEDIATE")
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Ends the chains of moved issues between some projects and the rest of their tenant: across tenants only the tracker follows them.
+async fn part(
+    connection: &mut PgConnection,
+    root: RootId,
+    projects: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE issues SET moved_to_id = NULL FROM issues AS next
+         WHERE issues.root_id = $1 AND issues.moved_to_id IS NOT NULL AND next.root_id = $1 AND next.id = issues.moved_to_id
+           AND (issues.project_id = ANY($2)) <> (next.project_id = ANY($2))",
+        root.0,
+        projects,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

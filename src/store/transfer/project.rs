@@ -4,7 +4,7 @@
 use serde::Serialize;
 use sqlx::{PgConnection, types::Json};
 
-use super::{Mover, TransferReport, check, lock_roots, patience};
+use super::{Mover, TransferReport, check, lock_roots, part, patience};
 use crate::{
     domain::{ConnectionId, Followers, GroupId, ProjectId, RootId},
     store::StoreError,
@@ -172,6 +172,7 @@ async fn rehome(connection: &mut PgConnection, what: &ProjectMove) -> Result<(),
     .execute(&mut *connection)
     .await?;
     if what.root != root {
+        part(connection, what.root, &[what.project.0]).await?;
         sqlx::query!(
             "UPDATE comments SET root_id = $3 FROM issues
              WHERE issues.project_id = $2 AND issues.root_id = $1 AND comments.issue_id = issues.id AND comments.root_id = $1",
