@@ -228,6 +228,7 @@ fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::RelationSource;
     use std::io::Write;
 
     fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -383,5 +384,23 @@ connection = "gitlab"
         for part in ["FILE:8: ", "gitlb", "ann", "boss", "FILE:13: ", "secret"] {
             assert!(problems.contains(part), "{part} in\n{problems}");
         }
+    }
+
+    #[test]
+    fn automatic_relations_are_off_unless_known_words_choose_them() {
+        let group = |line: &str| format!("[[group]]\npath = \"acme\"\nname = \"Acme\"\n{line}\n");
+        let chosen = |line| load_text(&group(line), &[]).unwrap().group[0].clone();
+        assert_eq!(chosen("").automatic_relations, []);
+        let sources = chosen(r#"automatic_relations = ["author", "description"]"#);
+        assert_eq!(
+            sources.automatic_relations,
+            [RelationSource::Author, RelationSource::Description]
+        );
+        let wrong = group(r#"automatic_relations = ["autor"]"#);
+        let problems = load_text(&wrong, &[]).unwrap_err().join("\n");
+        assert!(
+            problems.starts_with("FILE:4: ") && problems.contains("`participants`"),
+            "{problems}"
+        );
     }
 }

@@ -8,6 +8,7 @@ mod api;
 mod delivery;
 mod fault;
 mod hooks;
+mod issues;
 mod model;
 mod notes;
 mod page;

@@ -214,6 +214,10 @@ pub struct Issue {
     pub assignees: BTreeSet<u64>,
     /// False when closed.
     pub open: bool,
+    /// The issue that it was moved to.
+    pub moved_to: Option<u64>,
+    /// Address of whoever opened it by mail (Service Desk); hooks do not show it.
+    pub external_author: Option<String>,
     /// Time of creation.
     pub created_at: DateTime<Utc>,
     /// Time of the last change.
@@ -241,6 +245,8 @@ pub struct NewIssue {
     pub description: String,
     /// True when only Planner and up, author and assignees may read it.
     pub confidential: bool,
+    /// Address of whoever opens it by mail; the author is GitLab's own bot then.
+    pub external_author: Option<String>,
 }
 
 /// A comment.

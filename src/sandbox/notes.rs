@@ -2,8 +2,6 @@
 //!
 //! The REST API, the page and the scripts of tests all come through here, so that none of them can do what GitLab would refuse.
 
-use serde_json::{Value, json};
-
 use super::{
     hooks::Occasion,
     model::{Award, Issue, Level, Note, Place},
@@ -253,46 +251,6 @@ impl State {
             subject: issue.id,
         };
         self.fire(&occasion, |state| payload::note(state, note, by, action));
-    }
-
-    /// Fires the Issue Hooks of an issue that was opened or changed.
-    pub(super) fn fire_issue(&self, issue: &Issue, by: u64, action: &str, changes: &Value) {
-        let (flag, header) = if issue.confidential {
-            ("confidential_issues_events", "Confidential Issue Hook")
-        } else {
-            ("issues_events", "Issue Hook")
-        };
-        let occasion = Occasion {
-            place: Some(Place::Project(issue.project)),
-            flag,
-            header,
-            chain: None,
-            subject: issue.id,
-        };
-        self.fire(&occasion, |state| {
-            payload::issue(state, issue, by, action, changes)
-        });
-    }
-
-    /// Makes an issue confidential or open to all readers of its project.
-    pub(super) fn set_confidential(&mut self, issue: u64, by: u64, confidential: bool) {
-        let Some(found) = self.issues.get_mut(&issue) else {
-            return;
-        };
-        let previous = std::mem::replace(&mut found.confidential, confidential);
-        if previous == confidential {
-            return;
-        }
-        let text = if confidential {
-            "made the issue confidential"
-        } else {
-            "made the issue visible to everyone"
-        };
-        self.add_system_note(issue, by, text);
-        let changes = json!({ "confidential": { "previous": previous, "current": confidential } });
-        if let Some(issue) = self.issues.get(&issue) {
-            self.fire_issue(issue, by, "update", &changes);
-        }
     }
 }
 

@@ -84,7 +84,7 @@ fn issue_part(state: &State, project: &Project, issue: &Issue) -> Value {
         "last_edited_at": null,
         "last_edited_by_id": null,
         "milestone_id": null,
-        "moved_to_id": null,
+        "moved_to_id": issue.moved_to,
         "duplicated_to_id": null,
         "relative_position": null,
         "time_estimate": 0,

@@ -7,17 +7,13 @@ use super::{
     delivery::Delivery,
     fault::{Fault, Rule},
     hooks::Occasion,
-    model::{
-        Award, Group, Issue, Level, NewGroup, NewIssue, NewProject, NewUser, Note, Place, Project,
-        User,
-    },
+    model::{Award, Group, Level, NewGroup, NewProject, NewUser, Note, Place, Project, User},
     notes::{Draft, Refusal},
     now, payload,
     state::{Pace, State, take_id},
 };
 use http::Method;
-use serde_json::json;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// Building the world.
 impl Sandbox {
@@ -98,39 +94,6 @@ impl Sandbox {
                     payload::project(state, &project, "project_create", None)
                 });
             }
-            id
-        })
-    }
-
-    /// Opens an issue, fires the Issue Hook and returns its id (not its `iid`).
-    pub fn create_issue(&self, new: NewIssue) -> u64 {
-        self.change(|state| {
-            let id = take_id(&state.issues, new.id);
-            let last = state.projects.get_mut(&new.project).map(|project| {
-                let iid = new.iid.unwrap_or(project.last_iid + 1);
-                project.last_iid = project.last_iid.max(iid);
-                iid
-            });
-            let iid = last.unwrap_or(1);
-            let at = now();
-            let issue = Issue {
-                id,
-                iid,
-                project: new.project,
-                title: new.title,
-                description: new.description,
-                confidential: new.confidential,
-                author: new.author,
-                assignees: BTreeSet::new(),
-                open: true,
-                created_at: at,
-                updated_at: at,
-                notes: Vec::new(),
-                discussions: Vec::new(),
-            };
-            state.issue_iids.insert((new.project, iid), id);
-            state.fire_issue(&issue, new.author, "open", &json!({}));
-            state.issues.insert(id, issue);
             id
         })
     }
@@ -235,11 +198,6 @@ impl Sandbox {
                 thread.retain(|id| *id != note);
             }
         });
-    }
-
-    /// Makes an issue confidential or takes that back; fires the Issue Hook.
-    pub fn set_confidential(&self, issue: u64, by: u64, confidential: bool) {
-        self.change(|state| state.set_confidential(issue, by, confidential));
     }
 }
 

@@ -136,7 +136,7 @@ pub async fn set_moved(
 }
 
 /// The issue that an issue became, through all its moves.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Successor {
     /// The last one that is in the tree.
     pub issue: IssueId,
@@ -152,8 +152,30 @@ pub struct Successor {
     pub is_gone: bool,
 }
 
-/// Returns what an issue became; an issue that was not moved is its own successor.
-pub async fn successor(
+/// Returns what an issue became; an issue that was not moved is its own successor. Both, and their relations, stay as they are until the
+/// transaction ends.
+///
+/// # Errors
+/// Conflicts where the issue was moved on meanwhile.
+pub async fn locked_successor(
+    connection: &mut PgConnection,
+    root: RootId,
+    issue: IssueId,
+) -> Result<Successor, StoreError> {
+    let before = successor(connection, root, issue).await?;
+    lock(connection, root, [issue, before.issue]).await?;
+    // Only what is read under the lock is sure to be the end of the way.
+    let locked = successor(connection, root, issue).await?;
+    if locked == before {
+        Ok(locked)
+    } else {
+        Err(StoreError::Conflict {
+            constraint: "issues_moved_to_fkey".to_owned(),
+        })
+    }
+}
+
+async fn successor(
     connection: &mut PgConnection,
     root: RootId,
     issue: IssueId,
@@ -181,8 +203,7 @@ pub async fn successor(
     Ok(successor)
 }
 
-/// Keeps relations of issues as they are until the transaction ends.
-pub async fn lock(
+async fn lock(
     connection: &mut PgConnection,
     root: RootId,
     issues: [IssueId; 2],

@@ -1,8 +1,5 @@
 //! An issue that was opened, changed or moved: what is known of it is brought up to date, and relations follow.
 //!
-//! A hook only says where to look. Where an issue was moved to counts as the tracker tells it: whoever knows a webhook's secret can claim
-//! anything, and a note about removed contacts must not reach an issue that has nothing to do with it.
-
 use std::collections::HashSet;
 
 use sqlx::{Postgres, Transaction};
@@ -10,27 +7,23 @@ use sqlx::{Postgres, Transaction};
 use super::{
     lookup::{self, outside},
     process::{Failure, Job},
+    way::{Answers, Way, shows_addresses},
 };
 use crate::{
-    connector::gitlab::{self, IssueMove},
-    domain::{
-        Effect, EffectId, GroupId, IssueChange, IssueFacts, IssueId, Level, OperationId, Queue,
-        RelationSource, ReplyId, Scope,
-    },
+    connector::gitlab,
+    domain::{Effect, EffectId, IssueChange, IssueId, OperationId, Queue, RelationSource, ReplyId},
     queue::{self, InboxVerdict, NewEffect, Signal},
     quick_action::addresses,
     rules::{self, Destination, MAX_ADDRESSES},
     store::{
-        StoreError, group,
-        issue::{self, Known, Occasion, Successor},
+        StoreError,
+        issue::{self, Known, KnownIssue, Occasion, Successor},
         road,
     },
 };
 
 /// How often is decided anew because something changed meanwhile, questions to the tracker included.
 const ROUNDS: usize = 6;
-/// Attempts after which a move that the tracker does not confirm counts as untrue: its replicas may be behind for a moment.
-const UNCONFIRMED: i16 = 2;
 
 /// Acts on an issue that was opened or changed.
 pub(super) async fn issue(job: &Job<'_>, change: &IssueChange) -> Result<InboxVerdict, Failure> {
@@ -70,118 +63,6 @@ pub(super) async fn issue(job: &Job<'_>, change: &IssueChange) -> Result<InboxVe
     }))
 }
 
-/// Where the tracker says that an issue was moved to.
-#[derive(Debug, PartialEq, Eq)]
-enum Way {
-    /// Nowhere, or the bot does not see the issue that the event is about.
-    Nowhere,
-    /// To where the bot sees nothing, which may be in the tree.
-    Unseen,
-    /// Within the tree: the project's remote id, and the issue that it became.
-    Inside(String, Box<IssueFacts>),
-    /// Out of the tree; the project's remote id and the issue, where the bot sees it.
-    Outside(Option<(String, Box<IssueFacts>)>),
-}
-
-/// What the tracker was asked for this delivery.
-#[derive(Debug, Default)]
-struct Answers {
-    way: Option<Way>,
-    /// The address of whoever opened the issue by mail, once it was asked.
-    author: Option<Option<String>>,
-}
-
-impl Answers {
-    fn suffice(&self, change: &IssueChange, known: &Known) -> bool {
-        !self.lacks_way(change, known) && !self.lacks_author(change, known)
-    }
-
-    /// A move that is known needs no more questions, unless contacts are still where they cannot follow from.
-    fn lacks_way(&self, change: &IssueChange, known: &Known) -> bool {
-        let settled = known.issue.as_ref().is_some_and(|issue| {
-            issue.moved_to == change.moved_to && (issue.is_followed || !issue.has_contacts)
-        });
-        self.way.is_none() && change.moved_to.is_some() && !settled
-    }
-
-    fn lacks_author(&self, change: &IssueChange, known: &Known) -> bool {
-        self.author.is_none()
-            && shows_addresses(change, known)
-            && known.sources.contains(&RelationSource::Author)
-            && !change.is_by_a_member()
-            && (change.opened || has_new_author(change, known))
-    }
-
-    async fn ask(
-        &mut self,
-        job: &Job<'_>,
-        change: &IssueChange,
-        known: &Known,
-    ) -> Result<(), Failure> {
-        if self.lacks_way(change, known) {
-            self.way = Some(way(job, change).await?);
-        }
-        if self.lacks_author(change, known) {
-            let (project, iid) = (&change.project.id, change.issue.iid);
-            self.author = Some(job.remote.client.external_author(project, iid).await?);
-        }
-        Ok(())
-    }
-}
-
-/// Returns whether the event shows addresses that were not looked at before. An issue that is met for the first time was opened while
-/// nobody listened.
-fn shows_addresses(change: &IssueChange, known: &Known) -> bool {
-    change.has_contacts
-        && known.crm_enabled
-        && !known.sources.is_empty()
-        && (change.opened || change.described || has_new_author(change, known))
-}
-
-fn has_new_author(change: &IssueChange, known: &Known) -> bool {
-    known
-        .issue
-        .as_ref()
-        .is_none_or(|issue| issue.author != change.issue.author)
-}
-
-/// Asks where an issue was moved to, and whether that is in the tree.
-async fn way(job: &Job<'_>, change: &IssueChange) -> Result<Way, Failure> {
-    let client = &job.remote.client;
-    match client.issue_move(&change.issue.remote_id).await? {
-        None => Ok(Way::Nowhere),
-        Some(IssueMove::Not) if job.delivery.attempts < UNCONFIRMED => Err(Failure::Unconfirmed),
-        Some(IssueMove::Not) => Ok(Way::Nowhere),
-        Some(IssueMove::Unseen) if sees_all(job).await? => Ok(Way::Outside(None)),
-        Some(IssueMove::Unseen) => Ok(Way::Unseen),
-        Some(IssueMove::To { project, issue }) => {
-            if lookup::place(job, &project).await? {
-                Ok(Way::Inside(project, issue))
-            } else {
-                Ok(Way::Outside(Some((project, issue))))
-            }
-        }
-    }
-}
-
-/// Returns whether the bot sees every issue of the tree: what it does not see is outside then.
-async fn sees_all(job: &Job<'_>) -> Result<bool, Failure> {
-    let bot = job.remote.bot_id(&job.worker.pool).await?;
-    let root = job.claimed.root;
-    let mut connection = job.worker.pool.acquire().await?;
-    let namespace = group::remote(&mut connection, root, GroupId(root.0)).await?;
-    drop(connection);
-    let Some(namespace) = namespace.filter(|namespace| namespace.connection == job.remote.id)
-    else {
-        return Ok(false);
-    };
-    let level = job
-        .remote
-        .client
-        .access_level(Scope::Group, &namespace.remote_id, bot);
-    Ok(level.await? >= Level::Planner)
-}
-
 /// A change of an issue that is acted on, with all that had to be asked.
 struct Run<'a> {
     job: &'a Job<'a>,
@@ -212,13 +93,18 @@ impl Run<'_> {
             effect: None,
         };
         self.remember_move(&mut tx, id, &mut consequences).await?;
-        // All that follows concerns the issue that this one is now.
-        let now = issue::successor(&mut tx, root, id).await?;
-        if now.issue != id || now.is_gone {
-            self.carry(&mut tx, id, &now, &mut consequences).await?;
-        }
-        if shows_addresses(self.change, &self.known) {
-            self.relate(&mut tx, &now, &mut consequences).await?;
+        let was_moved = |known: &KnownIssue| known.moved_to.is_some();
+        let moved = self.answers.way.is_some() || self.known.issue.as_ref().is_some_and(was_moved);
+        let shows = shows_addresses(self.change, &self.known);
+        if moved || shows {
+            // All that follows concerns the issue that this one is now.
+            let now = issue::locked_successor(&mut tx, root, id).await?;
+            if now.issue != id || now.is_gone {
+                self.carry(&mut tx, id, &now, &mut consequences).await?;
+            }
+            if shows {
+                self.relate(&mut tx, &now, &mut consequences).await?;
+            }
         }
         let at = self.job.worker.clock.now();
         if let Some(effect) = &consequences.effect {
@@ -284,7 +170,6 @@ impl Run<'_> {
         } else {
             Destination::SameHolder
         };
-        issue::lock(tx, root, [id, now.issue]).await?;
         let standings = issue::standings(tx, root, (id, now.issue), &[]).await?;
         let carried = rules::carry(&standings, destination);
         if carried.is_empty() {
@@ -360,7 +245,6 @@ impl Run<'_> {
         if known.is_empty() {
             return Ok(());
         }
-        issue::lock(tx, root, [now.issue, now.issue]).await?;
         let standings = issue::standings(tx, root, (now.issue, now.issue), &known).await?;
         let named = standings
             .into_iter()

@@ -14,6 +14,7 @@ mod remote;
 mod retry;
 mod tell;
 mod tree;
+mod way;
 
 pub use deliver::deliver;
 pub use process::process;

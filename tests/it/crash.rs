@@ -222,6 +222,7 @@ impl Site {
             title: format!("Order {number}"),
             description: String::new(),
             confidential: false,
+            external_author: None,
         };
         (0..count)
             .map(|number| self.sandbox.create_issue(issue(number)))

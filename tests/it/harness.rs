@@ -83,6 +83,8 @@ pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
 pub(crate) struct Setup {
     /// Lines of `[queue]` and other sections, after the defaults of the tests.
     pub(crate) config: &'static str,
+    /// More lines of the `[[group]]` acme.
+    pub(crate) group: &'static str,
     /// What the service does.
     pub(crate) roles: Vec<Role>,
     /// Whether dead work at the end is what the test is about.
@@ -93,6 +95,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             config: "[queue]\nretry_seconds = [0]\nattempts = 4\n",
+            group: "",
             roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
             dead_is_fine: false,
         }
@@ -155,7 +158,7 @@ impl World {
         let tracker_url: Url = format!("http://{}", tracker_listener.local_addr().unwrap())
             .parse()
             .unwrap();
-        let config = configuration(&url, &tracker_url, setup.config);
+        let config = configuration(&url, &tracker_url, (setup.config, setup.group));
 
         let sandbox = Sandbox::new(tracker_url.clone());
         let demo = sandbox.seed_demo(BOT_TOKEN).unwrap();
@@ -558,7 +561,7 @@ pub(crate) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         .collect()
 }
 
-fn configuration(url: &Url, tracker: &Url, more: &str) -> Config {
+fn configuration(url: &Url, tracker: &Url, (more, group): (&str, &str)) -> Config {
     let listen = url.socket_addrs(|| None).unwrap()[0];
     let text = format!(
         r#"{more}
@@ -578,6 +581,7 @@ notes_per_minute = 1000000
 path = "acme"
 name = "Acme"
 tracker = {{ connection = "gitlab", path = "acme" }}
+{group}
 [[group.webhook]]
 name = "acme-gitlab"
 connection = "gitlab"

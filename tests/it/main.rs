@@ -16,6 +16,7 @@ mod demo;
 mod faults;
 mod harness;
 mod intake;
+mod issues;
 mod moves;
 mod program;
 mod road;

@@ -9,8 +9,8 @@ use crate::{
     connector::{VerifyError, WebhookSecrets},
     crypto::SigningKey,
     domain::{
-        Comment, CommentChange, ConnectionId, Decoded, Event, ItemId, RemoteProject, ReplyId,
-        TreeChange,
+        Addresses, Comment, CommentChange, ConnectionId, Decoded, Event, IssueChange, ItemId,
+        RemoteProject, ReplyId, TreeChange,
     },
     quick_action::CommandName,
     rules::{Contact, Line, Outcome, Refusal, Right},
@@ -261,14 +261,115 @@ fn flat_hooks_are_told_apart_by_their_event_name() {
     }
 }
 
-#[test]
-fn issue_hooks_tell_of_issues() {
+fn issue_hook() -> Value {
     let mut attributes = note_hook()["issue"].clone();
     attributes["action"] = json!("update");
-    let body = json!({"object_kind": "issue", "event_type": "issue", "project": note_hook()["project"], "object_attributes": attributes});
-    let decoded = decode(body.to_string().as_bytes()).unwrap();
+    attributes["type"] = json!("Issue");
+    attributes["description"] = json!("From: ann@example.com");
+    attributes["moved_to_id"] = Value::Null;
+    json!({
+        "object_kind": "issue", "event_type": "issue", "user": note_hook()["user"], "project": note_hook()["project"],
+        "object_attributes": attributes, "assignees": [{"id": 9, "name": "Bob", "email": "[REDACTED]"}],
+        "changes": {"title": {"previous": "a", "current": "b"}}
+    })
+}
+
+fn change(body: &Value) -> IssueChange {
+    match decode(body.to_string().as_bytes()).unwrap() {
+        Decoded::Event(Event::IssueChanged(change)) => *change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn issue_hooks_tell_of_issues() {
+    let seen = change(&issue_hook());
+    assert_eq!(
+        (seen.issue.title.as_str(), seen.issue.iid),
+        ("Broken chair", 4)
+    );
+    assert_eq!(seen.actor.as_ref().unwrap().id, "7");
+    assert_eq!(seen.description, "From: ann@example.com");
+    assert_eq!(seen.addresses, Addresses::default());
+    assert!(!seen.opened && !seen.described && seen.has_contacts && seen.moved_to.is_none());
+    // The facts alone are enough, as in bodies of old versions.
+    let facts = json!({"object_kind": "issue", "project": note_hook()["project"], "object_attributes": note_hook()["issue"]});
+    let bare = change(&facts);
+    assert!(bare.actor.is_none() && bare.has_contacts && bare.description.is_empty());
+    assert!(!bare.is_by_a_member());
+}
+
+#[test]
+fn an_issue_hook_says_what_is_new() {
+    let at = |pointer: &str, value: Value| change(&with(issue_hook(), pointer, value));
+    assert!(at("/object_attributes/action", json!("open")).opened);
+    for action in ["close", "reopen", "update", "something"] {
+        assert!(
+            !at("/object_attributes/action", json!(action)).opened,
+            "{action}"
+        );
+    }
+    let edit = json!({"previous": null, "current": "x"});
+    for (field, described) in [
+        ("description", true),
+        ("author_id", true),
+        ("labels", false),
+    ] {
+        let changed = at("/changes", json!({ field: edit }));
+        assert_eq!(changed.described, described, "{field}");
+    }
+    assert!(!at("/changes", Value::Null).described);
+    let moved = at("/object_attributes/moved_to_id", json!(91)).moved_to;
+    assert_eq!(moved.as_deref(), Some("91"));
+    let told = at("/event_type", json!("confidential_issue"));
     assert!(
-        matches!(decoded, Decoded::Event(Event::IssueChanged(change)) if change.issue.title == "Broken chair")
+        !told.issue.confidential,
+        "what the issue itself says counts"
+    );
+    let unsaid = without(
+        with(issue_hook(), "/event_type", json!("confidential_issue")),
+        "/object_attributes/confidential",
+    );
+    assert!(change(&unsaid).issue.confidential);
+    for (kind, has_contacts) in [
+        ("Issue", true),
+        ("Incident", true),
+        ("Ticket", true),
+        ("Task", false),
+        ("Epic", false),
+    ] {
+        let body = with(issue_hook(), "/object_kind", json!("work_item"));
+        let body = with(body, "/object_attributes/type", json!(kind));
+        assert_eq!(change(&body).has_contacts, has_contacts, "{kind}");
+    }
+    assert!(ignored(&with(issue_hook(), "/project", Value::Null)).contains("work item of a group"));
+    assert_eq!(
+        at("/object_attributes/description", json!("a\0b")).description,
+        "a\u{FFFD}b"
+    );
+}
+
+#[test]
+fn addresses_are_the_authors_and_the_participants_where_they_show_them() {
+    let shown = with(issue_hook(), "/user/email", json!("ann@example.com"));
+    assert_eq!(
+        change(&shown).addresses.author,
+        None,
+        "7 changed what 8 wrote"
+    );
+    let own = with(shown, "/object_attributes/author_id", json!(7));
+    assert_eq!(
+        change(&own).addresses.author.as_deref(),
+        Some("ann@example.com")
+    );
+    assert!(change(&own).is_by_a_member());
+    let bot = with(own, "/user/username", json!("support-bot"));
+    assert!(!change(&bot).is_by_a_member());
+    let assignees = json!([{"email": "bob@example.com"}, {"email": null}, {}, {"email": "[REDACTED]"}, {"email": "no address"}]);
+    let assigned = with(issue_hook(), "/assignees", assignees);
+    assert_eq!(
+        change(&assigned).addresses.participants,
+        ["bob@example.com"]
     );
 }
 
@@ -580,4 +681,17 @@ fn long_answers_are_cut_at_a_line() {
     let body = Rendered::body(&lines, ReplyId(uuid::Uuid::nil()));
     assert!(body.len() < 70_000);
     assert!(body.contains("more lines"), "{}", &body[body.len() - 200..]);
+}
+
+#[test]
+fn the_note_about_removed_contacts_counts_and_names_nobody() {
+    let note = ReplyId(uuid::Uuid::nil());
+    for (count, words) in [
+        (1, "- removed 1 contact: "),
+        (12, "- removed 12 contacts: "),
+    ] {
+        let body = removed_contacts(count, note);
+        assert!(body.starts_with(words), "{body}");
+        assert!(body.ends_with("<!-- liaison:reply:00000000-0000-0000-0000-000000000000 -->"));
+    }
 }

@@ -1,7 +1,8 @@
-//! The REST API under `/api/v4`: authentication, the call log, faults and what all answers share.
+//! The REST API under `/api/v4`, and one question of the GraphQL API: authentication, the call log, faults and what all answers share.
 //!
 //! Statuses, field names and messages are GitLab's. Every rule about comments is [`super::notes`]'s.
 
+mod graphql;
 mod hooks;
 mod notes;
 mod parameters;
@@ -43,6 +44,7 @@ pub(super) fn router(sandbox: &Sandbox) -> Router<Sandbox> {
     // The gate stands outside, where the address is still whole.
     Router::new()
         .nest("/api/v4", routes)
+        .merge(graphql::router())
         .layer(middleware::from_fn_with_state(sandbox.clone(), gate))
 }
 

@@ -127,7 +127,8 @@ pub(super) fn issue(state: &State, issue: &Issue) -> Value {
         "created_at": iso(issue.created_at),
         "updated_at": iso(issue.updated_at),
         "closed_at": null,
-        "moved_to_id": null,
+        "moved_to_id": issue.moved_to,
+        "service_desk_reply_to": issue.external_author,
         "web_url": url,
     })
 }

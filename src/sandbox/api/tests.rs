@@ -735,3 +735,46 @@ async fn the_page_takes_writes_from_itself_only() {
         "a Guest sees nothing of it"
     );
 }
+
+#[tokio::test]
+async fn a_moved_issue_is_opened_there_closed_here_and_found_through_graphql() {
+    let (sandbox, demo) = demo();
+    let (url, mut received) = receiver().await;
+    sandbox
+        .create_hook(HookOwner::Group(demo.acme), NewHook::to(url))
+        .unwrap();
+    let moved = sandbox.move_issue(demo.order, demo.rita, demo.website);
+    for (issue, action, moved_to) in [
+        (moved, "open", Value::Null),
+        (demo.order, "close", json!(moved)),
+    ] {
+        let (_, body) = received.recv().await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let attributes = &body["object_attributes"];
+        assert_eq!(attributes["id"], issue, "{body}");
+        assert_eq!(attributes["action"], action);
+        assert_eq!(attributes["moved_to_id"], moved_to);
+        assert!(attributes.get("service_desk_reply_to").is_none());
+    }
+    let ask = async |id: u64| {
+        let variables = json!({ "id": format!("gid://gitlab/Issue/{id}") });
+        let mut question = request("POST", "", &json!({ "query": "…", "variables": variables }));
+        *question.uri_mut() = "/api/graphql".parse().unwrap();
+        let answer = send(&sandbox, question).await;
+        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice::<Value>(&bytes).unwrap()["data"]["issue"].clone()
+    };
+    let old = ask(demo.order).await;
+    assert_eq!(old["moved"], true);
+    assert_eq!(old["movedTo"]["projectId"], demo.website);
+    assert_eq!(ask(moved).await["moved"], false);
+    assert_eq!(ask(4_000).await, Value::Null);
+    // Whoever does not see where it went learns that it went.
+    sandbox.remove_member(Place::Group(demo.acme), demo.liaison);
+    sandbox.set_member(Place::Project(demo.desk), demo.liaison, Level::Reporter);
+    sandbox.set_confidential(moved, demo.mona, true);
+    assert_eq!(
+        ask(demo.order).await,
+        json!({ "moved": true, "movedTo": null })
+    );
+}
