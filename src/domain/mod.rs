@@ -9,6 +9,7 @@ mod effect;
 mod event;
 mod id;
 mod level;
+mod listing;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
@@ -23,3 +24,4 @@ pub use id::{
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};

@@ -10,6 +10,7 @@ pub mod history;
 pub mod item;
 pub mod person;
 pub mod road;
+pub mod search;
 pub mod token;
 pub mod webhook;
 
