@@ -10,6 +10,7 @@ mod event;
 mod field;
 mod id;
 mod level;
+mod listing;
 mod place;
 mod via;
 
@@ -30,5 +31,6 @@ pub use id::{
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};
 pub use place::{Followers, Namespace, Namespaces, ProjectFacts};
 pub use via::Via;

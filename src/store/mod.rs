@@ -12,6 +12,7 @@ pub mod item;
 pub mod person;
 pub mod place;
 pub mod road;
+pub mod search;
 pub mod token;
 pub mod transfer;
 pub mod webhook;

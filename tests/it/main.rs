@@ -20,5 +20,6 @@ mod issues;
 mod moves;
 mod program;
 mod road;
+mod search;
 mod tree;
 mod upkeep;
