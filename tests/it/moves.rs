@@ -86,7 +86,7 @@ const TENANTS: &str = r#"
 "#;
 
 /// Every table that belongs to a tenant, and whether a move takes its rows along.
-const TENANT_TABLES: [&str; 18] = [
+const TENANT_TABLES: [&str; 17] = [
     "access_levels",
     "comments",
     "deliveries",
@@ -102,7 +102,6 @@ const TENANT_TABLES: [&str; 18] = [
     "lanes",
     "memberships",
     "projects",
-    "transfer_groups",
     "webhook_secrets",
     "webhooks",
 ];
@@ -178,10 +177,7 @@ async fn list(pool: &PgPool, query: &'static str) -> Vec<String> {
 /// A fingerprint per table of what a condition covers.
 async fn checksums(pool: &PgPool, condition: &str) -> BTreeMap<&'static str, String> {
     let mut sums = BTreeMap::new();
-    for table in TENANT_TABLES
-        .into_iter()
-        .filter(|table| *table != "transfer_groups")
-    {
+    for table in TENANT_TABLES {
         let query = format!(
             "SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} AS t WHERE {condition}"
         );
@@ -203,12 +199,9 @@ async fn every_table_of_a_tenant_is_known_to_moves() {
     .fetch_all(&pool)
     .await
     .unwrap();
-    let known = TENANT_TABLES
-        .iter()
-        .filter(|table| **table != "transfer_groups");
+
     assert_eq!(
-        tables,
-        known.copied().collect::<Vec<_>>(),
+        tables, TENANT_TABLES,
         "decide in store/transfer whether its rows go along"
     );
 }
@@ -446,7 +439,7 @@ async fn a_root_group_that_becomes_a_subgroup_takes_everything() {
     );
     for table in TENANT_TABLES
         .into_iter()
-        .filter(|table| !["item_counts", "lanes", "transfer_groups"].contains(table))
+        .filter(|table| !["item_counts", "lanes"].contains(table))
     {
         let left: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT count(*) FROM {table} WHERE root_id = 1000"
