@@ -148,7 +148,7 @@ fn page<T>(
     let start = (page - 1).saturating_mul(per_page);
     let rows: Vec<_> = items.skip(start).take(per_page).map(render).collect();
     let shown = |page: Option<usize>| page.map_or_else(String::new, |page| page.to_string());
-    let next = (page < pages).then(|| link(parameters, "page", page + 1));
+    let next = (page < pages).then(|| link(parameters, "page", &(page + 1).to_string()));
     let headers = [
         ("link", next.unwrap_or_default()),
         ("x-page", page.to_string()),
@@ -178,7 +178,7 @@ fn keyset<T>(
         .last()
         .map(|(id, _)| *id)
         .filter(|_| rest.next().is_some());
-    let next = last.map(|id| link(parameters, "id_after", id));
+    let next = last.map(|id| link(parameters, "id_after", &id.to_string()));
     let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
     (
         axum::response::AppendHeaders([("link", next.unwrap_or_default())]),
@@ -188,8 +188,8 @@ fn keyset<T>(
 }
 
 /// Returns a `Link` header to the next page; only the query matters to a client that keeps to its own address.
-fn link(parameters: &Parameters, key: &str, value: impl ToString) -> String {
-    let query = parameters.query_with(key, &value.to_string());
+fn link(parameters: &Parameters, key: &str, value: &str) -> String {
+    let query = parameters.query_with(key, value);
     format!("<http://gitlab.invalid/api/v4?{query}>; rel=\"next\"")
 }
 

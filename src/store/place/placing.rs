@@ -96,14 +96,18 @@ impl<'a> Placing<'a> {
         Ok(Some(moved))
     }
 
+    /// Returns the other tenants that stand for a part of the path themselves: what they know of it is theirs.
+    fn elsewhere(&self, root: RootId) -> Vec<i64> {
+        let standing = self.standing.iter().map(|standing| standing.group.root);
+        standing
+            .filter(|standing| *standing != root)
+            .map(|standing| standing.0)
+            .collect()
+    }
+
     /// Returns what is known of a namespace: in a tenant, else in any that does not stand for the same path itself.
     async fn known(&mut self, remote_id: &str, root: RootId) -> Result<Option<Known>, StoreError> {
-        let elsewhere: Vec<i64> = self
-            .standing
-            .iter()
-            .map(|standing| standing.group.root.0)
-            .filter(|standing| *standing != root.0)
-            .collect();
+        let elsewhere = self.elsewhere(root);
         let known = sqlx::query_as!(
             Known,
             r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", parent_id AS "parent: GroupId", path, name, remote_path
@@ -256,12 +260,7 @@ impl<'a> Placing<'a> {
         group: &Group,
         facts: &ProjectFacts,
     ) -> Result<(), StoreError> {
-        let elsewhere: Vec<i64> = self
-            .standing
-            .iter()
-            .map(|standing| standing.group.root.0)
-            .filter(|standing| *standing != group.root.0)
-            .collect();
+        let elsewhere = self.elsewhere(group.root);
         let known = sqlx::query!(
             r#"SELECT root_id AS "root: RootId", id AS "id: ProjectId", group_id AS "group: GroupId", path, visibility FROM projects
                WHERE connection_id = $1 AND remote_id = $2 AND root_id <> ALL($4) ORDER BY root_id <> $3, root_id LIMIT 1"#,
@@ -296,16 +295,13 @@ impl<'a> Placing<'a> {
                 shift.done = Done::Moved;
                 shift.report = Some(moved.report);
             }
-            Some(known) => {
-                shift.done =
-                    if known.path == facts.path && known.visibility == facts.visibility.word() {
-                        Done::Added
-                    } else {
-                        Done::Changed
-                    }
-            }
+            Some(_) => shift.done = Done::Changed,
             None => {}
         }
+        let is_as_known = shift.done == Done::Changed
+            && known.is_some_and(|known| {
+                known.path == facts.path && known.visibility == facts.visibility.word()
+            });
         sqlx::query!(
             "INSERT INTO projects (root_id, group_id, connection_id, remote_id, path, visibility, checked_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -321,7 +317,7 @@ impl<'a> Placing<'a> {
         )
         .execute(&mut *self.connection)
         .await?;
-        if known.is_none() || shift.done != Done::Added {
+        if !is_as_known {
             self.placement.shifts.push(shift);
         }
         Ok(())
