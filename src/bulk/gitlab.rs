@@ -7,11 +7,13 @@ use serde::Serialize;
 use super::{Report, session::Session};
 use crate::{
     connector::gitlab::{CrmContact, CrmIssue, CrmOrganization, GroupCrm},
-    domain::{ConnectionId, ItemId, ProjectFacts},
+    domain::{ItemId, ProjectFacts},
     exchange::{ContactRow, OrganizationRow, Row},
+    queue,
     store::{
-        StoreError, group,
+        StoreError,
         import::{self as store, FoundIssue},
+        place::{Finder, place_project},
     },
 };
 
@@ -100,7 +102,7 @@ impl Session<'_> {
     /// Brings in what a GitLab group has: organizations, then contacts, then the relations of contacts to issues.
     pub(super) async fn gitlab(
         &mut self,
-        on: ConnectionId,
+        finder: &Finder<'_>,
         harvest: &Harvest,
     ) -> Result<GitLabReport, StoreError> {
         let organizations = self.organizations(&harvest.organizations).await?;
@@ -114,8 +116,12 @@ impl Session<'_> {
         for (remote_id, facts) in &harvest.projects {
             let inside = match facts {
                 Some(facts) => {
-                    let (root, now) = (self.scene.root, self.scene.now);
-                    group::place_project(self.connection, root, on, facts, now).await?
+                    let placement = place_project(self.connection, finder, facts).await?;
+                    for followers in &placement.followers {
+                        // What follows from another root group is found by the poll.
+                        queue::follow(self.connection, followers).await?;
+                    }
+                    placement.root == Some(finder.own)
                 }
                 None => false,
             };
@@ -139,7 +145,7 @@ impl Session<'_> {
                     .collect(),
             })
             .collect();
-        report.related = store::relate(self.connection, self.scene, on, &found).await?;
+        report.related = store::relate(self.connection, self.scene, finder.on, &found).await?;
         Ok(report)
     }
 }

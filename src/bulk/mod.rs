@@ -23,9 +23,9 @@ pub use person::{destination_for, exporter_for};
 pub use report::{Outcome, Report, RowReport};
 
 use crate::{
-    domain::{Clock, ConnectionId, GroupId, OperationId, PersonId, RootId},
+    domain::{Clock, ConnectionId, GroupId, OperationId, PersonId, RootId, Via},
     exchange::{ContactRow, FileError, OrganizationRow, Row},
-    store::{StoreError, import as store},
+    store::{StoreError, import as store, place::Finder},
 };
 use session::Session;
 
@@ -169,7 +169,16 @@ impl Importer {
         let mut imported = match work {
             Work::Contacts(rows) => Imported::Rows(session.contacts(rows).await?),
             Work::Organizations(rows) => Imported::Rows(session.organizations(rows).await?),
-            Work::GitLab(on, harvest) => Imported::GitLab(session.gitlab(on, harvest).await?),
+            Work::GitLab(on, harvest) => {
+                let finder = Finder {
+                    on,
+                    own: scene.root,
+                    actor: scene.actor,
+                    via: Via::Import,
+                    clock: &*self.clock,
+                };
+                Imported::GitLab(session.gitlab(&finder, harvest).await?)
+            }
         };
         let failed = imported.reports().any(|report| report.failed > 0);
         if options.dry_run || (failed && options.all_or_nothing) {

@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod parse;
 mod print;
+mod reconcile;
 mod serve;
 mod token;
 mod webhook;
@@ -76,6 +77,8 @@ enum Command {
     /// Writes contacts and organizations to files.
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// Compares groups, projects and levels with the tracker and repairs what differs.
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 /// How a command that lists prints.
@@ -140,6 +143,9 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Import(command) => import::import(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Export(command) => export::export(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Reconcile(args) => {
+            reconcile::reconcile(&quiet(&overrides(Vec::new()))?, args).await
+        }
     }
 }
 

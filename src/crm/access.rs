@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{ConnectionId, GroupId, IssueId, Level, PersonId, RootId, Scope},
-    lookup::{Lookup, Placed},
+    lookup::{Lookup, Placed, Reason},
     rules::{Access, Refused, issue_is_readable},
     store::{
         access,
@@ -151,7 +151,7 @@ impl Crm {
             };
             match question.about {
                 About::Level(user, scope, id) => lookup.level(&user, (scope, &id)).await?,
-                About::Place(project) => match lookup.place(&project).await? {
+                About::Place(project) => match lookup.place(&project, Reason::default()).await? {
                     Placed::Inside => {}
                     Placed::Outside | Placed::Unseen => return Err(CrmError::NotFound),
                 },

@@ -9,6 +9,7 @@ mod group;
 mod history;
 mod issue;
 mod items;
+mod moves;
 mod undo;
 
 pub use crate::{

@@ -28,9 +28,24 @@ pub enum Event {
     },
     /// Groups or projects came, went, moved or were renamed.
     TreeChanged {
+        /// What has to be looked at.
+        change: TreeChange,
         /// What is remembered as the outcome.
         summary: String,
     },
+}
+
+/// A part of a tracker's tree that has to be looked at; where it is now, only the tracker's API tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeChange {
+    /// A project, by remote id.
+    Project(String),
+    /// A group, by remote id.
+    Group(String),
+    /// A project that was destroyed, as the event says.
+    ProjectGone(String),
+    /// A group that was destroyed, as the event says.
+    GroupGone(String),
 }
 
 /// A comment on an issue.
@@ -162,19 +177,6 @@ pub struct RemoteProject {
     pub id: String,
     /// Path with namespace at the time of the event.
     pub path: String,
-}
-
-/// A project as the tracker's API describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectFacts {
-    /// Immutable remote id.
-    pub remote_id: String,
-    /// Path with namespace.
-    pub path: String,
-    /// Who may read it.
-    pub visibility: Visibility,
-    /// The namespaces it is in, outermost first, as (remote id, path, name); empty for a personal project.
-    pub namespaces: Vec<(String, String, String)>,
 }
 
 /// Who may read a project.

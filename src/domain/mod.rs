@@ -10,6 +10,8 @@ mod event;
 mod field;
 mod id;
 mod level;
+mod listing;
+mod place;
 mod via;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -20,8 +22,8 @@ pub use contact::{
 };
 pub use effect::{CommentRef, Effect, Queue, Reaction};
 pub use event::{
-    Addresses, Comment, CommentChange, Decoded, Event, IssueChange, IssueFacts, ProjectFacts,
-    RelationSource, RemoteProject, RemoteUser, Scope, Visibility,
+    Addresses, Comment, CommentChange, Decoded, Event, IssueChange, IssueFacts, RelationSource,
+    RemoteProject, RemoteUser, Scope, TreeChange, Visibility,
 };
 pub use field::{FieldError, is_email_address};
 pub use id::{
@@ -29,4 +31,6 @@ pub use id::{
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};
+pub use place::{Followers, Namespace, Namespaces, ProjectFacts};
 pub use via::Via;

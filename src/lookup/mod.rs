@@ -2,12 +2,16 @@
 //!
 //! No transaction is open while the tracker is asked. What the answers mean is decided elsewhere.
 
+mod place;
+
+pub use place::{Reason, Told, put};
+
 use sqlx::PgPool;
 
 use crate::{
     connector::gitlab::{CallError, Client},
-    domain::{Clock, ConnectionId, RootId, Scope},
-    store::{StoreError, access, group},
+    domain::{Clock, ConnectionId, RootId, Scope, Via},
+    store::{StoreError, access, place::Finder},
 };
 
 /// Why something about a connection is not known.
@@ -54,16 +58,25 @@ pub struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
+    /// Returns who puts what the tracker tells into its place.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder {
+            on: self.connection,
+            own: self.root,
+            actor: None,
+            via: Via::Tracker,
+            clock: self.clock,
+        }
+    }
+
     /// Asks where a project is and puts it there.
-    pub async fn place(&self, project: &str) -> Result<Placed, LookupError> {
-        let now = self.clock.now();
+    pub async fn place(&self, project: &str, reason: Reason<'_>) -> Result<Placed, LookupError> {
         let Some(facts) = self.client.project(project).await? else {
             return Ok(Placed::Unseen);
         };
-        let mut tx = self.pool.begin().await?;
-        let inside = group::place_project(&mut tx, self.root, self.connection, &facts, now).await?;
-        tx.commit().await?;
-        Ok(if inside {
+        let told = Told::Project(&facts);
+        let placement = put(self.pool, &self.finder(), told, reason, false).await?;
+        Ok(if placement.root == Some(self.root) {
             Placed::Inside
         } else {
             Placed::Outside

@@ -93,7 +93,11 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     let new = sqlx::query_scalar!(
         r#"WITH stored AS (
                INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
-               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[], $8::bytea[])
+               -- A webhook that has moved to another root group takes what was on its way to it along.
+               SELECT coalesce((SELECT webhooks.root_id FROM webhooks WHERE webhooks.id = arrived.webhook_id), arrived.root_id),
+                      arrived.id, webhook_id, lane, dedupe_key, received_at, headers, body
+               FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[], $8::bytea[])
+                   AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
                ON CONFLICT (root_id, webhook_id, dedupe_key) DO NOTHING
                RETURNING root_id, id, lane),
            queued AS (
@@ -125,7 +129,7 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
     }
     let repeats = recognise(pool, arrivals, &new).await?;
     let stored = arrivals.iter().map(|arrival| {
-        let known = repeats.get(&(arrival.root, arrival.webhook, arrival.dedupe_key));
+        let known = repeats.get(&(arrival.webhook, arrival.dedupe_key));
         Ok(match known {
             // Its own row: an earlier attempt was committed, though the answer to it was lost.
             Some(Stored::Repeat(id)) if *id == arrival.id => Stored::New(*id),
@@ -176,7 +180,7 @@ impl<'a> Columns<'a> {
 /// Bytes of a lane's bodies after which no further one is read.
 const READ_BYTES: i64 = 1 << 20;
 
-type RepeatKey = (RootId, WebhookId, [u8; 16]);
+type RepeatKey = (WebhookId, [u8; 16]);
 
 /// Finds the deliveries that arrivals repeat, and takes up again those whose work had died.
 async fn recognise(
@@ -191,12 +195,12 @@ async fn recognise(
         .collect();
     let column = Columns::of(&repeats);
     let known = sqlx::query!(
-        r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.root_id AS "root: RootId", deliveries.webhook_id AS "webhook: WebhookId",
+        // By the webhook alone, which may be in another root group by now.
+        r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.webhook_id AS "webhook: WebhookId",
                   deliveries.dedupe_key, (deliveries.state = 'dead' OR EXISTS (
-                      SELECT FROM effects WHERE effects.root_id = deliveries.root_id AND effects.delivery_id = deliveries.id AND effects.state = 'dead')) AS "dead!"
-           FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS arrived (root_id, webhook_id, dedupe_key)
-           JOIN deliveries USING (root_id, webhook_id, dedupe_key)"#,
-        &column.roots,
+                      SELECT FROM effects WHERE effects.delivery_id = deliveries.id AND effects.state = 'dead')) AS "dead!"
+           FROM unnest($1::bigint[], $2::bytea[]) AS arrived (webhook_id, dedupe_key)
+           JOIN deliveries USING (webhook_id, dedupe_key)"#,
         &column.webhooks,
         &column.dedupe_keys as &[&[u8]],
     )
@@ -218,7 +222,7 @@ async fn recognise(
             Stored::Revived(row.id)
         };
         if let Ok(key) = row.dedupe_key.try_into() {
-            found.insert((row.root, row.webhook, key), stored);
+            found.insert((row.webhook, key), stored);
         }
     }
     Ok(found)

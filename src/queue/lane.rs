@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::outbox::Attempt;
+use super::{follow::gather, outbox::Attempt};
 use crate::domain::{ConnectionId, EffectId, Lane, Queue, RootId};
 
 /// Which lanes to lease, and for how long.
@@ -254,6 +254,7 @@ pub async fn repair(pool: &PgPool, under_way: &UnderWay) -> sqlx::Result<u64> {
     sqlx::query!("LOCK TABLE lanes IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *tx)
         .await?;
+    gather(&mut tx).await?;
     let inbox = sqlx::query!(
         "INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
          SELECT DISTINCT ON (waiting.root_id, waiting.lane)

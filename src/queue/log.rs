@@ -79,8 +79,7 @@ pub async fn deliveries(
     sqlx::query_as!(
         DeliverySummary,
         r#"SELECT line.id AS "id: DeliveryId", line.webhook AS "webhook!", line.received_at, line.state, line.outcome, line.attempts,
-                  (SELECT count(*) FROM effects
-                   WHERE effects.root_id = line.root_id AND effects.delivery_id = line.id AND effects.state = 'dead') AS "dead_effects!"
+                  (SELECT count(*) FROM effects WHERE effects.delivery_id = line.id AND effects.state = 'dead') AS "dead_effects!"
            -- Root by root, since every key leads with it: the newest of each are at the end of an index.
            FROM groups AS root
            CROSS JOIN LATERAL (
@@ -102,7 +101,7 @@ pub async fn deliveries(
 /// Returns a delivery with its effects and their attempts.
 pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
     let row = sqlx::query!(
-        r#"SELECT deliveries.root_id AS "root: RootId", webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts, headers, body
+        r#"SELECT webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts, headers, body
            FROM groups AS root
            JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
            JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
@@ -112,7 +111,7 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     .fetch_optional(pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let effects = effects(pool, row.root, id).await?;
+    let effects = effects(pool, id).await?;
     let dead_effects = effects
         .iter()
         .filter(|effect| effect.state == "dead")
@@ -133,25 +132,20 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     }))
 }
 
-async fn effects(
-    pool: &PgPool,
-    root: RootId,
-    delivery: DeliveryId,
-) -> sqlx::Result<Vec<EffectLog>> {
+/// By the delivery alone: its effects may have followed what they are about to another root group.
+async fn effects(pool: &PgPool, delivery: DeliveryId) -> sqlx::Result<Vec<EffectLog>> {
     let rows = sqlx::query!(
         r#"SELECT id, payload AS "payload: Json<Effect>", state, outcome, next_at, began_at, duration_ms FROM effects
-           WHERE root_id = $1 AND delivery_id = $2 ORDER BY id"#,
-        root.0,
+           WHERE delivery_id = $1 ORDER BY id"#,
         delivery.0,
     )
     .fetch_all(pool)
     .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let attempts = sqlx::query!(
-        "SELECT effect_id, at, duration_ms, outcome FROM effect_attempts
-         WHERE root_id = $1 AND effect_id = ANY($2) ORDER BY effect_id, attempt",
-        root.0,
-        &ids,
+        "SELECT effect_id, at, effect_attempts.duration_ms, effect_attempts.outcome
+         FROM effects JOIN effect_attempts ON effect_attempts.root_id = effects.root_id AND effect_attempts.effect_id = effects.id
+         WHERE delivery_id = $1 ORDER BY effect_id, attempt",
+        delivery.0,
     )
     .fetch_all(pool)
     .await?;
@@ -213,14 +207,13 @@ pub async fn replay(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Vec<(Queue, C
     let effects = sqlx::query!(
         r#"WITH revived AS (
                UPDATE effects SET state = 'pending', attempts = 1, next_at = NULL, settled_at = NULL, outcome = 'taken up again'
-               WHERE root_id = $1 AND delivery_id = $2 AND state = 'dead'
-               RETURNING queue, lane, connection_id),
+               WHERE delivery_id = $1 AND state = 'dead'
+               RETURNING root_id, queue, lane, connection_id),
            queued AS (
                INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
-               SELECT DISTINCT $1::bigint, queue, lane, connection_id, now() FROM revived
+               SELECT DISTINCT root_id, queue, lane, connection_id, now() FROM revived
                ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false)
            SELECT DISTINCT queue, connection_id AS "connection: ConnectionId" FROM revived"#,
-        found.root.0,
         id.0,
     )
     .fetch_all(&mut *tx)

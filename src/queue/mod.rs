@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows what the work means.
 
+mod follow;
 mod inbox;
 mod lane;
 mod log;
@@ -13,6 +14,7 @@ mod outbox;
 mod prune;
 mod wake;
 
+pub use follow::follow;
 pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};

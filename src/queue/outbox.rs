@@ -262,7 +262,9 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
          log AS (
              INSERT INTO effect_attempts (root_id, effect_id, attempt, at, duration_ms, outcome)
              SELECT root_id, id, number, at, took, outcome FROM made
-             WHERE number > 1 OR state <> 'done'
+             WHERE (number > 1 OR state <> 'done')
+               -- One that followed what it is about to another root group is tried again there, and finds what this attempt did.
+               AND (SELECT id FROM effects WHERE effects.root_id = made.root_id AND effects.id = made.id) IS NOT NULL
              ON CONFLICT DO NOTHING)
          UPDATE effects
          SET state = made.state, outcome = made.outcome, next_at = now() + make_interval(secs => made.pause),

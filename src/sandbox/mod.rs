@@ -17,6 +17,7 @@ mod payload;
 mod scripting;
 mod seed;
 mod state;
+mod upheaval;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -124,62 +124,6 @@ impl Sandbox {
             }
         });
     }
-
-    /// Gives a group another path and fires the system hook `group_rename`; everything below it moves along.
-    pub fn rename_group(&self, group: u64, path: &str) {
-        self.change(|state| {
-            let Some(found) = state.groups.get_mut(&group) else {
-                return;
-            };
-            let old_path = std::mem::replace(&mut found.path, path.to_owned());
-            let old_full_path = found.full_path.clone();
-            state.rebuild_paths();
-            if let Some(group) = state.group(group) {
-                let old = Some((old_path.as_str(), old_full_path.as_str()));
-                state.fire(&Occasion::system(), |_| {
-                    payload::group(group, "group_rename", old)
-                });
-            }
-        });
-    }
-
-    /// Moves a group below another one; everything below it moves along. GitLab fires no hook.
-    pub fn transfer_group(&self, group: u64, parent: u64) {
-        self.change(|state| {
-            if let Some(found) = state.groups.get_mut(&group) {
-                found.parent = Some(parent);
-            }
-            state.rebuild_paths();
-        });
-    }
-
-    /// Gives a project another path and fires the system hook `project_rename`.
-    pub fn rename_project(&self, project: u64, path: &str) {
-        self.move_project(project, "project_rename", |project| {
-            path.clone_into(&mut project.path);
-        });
-    }
-
-    /// Moves a project to another group and fires the system hook `project_transfer`.
-    pub fn transfer_project(&self, project: u64, group: u64) {
-        self.move_project(project, "project_transfer", |project| project.group = group);
-    }
-
-    fn move_project(&self, project: u64, event: &str, apply: impl FnOnce(&mut Project)) {
-        self.change(|state| {
-            let Some(found) = state.projects.get_mut(&project) else {
-                return;
-            };
-            let old = found.path_with_namespace.clone();
-            apply(found);
-            state.rebuild_paths();
-            if let Some(project) = state.project(project) {
-                state.fire(&Occasion::system(), |state| {
-                    payload::project(state, project, event, Some(&old))
-                });
-            }
-        });
-    }
 }
 
 /// Acting as its people.
@@ -322,44 +266,13 @@ impl State {
             });
         }
     }
-
-    /// Brings the full paths in line with the tree after something moved.
-    fn rebuild_paths(&mut self) {
-        let full_path = |state: &Self, group: u64| {
-            let mut segments: Vec<&str> = state
-                .ancestry(group)
-                .map(|group| group.path.as_str())
-                .collect();
-            segments.reverse();
-            segments.join("/")
-        };
-        let groups: Vec<(u64, String)> = self
-            .groups
-            .keys()
-            .map(|id| (*id, full_path(self, *id)))
-            .collect();
-        self.group_paths.clear();
-        for (id, path) in groups {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.full_path.clone_from(&path);
-            }
-            self.group_paths.insert(path, id);
-        }
-        self.project_paths.clear();
-        for project in self.projects.values_mut() {
-            let group = self.groups.get(&project.group);
-            let path = below(group.map(|group| group.full_path.as_str()), &project.path);
-            project.path_with_namespace.clone_from(&path);
-            self.project_paths.insert(path, project.id);
-        }
-    }
 }
 
-fn below(parent: Option<&str>, path: &str) -> String {
+pub(super) fn below(parent: Option<&str>, path: &str) -> String {
     parent.map_or_else(|| path.to_owned(), |parent| format!("{parent}/{path}"))
 }
 
-fn announced(group: u64, flag: &'static str, header: &'static str) -> Occasion {
+pub(super) fn announced(group: u64, flag: &'static str, header: &'static str) -> Occasion {
     Occasion {
         place: Some(Place::Group(group)),
         flag,

@@ -61,6 +61,21 @@ pub async fn forget(
     Ok(())
 }
 
+/// Forgets what the tracker told about anybody in a tenant; returns how many levels that were.
+pub async fn forget_all(
+    connection: &mut PgConnection,
+    (root, on): (RootId, ConnectionId),
+) -> Result<u64, StoreError> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM access_levels WHERE root_id = $1 AND connection_id = $2 AND remote_scope_id <> ''",
+        root.0,
+        on.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
 /// Returns the level that Liaison's own memberships give a person in a group, inherited ones included; the highest counts.
 pub async fn own_level(
     connection: &mut PgConnection,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::{ConnectionId, GroupId, Level, PersonId, ProjectFacts, RelationSource, RootId};
+use crate::domain::{ConnectionId, GroupId, Level, PersonId, RelationSource, RootId};
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub async fn declare(
     declared: &Declared<'_>,
     now: DateTime<Utc>,
 ) -> Result<Group, StoreError> {
+    if let Some(moved) = declare_moved(connection, declared).await? {
+        return Ok(moved);
+    }
     let (tracker, remote_path) = declared.tracker.unzip();
     let sources: Vec<&str> = declared
         .automatic_relations
@@ -70,6 +73,24 @@ pub async fn declare(
         id: row.id,
         path: row.path,
     })
+}
+
+/// Changes a declared group that the tracker has moved away from where it is declared. Where it is and what it stands for, the tracker says.
+async fn declare_moved(
+    connection: &mut PgConnection,
+    declared: &Declared<'_>,
+) -> Result<Option<Group>, StoreError> {
+    let group = sqlx::query_as!(
+        Group,
+        r#"UPDATE groups SET name = $2, crm_enabled = $3 WHERE lower(declared_path) = lower($1)
+           RETURNING root_id AS "root: RootId", id AS "id: GroupId", path"#,
+        declared.path,
+        declared.name,
+        declared.crm,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(group)
 }
 
 /// Makes the declared members of a group what the configuration says; members that it no longer names are removed.
@@ -158,133 +179,41 @@ pub async fn remote(
     }))
 }
 
-/// Puts a project where its tracker says it is, with the groups between; returns false where that is outside the root's tree,
-/// and then forgets the project.
-pub async fn place_project(
-    connection: &mut PgConnection,
-    root: RootId,
-    on: ConnectionId,
-    project: &ProjectFacts,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let mut parent: Option<Group> = None;
-    for (remote_id, path, name) in &project.namespaces {
-        parent = match parent {
-            None => adopt(connection, root, on, remote_id, path).await?,
-            Some(parent) => {
-                Some(child(connection, &parent, on, (remote_id, path, name), now).await?)
-            }
-        };
-    }
-    let Some(group) = parent else {
-        sqlx::query!(
-            "UPDATE projects SET checked_at = '-infinity' WHERE root_id = $1 AND connection_id = $2 AND remote_id = $3",
-            root.0,
-            on.0,
-            project.remote_id,
-        )
-        .execute(connection)
-        .await?;
-        return Ok(false);
-    };
-    sqlx::query!(
-        "INSERT INTO projects (root_id, group_id, connection_id, remote_id, path, visibility, checked_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (root_id, connection_id, remote_id) DO UPDATE
-         SET group_id = excluded.group_id, path = excluded.path, visibility = excluded.visibility, checked_at = excluded.checked_at",
-        root.0,
-        group.id.0,
-        on.0,
-        project.remote_id,
-        project.path,
-        project.visibility.word(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(true)
+/// A group that stands for a namespace of a tracker.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The group.
+    pub group: Group,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Remote id of the namespace, or its path until it was asked.
+    pub remote_id: String,
 }
 
-/// Finds the root group that stands for a namespace: by its id, or by its declared path when it is met for the first time.
-/// A subgroup alone does not count: what is above it is no longer ours.
-async fn adopt(
+/// Returns the groups that stand for a namespace of their own accord: all root groups, or the one at a path.
+pub async fn followed(
     connection: &mut PgConnection,
-    root: RootId,
-    on: ConnectionId,
-    remote_id: &str,
-    path: &str,
-) -> Result<Option<Group>, StoreError> {
-    let group = sqlx::query_as!(
-        Group,
-        // The path stays as declared: were it to follow a renaming, the next start would take it for another namespace.
-        r#"UPDATE groups SET remote_id = $3
-           WHERE root_id = $1 AND id = root_id AND connection_id = $2
-             AND (remote_id = $3 OR (remote_id IS NULL AND lower(remote_path) = lower($4)))
-           RETURNING root_id AS "root: RootId", id AS "id: GroupId", path"#,
-        root.0,
-        on.0,
-        remote_id,
+    path: Option<&str>,
+) -> Result<Vec<Followed>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, connection_id AS "connection!: ConnectionId",
+                  coalesce(remote_id, remote_path) AS "remote!"
+           FROM groups
+           WHERE connection_id IS NOT NULL AND coalesce(remote_id, remote_path) IS NOT NULL
+             AND CASE WHEN $1::text IS NULL THEN id = root_id ELSE lower(path) = lower($1) END
+           ORDER BY lower(path)"#,
         path,
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(group)
-}
-
-/// Creates or moves the group below `parent` that stands for a namespace. Contacts are held where the parent's are.
-async fn child(
-    connection: &mut PgConnection,
-    parent: &Group,
-    on: ConnectionId,
-    (remote_id, remote_path, name): (&str, &str, &str),
-    now: DateTime<Utc>,
-) -> Result<Group, StoreError> {
-    let segment = remote_path.rsplit('/').next().unwrap_or(remote_path);
-    let path = format!("{}/{segment}", parent.path);
-    // Another subgroup that was last met under this path has left it; where it is now is seen when it is met again.
-    sqlx::query!(
-        "UPDATE groups SET path = path || '~' || id
-         WHERE root_id = $1 AND lower(path) = lower($2) AND (connection_id, remote_id) IS DISTINCT FROM ($3, $4)",
-        parent.root.0,
-        path,
-        on.0,
-        remote_id,
-    )
-    .execute(&mut *connection)
-    .await?;
-    let group = sqlx::query_as!(
-        Group,
-        r#"INSERT INTO groups (root_id, parent_id, path, name, contact_group_id, connection_id, remote_id, remote_path, created_at)
-           SELECT $1, $2, $3, $4, contact_group_id, $5, $6, $7, $8 FROM groups WHERE root_id = $1 AND id = $2
-           ON CONFLICT (root_id, connection_id, remote_id) DO UPDATE
-           SET parent_id = excluded.parent_id, path = excluded.path, name = excluded.name, remote_path = excluded.remote_path
-           RETURNING root_id AS "root: RootId", id AS "id: GroupId", path"#,
-        parent.root.0,
-        parent.id.0,
-        path,
-        name,
-        on.0,
-        remote_id,
-        remote_path,
-        now,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(group)
-}
-
-/// Has the places of all projects of a connection asked anew when they are next met.
-pub async fn forget_places(
-    connection: &mut PgConnection,
-    root: RootId,
-    on: ConnectionId,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE projects SET checked_at = '-infinity' WHERE root_id = $1 AND connection_id = $2",
-        root.0,
-        on.0,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    let followed = rows.into_iter().map(|row| Followed {
+        group: Group {
+            root: row.root,
+            id: row.id,
+            path: row.path,
+        },
+        connection: row.connection,
+        remote_id: row.remote,
+    });
+    Ok(followed.collect())
 }

@@ -15,10 +15,13 @@ pub mod item;
 pub mod item_fields;
 pub mod operation;
 pub mod person;
+pub mod place;
 pub mod relation;
 pub mod road;
+pub mod search;
 pub mod standing;
 pub mod token;
+pub mod transfer;
 pub mod webhook;
 
 use std::time::Duration;

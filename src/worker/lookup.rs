@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Comment, RemoteProject, Scope},
-    lookup::{Lookup, Placed},
+    lookup::{Lookup, Placed, Reason},
     store::{StoreError, person, road::Surroundings},
 };
 
@@ -72,7 +72,11 @@ impl Questions {
 
 /// Asks where a project is and puts it there. Returns false where that is outside the root group.
 pub(super) async fn place(job: &Job<'_>, project: &str) -> Result<bool, Failure> {
-    match job.lookup().place(project).await? {
+    let reason = Reason {
+        delivery: Some(job.delivery.id),
+        cause: job.cause.as_deref(),
+    };
+    match job.lookup().place(project, reason).await? {
         Placed::Inside => Ok(true),
         Placed::Outside => Ok(false),
         Placed::Unseen => Err(Failure::Hopeless(format!(
@@ -83,7 +87,8 @@ pub(super) async fn place(job: &Job<'_>, project: &str) -> Result<bool, Failure>
 }
 
 impl Job<'_> {
-    fn lookup(&self) -> Lookup<'_> {
+    /// Returns the tracker that is asked for the delivery's tenant.
+    pub(super) fn lookup(&self) -> Lookup<'_> {
         Lookup {
             pool: &self.worker.pool,
             clock: &*self.worker.clock,

@@ -9,13 +9,16 @@ mod lookup;
 mod outlet;
 mod process;
 mod pump;
+mod reconcile;
 mod remote;
 mod retry;
 mod tell;
+mod tree;
 mod way;
 
 pub use deliver::deliver;
 pub use process::process;
+pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;
 pub use retry::Schedule;
 

@@ -6,14 +6,16 @@ use futures_util::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, Worker, comment::comment, issue::issue, pump::Pump, retry::persist};
+use super::{
+    Remote, Worker, comment::comment, issue::issue, pump::Pump, retry::persist, tree::tree,
+};
 use crate::{
     connector::gitlab::{self, CallError},
     domain::{Decoded, Event, Queue},
     egress::Retry,
     lookup::LookupError,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
-    store::{StoreError, access, group, road::Fresh},
+    store::{StoreError, access, road::Fresh},
     telemetry,
 };
 
@@ -262,11 +264,7 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
             access::forget(&mut tx, place, &user, job.worker.clock.now()).await?;
             job.settle(tx, InboxVerdict::Done(summary)).await
         }
-        Event::TreeChanged { summary } => {
-            let mut tx = job.worker.pool.begin().await?;
-            group::forget_places(&mut tx, job.claimed.root, job.remote.id).await?;
-            job.settle(tx, InboxVerdict::Done(summary)).await
-        }
+        Event::TreeChanged { change, summary } => Box::pin(tree(job, &change, &summary)).await,
     }
 }
 

@@ -26,10 +26,21 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("exchange", &[]),
     (
         "bulk",
-        &["domain", "connector", "crm", "exchange", "rules", "store"],
+        &[
+            "domain",
+            "connector",
+            "crm",
+            "exchange",
+            "queue",
+            "rules",
+            "store",
+        ],
     ),
-    ("lookup", &["domain", "connector", "store"]),
-    ("crm", &["domain", "connector", "lookup", "rules", "store"]),
+    ("lookup", &["domain", "connector", "queue", "store"]),
+    (
+        "crm",
+        &["domain", "connector", "lookup", "queue", "rules", "store"],
+    ),
     (
         "intake",
         &[

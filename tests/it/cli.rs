@@ -42,7 +42,15 @@ async fn help_is_everywhere_and_wrong_usage_ends_with_2() {
     let help = output(folder.path(), &["--help"]).await;
     assert_eq!(help.code, Some(0));
     for command in [
-        "demo", "serve", "check", "migrate", "parse", "token", "webhook", "delivery",
+        "demo",
+        "serve",
+        "check",
+        "migrate",
+        "parse",
+        "token",
+        "webhook",
+        "delivery",
+        "reconcile",
     ] {
         assert!(help.out.contains(command), "{command} in {}", help.out);
         let help = output(folder.path(), &[command, "--help"]).await;

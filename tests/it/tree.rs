@@ -971,7 +971,7 @@ async fn the_client_finds_a_reply_pages_back_and_walks_up_the_tree() {
             Some("other/level-0/level-1/level-2/level-3")
         );
         let facts = client.project(&project.to_string()).await.unwrap().unwrap();
-        assert_eq!(facts.namespaces.len(), 5);
+        assert_eq!(facts.namespaces.path.len(), 5);
         assert_eq!(client.project("999").await.unwrap(), None);
 
         let on = CommentRef {

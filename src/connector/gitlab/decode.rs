@@ -1,10 +1,11 @@
 //! From GitLab's body to an event.
 
 mod issue;
+mod tree;
 
 use serde::de::DeserializeOwned;
 
-use super::wire::{FlatHook, Issue, Kind, NoteHook, Project, User};
+use super::wire::{Issue, Kind, NoteHook, Project, User};
 use crate::{
     connector::DecodeError,
     domain::{Comment, CommentChange, Decoded, Event, IssueFacts, RemoteProject, RemoteUser},
@@ -20,7 +21,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
         (Some("note"), _) => parse(body).map(note),
         (Some("issue" | "work_item"), _) => issue::issue(body),
         (Some(other), _) => Ok(ignored(format!("{} events are not used", clip(other)))),
-        (None, Some(name)) => flat(name, body),
+        (None, Some(name)) => tree::tree(name, body),
         (None, None) => Ok(ignored(
             "the body has neither object_kind nor event_name: is a custom webhook template set?",
         )),
@@ -157,41 +158,4 @@ fn is_bot(username: &str) -> bool {
             username,
             "ghost" | "support-bot" | "alert-bot" | "GitLab-Security-Bot"
         )
-}
-
-fn flat(name: &str, body: &[u8]) -> Result<Decoded, DecodeError> {
-    let hook: FlatHook = parse(body)?;
-    let path = || {
-        let path = hook
-            .full_path
-            .as_deref()
-            .or(hook.path_with_namespace.as_deref());
-        path.map(|path| format!(" ({})", path.chars().take(255).collect::<String>()))
-            .unwrap_or_default()
-    };
-    Ok(match name {
-        "user_add_to_group"
-        | "user_update_for_group"
-        | "user_remove_from_group"
-        | "user_add_to_team"
-        | "user_update_for_team"
-        | "user_remove_from_team" => {
-            let Some(user) = hook.user_id else {
-                return Err(DecodeError {
-                    path: "user_id".into(),
-                    problem: "missing field `user_id`".into(),
-                });
-            };
-            event(Event::MemberChanged {
-                user: user.to_string(),
-                summary: format!("{name}: levels of user {user} will be asked anew"),
-            })
-        }
-        "project_create" | "project_destroy" | "project_rename" | "project_transfer"
-        | "project_update" | "subgroup_create" | "subgroup_destroy" | "group_create"
-        | "group_destroy" | "group_rename" => event(Event::TreeChanged {
-            summary: format!("{name}{}: places of projects will be asked anew", path()),
-        }),
-        other => ignored(format!("{} events are not used", clip(other))),
-    })
 }

@@ -11,7 +11,7 @@ mod tests;
 
 pub use client::{
     CallError, Client, CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupCrm,
-    GroupFacts, HookSettings, IssueMove, RemoteHook, Thread,
+    GroupFacts, GroupTree, HookSettings, IssueMove, RemoteHook, Thread,
 };
 pub use decode::decode;
 pub use render::{Rendered, removed_contacts, render, standing_apart};

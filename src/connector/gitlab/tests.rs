@@ -10,7 +10,7 @@ use crate::{
     crypto::SigningKey,
     domain::{
         Addresses, Comment, CommentChange, ConnectionId, Decoded, Event, IssueChange, ItemId,
-        RemoteProject, ReplyId,
+        RemoteProject, ReplyId, TreeChange,
     },
     quick_action::CommandName,
     rules::{Contact, Line, Outcome, Refusal, Right},
@@ -228,21 +228,35 @@ fn flat_hooks_are_told_apart_by_their_event_name() {
             "{name}"
         );
     }
-    for name in [
-        "project_create",
-        "project_destroy",
-        "project_transfer",
-        "project_rename",
-        "subgroup_create",
-        "subgroup_destroy",
-        "group_rename",
+    let project: fn(String) -> TreeChange = TreeChange::Project;
+    for (name, change) in [
+        ("project_create", project),
+        ("project_update", project),
+        ("project_transfer", project),
+        ("project_rename", project),
+        ("project_destroy", TreeChange::ProjectGone),
+        ("subgroup_create", TreeChange::Group),
+        ("group_create", TreeChange::Group),
+        ("group_rename", TreeChange::Group),
+        ("subgroup_destroy", TreeChange::GroupGone),
+        ("group_destroy", TreeChange::GroupGone),
     ] {
-        let body =
-            json!({"event_name": name, "path_with_namespace": "acme/x", "full_path": "acme/x"});
+        let id = if name.starts_with("project") {
+            "project_id"
+        } else {
+            "group_id"
+        };
+        let body = json!({"event_name": name, "path_with_namespace": "acme/x", id: 73});
         let decoded = decode(body.to_string().as_bytes()).unwrap();
+        let expected = change("73".into());
         assert!(
-            matches!(decoded, Decoded::Event(Event::TreeChanged { .. })),
-            "{name}"
+            matches!(&decoded, Decoded::Event(Event::TreeChanged { change, .. }) if *change == expected),
+            "{name}: {decoded:?}"
+        );
+        let nameless = json!({"event_name": name, "path_with_namespace": "acme/x"});
+        assert_eq!(
+            decode(nameless.to_string().as_bytes()).unwrap_err().path,
+            id
         );
     }
 }

@@ -129,6 +129,8 @@ pub(super) struct Issue {
 #[derive(Debug, Deserialize)]
 pub(super) struct FlatHook {
     pub(super) user_id: Option<i64>,
+    pub(super) project_id: Option<i64>,
+    pub(super) group_id: Option<i64>,
     #[serde(default, deserialize_with = "optional_text")]
     pub(super) full_path: Option<String>,
     #[serde(default, deserialize_with = "optional_text")]

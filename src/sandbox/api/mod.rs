@@ -148,7 +148,9 @@ fn page<T>(
     let start = (page - 1).saturating_mul(per_page);
     let rows: Vec<_> = items.skip(start).take(per_page).map(render).collect();
     let shown = |page: Option<usize>| page.map_or_else(String::new, |page| page.to_string());
+    let next = (page < pages).then(|| link(parameters, "page", &(page + 1).to_string()));
     let headers = [
+        ("link", next.unwrap_or_default()),
         ("x-page", page.to_string()),
         ("x-per-page", per_page.to_string()),
         ("x-total", total.to_string()),
@@ -157,6 +159,38 @@ fn page<T>(
         ("x-next-page", shown((page < pages).then_some(page + 1))),
     ];
     (axum::response::AppendHeaders(headers), Json(rows)).into_response()
+}
+
+/// Answers one page of a list by the last key of the page before, in ascending order; no totals, as GitLab has it.
+fn keyset<T>(
+    parameters: &Parameters,
+    items: &[T],
+    render: impl Fn(&T) -> (u64, serde_json::Value),
+) -> Response {
+    let after = parameters.number("id_after").unwrap_or_default();
+    let per_page = parameters.number("per_page").unwrap_or(20).clamp(1, 100);
+    let mut rest = items.iter().map(render).filter(|(id, _)| *id > after);
+    let rows: Vec<_> = rest
+        .by_ref()
+        .take(usize::try_from(per_page).unwrap_or(1))
+        .collect();
+    let last = rows
+        .last()
+        .map(|(id, _)| *id)
+        .filter(|_| rest.next().is_some());
+    let next = last.map(|id| link(parameters, "id_after", &id.to_string()));
+    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+    (
+        axum::response::AppendHeaders([("link", next.unwrap_or_default())]),
+        Json(rows),
+    )
+        .into_response()
+}
+
+/// Returns a `Link` header to the next page; only the query matters to a client that keeps to its own address.
+fn link(parameters: &Parameters, key: &str, value: &str) -> String {
+    let query = parameters.query_with(key, value);
+    format!("<http://gitlab.invalid/api/v4?{query}>; rel=\"next\"")
 }
 
 #[cfg(test)]

@@ -37,6 +37,15 @@ impl Parameters {
         }
     }
 
+    /// Returns the parameters as a query, with one of them changed.
+    pub(super) fn query_with(&self, key: &str, value: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, own) in self.0.iter().filter(|(name, _)| *name != key) {
+            query.append_pair(name, own.as_str().unwrap_or_default());
+        }
+        query.append_pair(key, value).finish()
+    }
+
     fn extend_form(&mut self, form: &[u8]) {
         let pairs = form_urlencoded::parse(form);
         self.0.extend(

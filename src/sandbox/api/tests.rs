@@ -515,6 +515,69 @@ async fn tells_hooks_of_members_groups_projects_and_issues() {
 }
 
 #[tokio::test]
+async fn lists_below_a_group_come_in_pages() {
+    let (sandbox, demo) = demo();
+    let groups = format!("/groups/{}/descendant_groups", demo.acme);
+    let (status, refused) = get(&sandbox, &format!("{groups}?pagination=keyset")).await;
+    assert_eq!(status, 405, "{refused}");
+    let (_, groups) = get(&sandbox, &groups).await;
+    assert_eq!(groups[0]["full_path"], "acme/support");
+    let mut query = "include_subgroups=true&per_page=1&pagination=keyset&order_by=id".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let path = format!("/groups/{}/projects?{query}", demo.acme);
+        let answer = send(&sandbox, request("GET", &path, &Value::Null)).await;
+        let link = text(answer.headers(), "link").to_owned();
+        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let page: Value = serde_json::from_slice(&bytes).unwrap();
+        seen.push(page[0]["id"].as_u64().unwrap());
+        match link
+            .split_once('?')
+            .and_then(|(_, rest)| rest.split_once('>'))
+        {
+            Some((next, _)) => query = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [demo.desk, demo.website]);
+}
+
+#[tokio::test]
+async fn what_is_destroyed_is_told_to_groups_and_to_the_instance() {
+    let (sandbox, demo) = demo();
+    let (url, mut received) = receiver().await;
+    for owner in [HookOwner::Group(demo.acme), HookOwner::System] {
+        sandbox
+            .create_hook(owner, NewHook::to(url.clone()))
+            .unwrap();
+    }
+    sandbox.destroy_group(demo.support);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let (headers, body) = received.recv().await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let event = body["event_name"].as_str().unwrap().to_owned();
+        told.push((text(&headers, "x-gitlab-event").to_owned(), event));
+    }
+    told.sort();
+    let expected = [
+        ("Project Hook", "project_destroy"),
+        ("Subgroup Hook", "subgroup_destroy"),
+        ("System Hook", "group_destroy"),
+        ("System Hook", "project_destroy"),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(header, event)| (header.to_owned(), event.to_owned()))
+    );
+    assert_eq!(
+        get(&sandbox, &format!("/projects/{}", demo.desk)).await.0,
+        404
+    );
+    assert_eq!(get(&sandbox, "/groups/acme%2Fsupport").await.0, 404);
+}
+
+#[tokio::test]
 async fn a_changed_address_drops_the_token_and_failures_are_logged() {
     let (sandbox, demo) = demo();
     let hooks = format!("/projects/{}/hooks", demo.desk);

@@ -6,9 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Value, json};
 
-use super::{Caller, page, parameters::Parameters, render};
+use super::{Caller, keyset, page, parameters::Parameters, render};
 use crate::sandbox::{
     Sandbox,
     model::{Group, Place, Project},
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router<Sandbox> {
         .route("/projects/{id}/members/all/{user}", get(project_member))
         .route("/groups/{id}", get(group))
         .route("/groups/{id}/subgroups", get(subgroups))
+        .route("/groups/{id}/descendant_groups", get(descendants))
         .route("/groups/{id}/projects", get(projects))
         .route("/groups/{id}/members/all/{user}", get(group_member))
 }
@@ -145,6 +147,35 @@ async fn subgroups(
     })
 }
 
+async fn descendants(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Response {
+    // GitLab has keyset paging for some lists only, and says so.
+    if parameters.text("pagination") == Some("keyset") {
+        let body =
+            json!({ "error": "Keyset pagination is not yet available for this type of request" });
+        return (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response();
+    }
+    sandbox.read(|state| {
+        let top = match find_group(state, caller.id, &id) {
+            Ok(group) => group.id,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let is_below = |group: &&Group| {
+            group.id != top
+                && state.ancestry(group.id).any(|above| above.id == top)
+                && state.may_read_group(caller.id, group)
+        };
+        let groups: Vec<&Group> = state.groups.values().filter(is_below).collect();
+        page(&parameters, groups.into_iter(), |group| {
+            render::group(state, group)
+        })
+    })
+}
+
 async fn projects(
     Shared(sandbox): Shared<Sandbox>,
     caller: Extension<Caller>,
@@ -166,6 +197,11 @@ async fn projects(
             .values()
             .filter(|project| inside(project) && state.may_read_project(caller.id, project))
             .collect();
+        if parameters.text("pagination") == Some("keyset") {
+            return keyset(&parameters, &projects, |project| {
+                (project.id, render::project(state, project))
+            });
+        }
         page(&parameters, projects.into_iter(), |project| {
             render::project(state, project)
         })

@@ -171,16 +171,16 @@ impl Client {
         let mut crm = GroupCrm::default();
         let organizations = ("GraphQL organizations", ORGANIZATIONS);
         if !self
-            .pages(organizations, group, &mut crm.organizations)
+            .connection(organizations, group, &mut crm.organizations)
             .await?
         {
             return Ok(None);
         }
         let contacts = ("GraphQL contacts", CONTACTS);
-        self.pages(contacts, group, &mut crm.contacts).await?;
+        self.connection(contacts, group, &mut crm.contacts).await?;
         let mut issues: Vec<WireIssue> = Vec::new();
         let issues_query = ("GraphQL issues", ISSUES);
-        self.pages(issues_query, group, &mut issues).await?;
+        self.connection(issues_query, group, &mut issues).await?;
         let with_contacts = issues.into_iter().filter_map(WireIssue::with_contacts);
         crm.issues.extend(with_contacts);
         for issue in &crm.issues {
@@ -193,7 +193,7 @@ impl Client {
     }
 
     /// Reads all pages of a list of a group. Returns false where there is no such group.
-    async fn pages<T: DeserializeOwned>(
+    async fn connection<T: DeserializeOwned>(
         &self,
         (call, query): (&'static str, &str),
         group: &str,

@@ -3,6 +3,7 @@
 mod crm;
 mod graphql;
 mod hook;
+mod list;
 mod reply;
 mod tree;
 
@@ -19,7 +20,7 @@ pub use crm::{CrmContact, CrmIssue, CrmOrganization, CrmOrganizationName, GroupC
 pub use graphql::IssueMove;
 pub use hook::{HookSettings, RemoteHook};
 pub use reply::Thread;
-pub use tree::GroupFacts;
+pub use tree::{GroupFacts, GroupTree};
 
 use crate::{
     domain::Clock,

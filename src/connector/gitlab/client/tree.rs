@@ -1,10 +1,12 @@
 //! People, projects, groups, and who may do what in them.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use serde::Deserialize;
 
 use super::{CallError, Client, Request};
-use crate::domain::{Level, ProjectFacts, RemoteUser, Scope, Visibility};
+use crate::domain::{Level, Namespace, Namespaces, ProjectFacts, RemoteUser, Scope, Visibility};
 
 /// GitLab nests groups 20 deep.
 const MAX_DEPTH: usize = 21;
@@ -89,20 +91,20 @@ impl Client {
         let Some(project): Option<WireProject> = found else {
             return Ok(None);
         };
-        let namespaces = if project.namespace.kind == "group" {
+        let groups = if project.namespace.kind == "group" {
             self.ancestors(project.namespace.id).await?
         } else {
             Vec::new()
         };
-        Ok(Some(ProjectFacts {
-            remote_id: project.id.to_string(),
-            path: project.path_with_namespace,
-            visibility: Visibility::from_word(&project.visibility),
-            namespaces: namespaces
-                .into_iter()
-                .map(|group| (group.id.to_string(), group.full_path, group.name))
-                .collect(),
-        }))
+        Ok(Some(project.facts(&groups)))
+    }
+
+    /// Returns a group with all the groups it is in, or none where the bot sees none.
+    pub async fn namespaces(&self, id: &str) -> Result<Option<Namespaces>, CallError> {
+        let Some(group) = self.group(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(namespaces(&self.ancestors(group.id).await?)))
     }
 
     /// Returns a group by id or full path, or none where the bot sees none.
@@ -128,6 +130,36 @@ impl Client {
         Ok(path)
     }
 
+    /// Returns all groups below a group that the bot sees, at any depth.
+    pub async fn descendants(&self, group: &str) -> Result<Vec<GroupFacts>, CallError> {
+        let path = ["groups", group, "descendant_groups"];
+        let query = [("order_by", "id"), ("sort", "asc")];
+        self.list("GET descendant_groups", &path, &query).await
+    }
+
+    /// Returns all projects in a group and below that the bot sees; the groups they are in are looked up in `groups`.
+    pub async fn projects(
+        &self,
+        group: &str,
+        groups: &GroupTree,
+    ) -> Result<Vec<ProjectFacts>, CallError> {
+        let path = ["groups", group, "projects"];
+        let query = [
+            ("include_subgroups", "true"),
+            ("with_shared", "false"),
+            ("order_by", "id"),
+            ("sort", "asc"),
+        ];
+        let projects: Vec<WireProject> = self.list("GET group projects", &path, &query).await?;
+        Ok(projects
+            .into_iter()
+            .map(|project| {
+                let path = groups.path(project.namespace.id);
+                project.facts(&path)
+            })
+            .collect())
+    }
+
     /// Returns the level a user has in a group or project, inherited and shared ones included.
     pub async fn access_level(
         &self,
@@ -147,6 +179,62 @@ impl Client {
             .map_or(Level::None, |member| {
                 Level::from_number(member.access_level)
             }))
+    }
+}
+
+/// Groups of GitLab by id, so that a path can be put together without asking.
+#[derive(Debug, Clone, Default)]
+pub struct GroupTree(HashMap<i64, GroupFacts>);
+
+impl GroupTree {
+    /// Returns the groups with that id and those it is in, outermost first, as far as they are known.
+    fn path(&self, id: i64) -> Vec<GroupFacts> {
+        let above = |group: &&GroupFacts| self.0.get(&group.parent_id?);
+        let mut path: Vec<GroupFacts> = std::iter::successors(self.0.get(&id), above)
+            .take(MAX_DEPTH)
+            .cloned()
+            .collect();
+        path.reverse();
+        path
+    }
+
+    /// Returns a group with all the groups it is in.
+    pub fn namespaces(&self, id: i64) -> Namespaces {
+        namespaces(&self.path(id))
+    }
+}
+
+impl FromIterator<GroupFacts> for GroupTree {
+    fn from_iter<I: IntoIterator<Item = GroupFacts>>(groups: I) -> Self {
+        Self(groups.into_iter().map(|group| (group.id, group)).collect())
+    }
+}
+
+impl WireProject {
+    /// Returns the project with the groups it is in, outermost first.
+    fn facts(self, groups: &[GroupFacts]) -> ProjectFacts {
+        ProjectFacts {
+            remote_id: self.id.to_string(),
+            path: self.path_with_namespace,
+            visibility: Visibility::from_word(&self.visibility),
+            namespaces: namespaces(groups),
+        }
+    }
+}
+
+fn namespaces(groups: &[GroupFacts]) -> Namespaces {
+    Namespaces {
+        is_whole: groups
+            .first()
+            .is_some_and(|group| group.parent_id.is_none()),
+        path: groups
+            .iter()
+            .map(|group| Namespace {
+                remote_id: group.id.to_string(),
+                path: group.full_path.clone(),
+                name: group.name.clone(),
+            })
+            .collect(),
     }
 }
 
