@@ -9,14 +9,18 @@ use std::{
 };
 
 use sqlx::{PgPool, postgres::PgListener};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{UnderWay, repair};
-use crate::domain::{ConnectionId, Queue};
+use crate::domain::{ConnectionId, IssueId, Queue};
 
 /// The channel of Postgres on which processes wake each other.
 pub const CHANNEL: &str = "liaison";
+
+const ISSUE_CONTACTS: &str = "issue_contacts";
+/// Changes of issues' contacts that a listener may be behind before it is told only that it missed some.
+const BEHIND: usize = 1024;
 
 /// Pause before the listener connects again.
 const RECONNECT: Duration = Duration::from_millis(500);
@@ -28,6 +32,8 @@ pub enum Signal {
     Work(Queue, ConnectionId),
     /// Webhooks or their secrets changed.
     Webhooks,
+    /// The contacts of an issue were set.
+    IssueContacts(IssueId),
 }
 
 impl Signal {
@@ -35,6 +41,7 @@ impl Signal {
         match self {
             Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
             Self::Webhooks => "webhooks".to_owned(),
+            Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
         }
     }
 
@@ -43,6 +50,9 @@ impl Signal {
             return Some(Self::Webhooks);
         }
         let (word, connection) = payload.split_once(':')?;
+        if word == ISSUE_CONTACTS {
+            return Some(Self::IssueContacts(IssueId(connection.parse().ok()?)));
+        }
         let queue = [Queue::Inbox, Queue::Reply, Queue::Call]
             .into_iter()
             .find(|queue| queue.word() == word)?;
@@ -56,6 +66,7 @@ pub struct Wake {
     local: HashSet<Queue>,
     bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
     webhooks: watch::Sender<u64>,
+    issue_contacts: broadcast::Sender<Option<IssueId>>,
 }
 
 impl Wake {
@@ -65,6 +76,7 @@ impl Wake {
             local: local.into_iter().collect(),
             bells: Mutex::default(),
             webhooks: watch::Sender::new(0),
+            issue_contacts: broadcast::Sender::new(BEHIND),
         }
     }
 
@@ -79,13 +91,18 @@ impl Wake {
         self.webhooks.subscribe()
     }
 
+    /// Returns a receiver of the issues whose contacts were set, in whatever process; none stands for any issue, since some may have been missed.
+    pub fn issue_contacts(&self) -> broadcast::Receiver<Option<IssueId>> {
+        self.issue_contacts.subscribe()
+    }
+
     /// Wakes whoever works the queue: in this process if it does, else by NOTIFY.
     pub async fn announce(&self, pool: &PgPool, signal: Signal) {
         match signal {
             Signal::Work(queue, connection) if self.local.contains(&queue) => {
                 self.bell(queue, connection).notify_one();
             }
-            Signal::Work(..) | Signal::Webhooks => {
+            Signal::Work(..) | Signal::Webhooks | Signal::IssueContacts(_) => {
                 if let Err(error) = notify(pool, signal).await {
                     tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
                 }
@@ -97,6 +114,8 @@ impl Wake {
         match signal {
             Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
             Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
+            // Nobody may be listening.
+            Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
         }
     }
 
@@ -105,6 +124,7 @@ impl Wake {
         bells.values().for_each(|bell| bell.notify_one());
         drop(bells);
         self.ring(Signal::Webhooks);
+        drop(self.issue_contacts.send(None));
     }
 }
 
@@ -186,10 +206,11 @@ mod tests {
             Signal::Work(Queue::Reply, ConnectionId(12)),
             Signal::Work(Queue::Call, ConnectionId(1)),
             Signal::Webhooks,
+            Signal::IssueContacts(IssueId(7)),
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }
-        for other in ["", "inbox", "inbox:", "inbox:x", "outbox:1"] {
+        for other in ["", "inbox", "inbox:", "inbox:x", "outbox:1", "issue_contacts:"] {
             assert_eq!(Signal::parse(other), None, "{other}");
         }
     }
