@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod connector;
+pub mod crm;
 pub mod crypto;
 pub mod domain;
 pub mod egress;

@@ -1,6 +1,46 @@
-//! What a contact may look like; limits and wording are GitLab's.
+//! What a contact and an organization may look like; limits and wording are GitLab's.
+//!
+//! A form or patch is what somebody typed; it becomes fields, which are trimmed and within the limits, or all the errors at once.
 
-/// Fields of a contact that is to be created, trimmed and checked.
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FieldError, ItemId,
+    field::{self, MAX_NAME},
+};
+
+const MAX_PHONE: usize = 32;
+const MAX_DESCRIPTION: usize = 1024;
+
+/// Which sort of item; each has fields of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ItemKind {
+    /// A customer person.
+    Contact,
+    /// A customer company.
+    Organization,
+}
+
+impl ItemKind {
+    /// Returns the word used in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Contact => "contact",
+            Self::Organization => "organization",
+        }
+    }
+
+    /// Returns the word for several.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Contact => "contacts",
+            Self::Organization => "organizations",
+        }
+    }
+}
+
+/// Fields of a contact that a comment creates, trimmed and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactDraft {
     /// First name, 1 to 255 characters.
@@ -11,18 +51,6 @@ pub struct ContactDraft {
     pub email: String,
 }
 
-/// What is wrong with a field, in GitLab's words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} {problem}")]
-pub struct FieldError {
-    /// Name of the field as people read it.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-const MAX_NAME: usize = 255;
-
 impl ContactDraft {
     /// Returns the draft with its fields trimmed.
     ///
@@ -30,31 +58,293 @@ impl ContactDraft {
     /// Names the first field that is blank or too long. The address was checked when it was parsed.
     pub fn new(first_name: &str, last_name: &str, email: &str) -> Result<Self, FieldError> {
         Ok(Self {
-            first_name: name("First name", first_name)?,
-            last_name: name("Last name", last_name)?,
-            email: name("Email", email)?,
+            first_name: field::required("First name", first_name, MAX_NAME)?,
+            last_name: field::required("Last name", last_name, MAX_NAME)?,
+            email: field::required("Email", email, MAX_NAME)?,
         })
     }
 }
 
-fn name(field: &'static str, value: &str) -> Result<String, FieldError> {
-    let value = value.trim();
-    let problem = if value.is_empty() {
-        "can't be blank".to_owned()
-    } else if value.chars().count() > MAX_NAME {
-        format!("is too long (maximum is {MAX_NAME} characters)")
+/// A new contact as somebody typed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactForm {
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// E-mail address.
+    pub email: Option<String>,
+    /// Phone number, free text.
+    pub phone: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Organization of the same group.
+    pub organization: Option<ItemId>,
+}
+
+/// What is to change of a contact; the inner none clears a field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactPatch {
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// E-mail address.
+    pub email: Option<Option<String>>,
+    /// Phone number.
+    pub phone: Option<Option<String>>,
+    /// Description.
+    pub description: Option<Option<String>>,
+    /// Organization of the same group.
+    pub organization: Option<Option<ItemId>>,
+    /// Whether the contact may be added to issues.
+    pub active: Option<bool>,
+}
+
+/// A contact's fields, trimmed and within the limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactFields {
+    /// First name, 1 to 255 characters.
+    pub first_name: String,
+    /// Last name, 1 to 255 characters.
+    pub last_name: String,
+    /// E-mail address as typed, up to 255 characters; no two contacts of a group have the same, without regard to case.
+    pub email: Option<String>,
+    /// Phone number, up to 32 characters of free text.
+    pub phone: Option<String>,
+    /// Description, up to 1024 characters.
+    pub description: Option<String>,
+    /// Organization of the same group.
+    pub organization: Option<ItemId>,
+    /// False once deactivated.
+    pub active: bool,
+}
+
+/// A new organization as somebody typed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationForm {
+    /// Name.
+    pub name: String,
+    /// Rate for work, in whatever unit the group counts.
+    pub default_rate: Option<Decimal>,
+    /// Description.
+    pub description: Option<String>,
+}
+
+/// What is to change of an organization; the inner none clears a field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationPatch {
+    /// Name.
+    pub name: Option<String>,
+    /// Rate for work.
+    pub default_rate: Option<Option<Decimal>>,
+    /// Description.
+    pub description: Option<Option<String>>,
+    /// False to deactivate it.
+    pub active: Option<bool>,
+}
+
+/// An organization's fields, trimmed and within the limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganizationFields {
+    /// Name, 1 to 255 characters; no two organizations of a group have the same, without regard to case.
+    pub name: String,
+    /// Rate for work: 18 digits, two of them after the point.
+    pub default_rate: Option<Decimal>,
+    /// Description, up to 1024 characters.
+    pub description: Option<String>,
+    /// False once deactivated.
+    pub active: bool,
+}
+
+/// The fields of an item of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ItemFields {
+    /// Of a contact.
+    Contact(ContactFields),
+    /// Of an organization.
+    Organization(OrganizationFields),
+}
+
+impl ContactForm {
+    /// Returns the fields of a new, active contact.
+    ///
+    /// # Errors
+    /// Names every field that is blank, too long or malformed.
+    pub fn check(&self) -> Result<ContactFields, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut take = Errors(&mut errors);
+        let fields = ContactFields {
+            first_name: take.value(field::required("First name", &self.first_name, MAX_NAME)),
+            last_name: take.value(field::required("Last name", &self.last_name, MAX_NAME)),
+            email: take.value(field::email(self.email.as_deref())),
+            phone: take.value(field::optional("Phone", self.phone.as_deref(), MAX_PHONE)),
+            description: take.value(description(self.description.as_deref())),
+            organization: self.organization,
+            active: true,
+        };
+        all(fields, errors)
+    }
+}
+
+impl ContactFields {
+    /// Returns the fields as a patch leaves them.
+    ///
+    /// # Errors
+    /// Names every field of the patch that is blank, too long or malformed.
+    pub fn patched(&self, patch: &ContactPatch) -> Result<Self, Vec<FieldError>> {
+        let form = ContactForm {
+            first_name: patched(&self.first_name, patch.first_name.as_ref()),
+            last_name: patched(&self.last_name, patch.last_name.as_ref()),
+            email: patched(&self.email, patch.email.as_ref()),
+            phone: patched(&self.phone, patch.phone.as_ref()),
+            description: patched(&self.description, patch.description.as_ref()),
+            organization: patch.organization.unwrap_or(self.organization),
+        };
+        let checked = form.check()?;
+        Ok(Self {
+            active: patch.active.unwrap_or(self.active),
+            ..checked
+        })
+    }
+
+    /// Returns first and last name.
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.first_name, self.last_name)
+    }
+}
+
+impl OrganizationForm {
+    /// Returns the fields of a new, active organization.
+    ///
+    /// # Errors
+    /// Names every field that is blank, too long or out of range.
+    pub fn check(&self) -> Result<OrganizationFields, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut take = Errors(&mut errors);
+        let fields = OrganizationFields {
+            name: take.value(field::required("Name", &self.name, MAX_NAME)),
+            default_rate: take.value(field::rate(self.default_rate)),
+            description: take.value(description(self.description.as_deref())),
+            active: true,
+        };
+        all(fields, errors)
+    }
+}
+
+impl OrganizationFields {
+    /// Returns the fields as a patch leaves them.
+    ///
+    /// # Errors
+    /// Names every field of the patch that is blank, too long or out of range.
+    pub fn patched(&self, patch: &OrganizationPatch) -> Result<Self, Vec<FieldError>> {
+        let form = OrganizationForm {
+            name: patched(&self.name, patch.name.as_ref()),
+            default_rate: patch.default_rate.unwrap_or(self.default_rate),
+            description: patched(&self.description, patch.description.as_ref()),
+        };
+        let checked = form.check()?;
+        Ok(Self {
+            active: patch.active.unwrap_or(self.active),
+            ..checked
+        })
+    }
+}
+
+impl ItemFields {
+    /// Returns which sort of item has these fields.
+    pub fn kind(&self) -> ItemKind {
+        match self {
+            Self::Contact(_) => ItemKind::Contact,
+            Self::Organization(_) => ItemKind::Organization,
+        }
+    }
+
+    /// Returns the name of an organization, or first and last name of a contact.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Contact(contact) => contact.full_name(),
+            Self::Organization(organization) => organization.name.clone(),
+        }
+    }
+
+    /// Returns the field that no other item of the kind and group has the same value in, by its name and value.
+    pub fn unique(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Contact(contact) => contact.email.as_deref().map(|email| ("Email", email)),
+            Self::Organization(organization) => Some(("Name", &organization.name)),
+        }
+    }
+
+    /// Returns a contact's organization.
+    pub fn organization(&self) -> Option<ItemId> {
+        match self {
+            Self::Contact(contact) => contact.organization,
+            Self::Organization(_) => None,
+        }
+    }
+
+    /// Returns whether the item is in use.
+    pub fn active(&self) -> bool {
+        match self {
+            Self::Contact(contact) => contact.active,
+            Self::Organization(organization) => organization.active,
+        }
+    }
+}
+
+/// Collects what is wrong with one field after the other.
+struct Errors<'a>(&'a mut Vec<FieldError>);
+
+impl Errors<'_> {
+    fn value<T: Default>(&mut self, checked: Result<T, FieldError>) -> T {
+        checked.unwrap_or_else(|error| {
+            self.0.push(error);
+            T::default()
+        })
+    }
+}
+
+fn all<T>(fields: T, errors: Vec<FieldError>) -> Result<T, Vec<FieldError>> {
+    if errors.is_empty() {
+        Ok(fields)
     } else {
-        return Ok(value.to_owned());
-    };
-    Err(FieldError { field, problem })
+        Err(errors)
+    }
+}
+
+fn patched<T: Clone>(now: &T, patch: Option<&T>) -> T {
+    patch.unwrap_or(now).clone()
+}
+
+fn description(value: Option<&str>) -> Result<Option<String>, FieldError> {
+    field::optional("Description", value, MAX_DESCRIPTION)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn said(errors: Vec<FieldError>) -> Vec<String> {
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn ann() -> ContactFields {
+        ContactForm {
+            first_name: "Ann".into(),
+            last_name: "Lee".into(),
+            email: Some("ann@example.com".into()),
+            phone: Some("123".into()),
+            description: None,
+            organization: Some(ItemId(7)),
+        }
+        .check()
+        .unwrap()
+    }
+
     #[test]
-    fn trims_and_names_the_bad_field() {
+    fn a_draft_names_its_first_bad_field() {
         let draft = ContactDraft::new(" Ann ", "Lee\t", "ann@example.com").unwrap();
         assert_eq!(
             (draft.first_name.as_str(), draft.last_name.as_str()),
@@ -71,5 +361,91 @@ mod tests {
             "Last name is too long (maximum is 255 characters)"
         );
         assert!(ContactDraft::new("Ann", &"ü".repeat(255), "a@example.com").is_ok());
+    }
+
+    #[test]
+    fn a_form_names_all_its_bad_fields_at_once() {
+        let form = ContactForm {
+            first_name: " ".into(),
+            last_name: "x".repeat(256),
+            email: Some("no address".into()),
+            phone: Some("1".repeat(33)),
+            description: Some("d".repeat(1025)),
+            organization: None,
+        };
+        assert_eq!(
+            said(form.check().unwrap_err()),
+            [
+                "First name can't be blank",
+                "Last name is too long (maximum is 255 characters)",
+                "Email is invalid",
+                "Phone is too long (maximum is 32 characters)",
+                "Description is too long (maximum is 1024 characters)",
+            ]
+        );
+        let form = OrganizationForm {
+            name: String::new(),
+            default_rate: Some(Decimal::from(10_000_000_000_000_000_i64)),
+            description: Some("d".repeat(1025)),
+        };
+        assert_eq!(
+            said(form.check().unwrap_err()),
+            [
+                "Name can't be blank",
+                "Default rate must be less than 10000000000000000",
+                "Description is too long (maximum is 1024 characters)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_clears_what_it_empties() {
+        let patch = ContactPatch {
+            last_name: Some(" Smith ".into()),
+            email: Some(None),
+            phone: Some(Some("  ".into())),
+            active: Some(false),
+            ..ContactPatch::default()
+        };
+        let expected = ContactFields {
+            last_name: "Smith".into(),
+            email: None,
+            phone: None,
+            active: false,
+            ..ann()
+        };
+        assert_eq!(ann().patched(&patch), Ok(expected.clone()));
+        // What the patch does not name stays, the state too.
+        assert_eq!(
+            expected.patched(&ContactPatch::default()),
+            Ok(expected.clone())
+        );
+        let blank = ContactPatch {
+            first_name: Some(String::new()),
+            ..ContactPatch::default()
+        };
+        assert_eq!(
+            said(ann().patched(&blank).unwrap_err()),
+            ["First name can't be blank"]
+        );
+    }
+
+    #[test]
+    fn fields_survive_storage_as_json() {
+        let organization = OrganizationForm {
+            name: "Acme".into(),
+            default_rate: Some("12.5".parse().unwrap()),
+            description: None,
+        };
+        for fields in [
+            ItemFields::Contact(ann()),
+            ItemFields::Organization(organization.check().unwrap()),
+        ] {
+            let stored = serde_json::to_value(&fields).unwrap();
+            assert_eq!(
+                serde_json::from_value::<ItemFields>(stored).unwrap(),
+                fields
+            );
+        }
     }
 }

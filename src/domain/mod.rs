@@ -7,19 +7,26 @@ mod connection;
 mod contact;
 mod effect;
 mod event;
+mod field;
 mod id;
 mod level;
+mod via;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
-pub use contact::{ContactDraft, FieldError};
+pub use contact::{
+    ContactDraft, ContactFields, ContactForm, ContactPatch, ItemFields, ItemKind,
+    OrganizationFields, OrganizationForm, OrganizationPatch,
+};
 pub use effect::{CommentRef, Effect, Queue, Reaction};
 pub use event::{
     Comment, CommentChange, Decoded, Event, IssueFacts, ProjectFacts, RemoteProject, RemoteUser,
     Scope, Visibility,
 };
+pub use field::{FieldError, is_email_address};
 pub use id::{
     ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, Lane, OperationId, PersonId,
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use via::Via;

@@ -6,6 +6,7 @@
 mod answer;
 mod contacts;
 mod permission;
+mod refused;
 mod undo;
 mod working;
 
@@ -14,6 +15,7 @@ mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
 pub use permission::{Access, Right, issue_is_readable};
+pub use refused::Refused;
 
 use crate::{
     domain::{Clock, ContactDraft, ItemId, OperationId},

@@ -30,6 +30,16 @@ pub enum Right {
     RelateContacts,
     /// Create, edit and archive contacts and organizations.
     CreateContacts,
+    /// Delete contacts and organizations.
+    DeleteContacts,
+    /// Merge contacts or organizations.
+    MergeContacts,
+    /// Import contacts and organizations.
+    ImportContacts,
+    /// Export contacts and organizations.
+    ExportContacts,
+    /// Configure the group: its CRM, its webhooks and connections. The CRM may be off, or nobody could switch it on.
+    Configure,
 }
 
 impl Access {
@@ -45,6 +55,11 @@ impl Access {
             Right::CreateContacts => {
                 view && self.issue_readable && self.contact_group >= Level::Developer
             }
+            Right::DeleteContacts
+            | Right::MergeContacts
+            | Right::ImportContacts
+            | Right::ExportContacts => view && self.contact_group >= Level::Maintainer,
+            Right::Configure => self.active && self.contact_group >= Level::Maintainer,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 /// What each room may name of the others; docs/ARCHITECTURE.md says why.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("quick_action", &[]),
+    ("quick_action", &["domain"]),
     ("crypto", &[]),
     ("telemetry", &[]),
     ("server", &[]),
@@ -23,6 +23,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "connector",
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
+    ("lookup", &["domain", "connector", "store"]),
+    ("crm", &["domain", "connector", "lookup", "rules", "store"]),
     (
         "intake",
         &[
@@ -40,6 +42,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "connector",
             "egress",
+            "lookup",
             "queue",
             "quick_action",
             "rules",

@@ -228,6 +228,13 @@ fn write_refusal(refusal: &Refusal, dialect: &Dialect<'_>) -> String {
             Right::CreateContacts => {
                 "you have no right to create contacts here (it takes the Developer role in the group)".into()
             }
+            Right::DeleteContacts
+            | Right::MergeContacts
+            | Right::ImportContacts
+            | Right::ExportContacts
+            | Right::Configure => {
+                "you have no right to do this here (it takes the Maintainer role in the group)".into()
+            }
         },
         Refusal::Argument(error) => error.to_string(),
         Refusal::Field(error) => error.to_string(),

@@ -1,0 +1,49 @@
+//! Why the CRM does not do what it was asked.
+
+use crate::{connector::gitlab::CallError, rules::Refused, store::StoreError};
+
+/// Why the CRM does not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CrmError {
+    /// There is no such thing, or the person has no right to see it: both look the same.
+    #[error(
+        "The resource that you are attempting to access does not exist or you don't have permission to perform this action"
+    )]
+    NotFound,
+    /// The person may see the thing but not do this, in GitLab's words.
+    #[error("{0}")]
+    Denied(String),
+    /// What was asked for cannot be; every reason, in words for people.
+    #[error("{}", .0.join(", "))]
+    Invalid(Vec<String>),
+    /// Something that had to be asked did not answer; asking again later may help.
+    #[error("The answer is not available at the moment; try again later")]
+    Unavailable(#[source] Outage),
+}
+
+/// What did not answer; for the log only.
+#[derive(Debug, thiserror::Error)]
+pub enum Outage {
+    /// The tracker did not say what had to be known.
+    #[error("the tracker did not tell what had to be known")]
+    Tracker(#[source] CallError),
+    /// The tracker is not configured any more.
+    #[error("connection {0} is not configured")]
+    NotConfigured(crate::domain::ConnectionId),
+    /// The database did not do it.
+    #[error("the database did not do it")]
+    Store(#[source] StoreError),
+    /// Others changed the same things all the time.
+    #[error("others changed the same things meanwhile, again and again")]
+    Busy,
+}
+
+impl From<Refused> for CrmError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound => Self::NotFound,
+            Refused::Denied(sentence) => Self::Denied(sentence),
+            Refused::Invalid(sentences) => Self::Invalid(sentences),
+        }
+    }
+}
