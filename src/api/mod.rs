@@ -25,7 +25,6 @@ use crate::{
     auth::{Bearer, Credential},
     crm::Crm,
     queue::Wake,
-    store::StoreError,
 };
 use graphql::{Endpoint, Viewer};
 use reply::Denied;

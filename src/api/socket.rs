@@ -14,7 +14,7 @@ use std::{
 
 use async_graphql::{
     Data, Error,
-    http::{Protocols, WebSocket, WsMessage},
+    http::{WebSocket, WebSocketProtocols, WsMessage},
 };
 use axum::{
     extract::ws::{CloseFrame, Message, WebSocketUpgrade},
@@ -147,7 +147,7 @@ fn protocol(
     let (api, viewer) = (session.api.clone(), session.viewer.clone());
     let executor = session.endpoint.for_socket(Arc::new(Semaphore::new(MAX_OPERATIONS)));
     let named = executor.clone();
-    WebSocket::new(executor, incoming, Protocols::GraphQLWS)
+    WebSocket::new(executor, incoming, WebSocketProtocols::GraphQLWS)
         .on_connection_init(async move |payload| {
             let viewer = match token(&payload) {
                 Some(token) => {

@@ -6,7 +6,7 @@
 mod error;
 mod types;
 
-pub use error::CrmError;
+pub use error::{CrmError, Outage};
 pub use types::{
     Asker, ContactNames, ContactOutcome, GroupReport, GroupSettings, HistoryEntry, HistoryOf,
     HistoryPage, NamedContact, SetContacts, SetReport, UndoReport,

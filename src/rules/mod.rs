@@ -14,7 +14,7 @@ mod working;
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
-pub use permission::{Access, Right, issue_is_readable};
+pub use permission::{Access, Right, issue_is_readable, project_is_readable};
 pub use refused::Refused;
 
 use crate::{

@@ -10,7 +10,9 @@ pub mod history;
 pub mod item;
 pub mod person;
 pub mod road;
+pub mod shown;
 pub mod token;
+pub mod tree;
 pub mod webhook;
 
 use std::time::Duration;

@@ -15,14 +15,14 @@ use async_graphql::{
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::sync::Semaphore;
 
-use super::{Refusal, Viewer, error::finish, limit, loader::Loaders, mutation::Mutation, query::Query, subscription::Subscription};
+use super::{Refusal, Viewer, error::finish, limit, loader::Rows, mutation::Mutation, query::Query, subscription::Changes};
 use crate::api::Api;
 
 /// Longest that a query or mutation may take.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// The schema's type.
-type ApiSchema = Schema<Query, Mutation, Subscription>;
+type ApiSchema = Schema<Query, Mutation, Changes>;
 
 /// The schema, ready to be asked. Cloning is cheap.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub(in crate::api) struct Endpoint {
 
 /// Returns the schema in the schema definition language, as it is committed in `docs/schema.graphql`.
 pub fn schema_language() -> String {
-    let schema = Schema::new(Query, Mutation::default(), Subscription);
+    let schema = Schema::new(Query, Mutation::default(), Changes);
     let options = async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().use_space_ident();
     schema.sdl_with_options(options)
 }
@@ -41,7 +41,7 @@ pub fn schema_language() -> String {
 impl Endpoint {
     /// Returns the endpoint of an API.
     pub(in crate::api) fn new(api: &Api) -> Self {
-        let schema = Schema::build(Query, Mutation::default(), Subscription)
+        let schema = Schema::build(Query, Mutation::default(), Changes)
             .data(api.clone())
             .limit_depth(limit::MAX_DEPTH)
             .limit_complexity(limit::MAX_COMPLEXITY)
@@ -82,7 +82,7 @@ impl Endpoint {
         limit::check(&document, viewer.bearer().is_some())?;
         let operation = operation_type(&document, request.operation_name.as_deref());
         request.set_parsed_query(document);
-        let request = request.data(viewer.clone()).data(Loaders::new(&self.api, viewer));
+        let request = request.data(viewer.clone()).data(Rows::new(&self.api, viewer));
         Ok((request, operation))
     }
 }

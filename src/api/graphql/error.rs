@@ -4,7 +4,11 @@ use std::{fmt::Write, sync::Arc};
 
 use async_graphql::{Error, ErrorExtensionValues, Pos, Response, ServerError};
 
-use crate::{domain::Clock, store::StoreError};
+use crate::{
+    crm::{CrmError, Outage},
+    domain::Clock,
+    store::StoreError,
+};
 
 /// What is behind a failure of ours.
 type Source = Arc<dyn std::error::Error + Send + Sync>;
@@ -30,9 +34,9 @@ pub(super) enum Refusal {
     /// The query took longer than one query may.
     #[error("The query took too long")]
     TimedOut,
-    /// The tracker could not be asked what the asker may do, so the answer is no for now.
-    #[error("The tracker does not tell at the moment what you may do. Please try again")]
-    TrackerUnavailable,
+    /// Something outside, for instance the tracker that tells rights, does not answer; so the answer is no for now.
+    #[error("The answer is not available at the moment; try again later")]
+    Unavailable,
     /// Our fault; what happened is in the log.
     #[error("Internal server error")]
     Internal(Source),
@@ -48,8 +52,35 @@ impl Refusal {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::TooMuch(_) => "QUERY_TOO_LARGE",
             Self::TimedOut => "TIMEOUT",
-            Self::TrackerUnavailable => "UNAVAILABLE",
+            Self::Unavailable => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL_SERVER_ERROR",
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns the refusal for something that cannot be.
+    pub(super) fn internal(what: &'static str) -> Self {
+        Self::Internal(Arc::new(Unexpected(what)))
+    }
+}
+
+/// Something that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unexpected(&'static str);
+
+impl From<CrmError> for Refusal {
+    /// What GitLab's mutations authorise before they do anything is refused in one sentence, whether or not the thing exists.
+    fn from(error: CrmError) -> Self {
+        match error {
+            CrmError::NotFound | CrmError::Denied(_) => Self::NotAvailable,
+            CrmError::Invalid(reasons) => Self::Argument(reasons.join(", ")),
+            CrmError::Unavailable(Outage::Store(error)) => error.into(),
+            CrmError::Unavailable(outage) => {
+                tracing::warn!(error = chain(&outage), "rights could not be found out");
+                Self::Unavailable
+            }
         }
     }
 }

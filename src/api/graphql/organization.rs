@@ -1,0 +1,138 @@
+//! Organizations.
+
+use async_graphql::{
+    Context, Enum, ID, Object, Result,
+    connection::{Connection, EmptyFields},
+};
+use chrono::{DateTime, Utc};
+use rust_decimal::prelude::ToPrimitive;
+
+use super::{
+    Refusal, Scope,
+    count::Count,
+    history::{History, HistoryConnection, MAX_HISTORY},
+    id::OrganizationGid,
+    page::{Page, cost},
+    time::Time,
+};
+use crate::{
+    domain::{ItemFields, ItemId, OrganizationFields, RootId},
+    store::shown::ShownItem,
+};
+
+/// A page of organizations.
+pub(super) type OrganizationConnection = Connection<String, Organization, Count, EmptyFields>;
+
+/// An organization that the asker may see.
+#[derive(Debug, Clone)]
+pub(super) struct Organization {
+    root: RootId,
+    id: ItemId,
+    fields: OrganizationFields,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl Organization {
+    /// Returns an item as an organization, if it is one.
+    pub(super) fn of(item: ShownItem) -> Option<Self> {
+        match item.fields {
+            ItemFields::Contact(_) => None,
+            ItemFields::Organization(fields) => Some(Self {
+                root: item.root,
+                id: item.id,
+                fields,
+                created_at: item.created_at,
+                updated_at: item.updated_at,
+            }),
+        }
+    }
+
+    /// Returns the organization that the asker just changed, and so may see.
+    pub(super) async fn changed(scope: Scope<'_>, id: ItemId) -> Result<Option<Self>, Refusal> {
+        Ok(scope.rows.load_one(id).await?.and_then(Self::of))
+    }
+}
+
+/// A customer company.
+#[Object(name = "CustomerRelationsOrganization")]
+impl Organization {
+    /// Global id.
+    async fn id(&self) -> ID {
+        OrganizationGid::of(self.id)
+    }
+
+    /// Name.
+    async fn name(&self) -> &str {
+        &self.fields.name
+    }
+
+    /// Standard rate for work.
+    async fn default_rate(&self) -> Option<f64> {
+        self.fields.default_rate.and_then(|rate| rate.to_f64())
+    }
+
+    /// Description.
+    async fn description(&self) -> Option<&str> {
+        self.fields.description.as_deref()
+    }
+
+    /// False once deactivated.
+    async fn active(&self) -> bool {
+        self.fields.active
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> Time {
+        Time(self.created_at)
+    }
+
+    /// When a field last changed.
+    async fn updated_at(&self) -> Time {
+        Time(self.updated_at)
+    }
+
+    /// What was done to it, newest first.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
+        let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
+        Ok(History::of_item(Scope::of(context)?, (self.root, self.id), &page).await?)
+    }
+}
+
+/// Which organizations are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(name = "CustomerRelationsOrganizationState", rename_items = "lowercase")]
+pub(super) enum OrganizationState {
+    /// All.
+    All,
+    /// Those in use.
+    Active,
+    /// The others.
+    Inactive,
+}
+
+/// In which order organizations are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum OrganizationSort {
+    /// By name.
+    NameAsc,
+    /// By name, the last one first.
+    NameDesc,
+    /// By description.
+    DescriptionAsc,
+    /// By description, the last one first.
+    DescriptionDesc,
+    /// By default rate.
+    DefaultRateAsc,
+    /// By default rate, the highest first.
+    DefaultRateDesc,
+    /// By the moment of creation.
+    CreatedAsc,
+    /// By the moment of creation, the newest first.
+    CreatedDesc,
+    /// By the moment of the last change.
+    UpdatedAsc,
+    /// By the moment of the last change, the newest first.
+    UpdatedDesc,
+}
