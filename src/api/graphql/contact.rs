@@ -17,8 +17,8 @@ use super::{
     time::Time,
 };
 use crate::{
-    domain::{ContactFields, ItemFields, ItemId, RootId},
-    store::shown::ShownItem,
+    domain::{self, ContactFields, Direction, ItemFields, ItemId, RootId, States},
+    store::{search::ContactRow, shown::ShownItem},
 };
 
 /// A page of contacts.
@@ -46,6 +46,25 @@ impl Contact {
                 created_at: item.created_at,
                 updated_at: item.updated_at,
             }),
+        }
+    }
+
+    /// Returns a row of a list as a contact.
+    pub(super) fn row(root: RootId, row: ContactRow) -> Self {
+        Self {
+            root,
+            id: row.id,
+            fields: ContactFields {
+                first_name: row.first_name,
+                last_name: row.last_name,
+                email: row.email,
+                phone: row.phone,
+                description: row.description,
+                organization: row.organization_id,
+                active: row.active,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
         }
     }
 
@@ -181,4 +200,38 @@ pub(super) enum ContactSort {
     UpdatedAsc,
     /// By the moment of the last change, the newest first.
     UpdatedDesc,
+}
+
+impl ContactSort {
+    /// Returns what is sorted by, and which way.
+    pub(super) fn parts(self) -> (domain::ContactSort, Direction) {
+        match self {
+            Self::FirstNameAsc => (domain::ContactSort::FirstName, Direction::Ascending),
+            Self::FirstNameDesc => (domain::ContactSort::FirstName, Direction::Descending),
+            Self::LastNameAsc => (domain::ContactSort::LastName, Direction::Ascending),
+            Self::LastNameDesc => (domain::ContactSort::LastName, Direction::Descending),
+            Self::EmailAsc => (domain::ContactSort::Email, Direction::Ascending),
+            Self::EmailDesc => (domain::ContactSort::Email, Direction::Descending),
+            Self::PhoneAsc => (domain::ContactSort::Phone, Direction::Ascending),
+            Self::PhoneDesc => (domain::ContactSort::Phone, Direction::Descending),
+            Self::DescriptionAsc => (domain::ContactSort::Description, Direction::Ascending),
+            Self::DescriptionDesc => (domain::ContactSort::Description, Direction::Descending),
+            Self::OrganizationAsc => (domain::ContactSort::Organization, Direction::Ascending),
+            Self::OrganizationDesc => (domain::ContactSort::Organization, Direction::Descending),
+            Self::CreatedAsc => (domain::ContactSort::Created, Direction::Ascending),
+            Self::CreatedDesc => (domain::ContactSort::Created, Direction::Descending),
+            Self::UpdatedAsc => (domain::ContactSort::Updated, Direction::Ascending),
+            Self::UpdatedDesc => (domain::ContactSort::Updated, Direction::Descending),
+        }
+    }
+}
+
+impl From<ContactState> for States {
+    fn from(state: ContactState) -> Self {
+        match state {
+            ContactState::All => Self::All,
+            ContactState::Active => Self::Active,
+            ContactState::Inactive => Self::Inactive,
+        }
+    }
 }

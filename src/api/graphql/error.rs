@@ -7,7 +7,7 @@ use async_graphql::{Error, ErrorExtensionValues, Pos, Response, ServerError};
 use crate::{
     crm::{CrmError, Outage},
     domain::Clock,
-    store::StoreError,
+    store::{StoreError, search::ListError},
 };
 
 /// What is behind a failure of ours.
@@ -59,6 +59,11 @@ impl Refusal {
 }
 
 impl Refusal {
+    /// Returns the refusal for a cursor of another list, or none at all.
+    pub(super) fn invalid_cursor() -> Self {
+        Self::Argument("Please provide a valid cursor".to_owned())
+    }
+
     /// Returns the refusal for something that cannot be.
     pub(super) fn internal(what: &'static str) -> Self {
         Self::Internal(Arc::new(Unexpected(what)))
@@ -81,6 +86,15 @@ impl From<CrmError> for Refusal {
                 tracing::warn!(error = chain(&outage), "rights could not be found out");
                 Self::Unavailable
             }
+        }
+    }
+}
+
+impl From<ListError> for Refusal {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Cursor(_) => Self::invalid_cursor(),
+            ListError::Store(error) => error.into(),
         }
     }
 }

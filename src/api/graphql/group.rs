@@ -1,12 +1,27 @@
 //! Groups: their contacts and organizations, and how they keep them.
 
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{
+    Context, ID, Object, OutputType, Result, SimpleObject,
+    connection::{Connection, Edge, EmptyFields},
+};
 
-use super::{Refusal, Scope, id::GroupGid, loader::GroupAccess};
+use super::{
+    Refusal, Scope,
+    contact::{Contact, ContactConnection, ContactSort, ContactState},
+    count::{Count, Counted},
+    history::{History, HistoryConnection, MAX_HISTORY},
+    id::{ContactGid, GroupGid, OrganizationGid},
+    loader::GroupAccess,
+    organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
+    page::{Page, cost},
+};
 use crate::{
-    domain::{GroupId, Level},
-    rules::Access,
-    store::tree::{self, GroupNode},
+    domain::{GroupId, Level, Listed, States},
+    rules::{Access, Right},
+    store::{
+        search::{self, Listing},
+        tree::{self, GroupNode},
+    },
 };
 
 /// A group that the asker may see.
@@ -42,15 +57,147 @@ impl Group {
 }
 
 impl Group {
+    /// Returns whether the asker may see its contacts and organizations.
+    fn shows_contacts(&self) -> bool {
+        self.access.allows(Right::ViewContacts)
+    }
+
+    /// Returns what is counted of a kind, in a search and some states.
+    fn counted(&self, listed: Listed, search: Option<String>, states: States) -> Counted {
+        let holder = (self.node.root, self.node.contact_group);
+        Counted { holder, listed, search, states }
+    }
+
     /// Returns its id.
     pub(super) fn id(&self) -> GroupId {
         self.node.id
     }
 }
 
+/// Numbers of contacts by state.
+#[derive(Debug, Default, SimpleObject)]
+#[graphql(name = "ContactStateCounts")]
+pub(super) struct ContactStateCounts {
+    /// In any state.
+    all: i64,
+    /// Those that may be added to issues.
+    active: i64,
+    /// The others.
+    inactive: i64,
+}
+
+/// Numbers of organizations by state.
+#[derive(Debug, Default, SimpleObject)]
+#[graphql(name = "OrganizationStateCounts")]
+pub(super) struct OrganizationStateCounts {
+    /// In any state.
+    all: i64,
+    /// Those in use.
+    active: i64,
+    /// The others.
+    inactive: i64,
+}
+
 /// A group.
+#[expect(clippy::too_many_arguments, reason = "the arguments of the fields are GitLab's")]
 #[Object]
 impl Group {
+    /// The contacts that the group uses, wherever they are held; none for whoever may not see them.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn contacts(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Words that must all be found in names, e-mail address, phone number, organization or description.")] search: Option<String>,
+        #[graphql(desc = "Only those in this state.")] state: Option<ContactState>,
+        #[graphql(desc = "Only these.")] ids: Option<Vec<ContactGid>>,
+        #[graphql(desc = "The order; by last name if nothing is said.")] sort: Option<ContactSort>,
+        first: Option<i32>,
+        last: Option<i32>,
+        after: Option<String>,
+        before: Option<String>,
+    ) -> Result<ContactConnection> {
+        let page = Page::new((first, last, after, before))?;
+        let ids = ids.unwrap_or_default().iter().map(ContactGid::read).collect::<Result<Vec<_>, Refusal>>()?;
+        if !self.shows_contacts() {
+            return Ok(page.connection([], Count::Nothing));
+        }
+        let counted = self.counted(Listed::Contacts, search, state.map_or(States::All, States::from));
+        let (sort, direction) = sort.unwrap_or(ContactSort::LastNameAsc).parts();
+        let query = counted.query(ids, (sort, direction), page.of_list()?);
+        let mut connection = Scope::of(context)?.connection().await?;
+        let listing = search::contacts(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
+        let count = counted.count(query.ids);
+        Ok(listed(listing, count, |row| Contact::row(self.node.root, row)))
+    }
+
+    /// The organizations that the group uses, wherever they are held; none for whoever may not see them.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn organizations(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Words that must all be found in name or description.")] search: Option<String>,
+        #[graphql(desc = "Only those in this state.")] state: Option<OrganizationState>,
+        #[graphql(desc = "Only these.")] ids: Option<Vec<OrganizationGid>>,
+        #[graphql(desc = "The order; by name if nothing is said.")] sort: Option<OrganizationSort>,
+        first: Option<i32>,
+        last: Option<i32>,
+        after: Option<String>,
+        before: Option<String>,
+    ) -> Result<OrganizationConnection> {
+        let page = Page::new((first, last, after, before))?;
+        let ids = ids.unwrap_or_default().iter().map(OrganizationGid::read).collect::<Result<Vec<_>, Refusal>>()?;
+        if !self.shows_contacts() {
+            return Ok(page.connection([], Count::Nothing));
+        }
+        let counted = self.counted(Listed::Organizations, search, state.map_or(States::All, States::from));
+        let (sort, direction) = sort.unwrap_or(OrganizationSort::NameAsc).parts();
+        let query = counted.query(ids, (sort, direction), page.of_list()?);
+        let mut connection = Scope::of(context)?.connection().await?;
+        let listing = search::organizations(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
+        let count = counted.count(query.ids);
+        Ok(listed(listing, count, |row| Organization::row(self.node.root, row)))
+    }
+
+    /// How many contacts there are by state; with a search, of those that match.
+    async fn contact_state_counts(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Words that must all be found.")] search: Option<String>,
+        #[graphql(desc = "Only those in this state are counted.")] state: Option<ContactState>,
+    ) -> Result<ContactStateCounts> {
+        if !self.shows_contacts() {
+            return Ok(ContactStateCounts::default());
+        }
+        let counted = self.counted(Listed::Contacts, search, state.map_or(States::All, States::from));
+        let [all, active, inactive] = counted.by_state(Scope::of(context)?).await?;
+        Ok(ContactStateCounts { all, active, inactive })
+    }
+
+    /// How many organizations there are by state; with a search, of those that match.
+    async fn organization_state_counts(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Words that must all be found.")] search: Option<String>,
+        #[graphql(desc = "Only those in this state are counted.")] state: Option<OrganizationState>,
+    ) -> Result<OrganizationStateCounts> {
+        if !self.shows_contacts() {
+            return Ok(OrganizationStateCounts::default());
+        }
+        let counted = self.counted(Listed::Organizations, search, state.map_or(States::All, States::from));
+        let [all, active, inactive] = counted.by_state(Scope::of(context)?).await?;
+        Ok(OrganizationStateCounts { all, active, inactive })
+    }
+
+    /// What was done to the contacts and organizations that the group uses, newest first; nothing for whoever may not see them.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn crm_history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
+        let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
+        if !self.shows_contacts() {
+            return Ok(page.connection([], EmptyFields));
+        }
+        Ok(History::of_group(Scope::of(context)?, self.node.id, &page).await?)
+    }
+
     /// Global id.
     #[graphql(name = "id")]
     async fn global_id(&self) -> ID {
@@ -84,4 +231,16 @@ impl Group {
     async fn crm_relates_automatically(&self) -> bool {
         self.node.relates_automatically
     }
+}
+
+/// Returns the connection for a page of a list.
+fn listed<R, N: OutputType>(
+    listing: Listing<R>,
+    count: Count,
+    node: impl Fn(R) -> N,
+) -> Connection<String, N, Count, EmptyFields> {
+    let mut connection = Connection::with_additional_fields(listing.has_previous, listing.has_next, count);
+    let edges = listing.rows.into_iter().map(|(row, cursor)| Edge::new(cursor.to_string(), node(row)));
+    connection.edges.extend(edges);
+    connection
 }

@@ -16,8 +16,8 @@ use super::{
     time::Time,
 };
 use crate::{
-    domain::{ItemFields, ItemId, OrganizationFields, RootId},
-    store::shown::ShownItem,
+    domain::{self, Direction, ItemFields, ItemId, OrganizationFields, RootId, States},
+    store::{search::OrganizationRow, shown::ShownItem},
 };
 
 /// A page of organizations.
@@ -45,6 +45,22 @@ impl Organization {
                 created_at: item.created_at,
                 updated_at: item.updated_at,
             }),
+        }
+    }
+
+    /// Returns a row of a list as an organization.
+    pub(super) fn row(root: RootId, row: OrganizationRow) -> Self {
+        Self {
+            root,
+            id: row.id,
+            fields: OrganizationFields {
+                name: row.title,
+                default_rate: row.default_rate,
+                description: row.description,
+                active: row.active,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
         }
     }
 
@@ -135,4 +151,32 @@ pub(super) enum OrganizationSort {
     UpdatedAsc,
     /// By the moment of the last change, the newest first.
     UpdatedDesc,
+}
+
+impl OrganizationSort {
+    /// Returns what is sorted by, and which way.
+    pub(super) fn parts(self) -> (domain::OrganizationSort, Direction) {
+        match self {
+            Self::NameAsc => (domain::OrganizationSort::Name, Direction::Ascending),
+            Self::NameDesc => (domain::OrganizationSort::Name, Direction::Descending),
+            Self::DescriptionAsc => (domain::OrganizationSort::Description, Direction::Ascending),
+            Self::DescriptionDesc => (domain::OrganizationSort::Description, Direction::Descending),
+            Self::DefaultRateAsc => (domain::OrganizationSort::DefaultRate, Direction::Ascending),
+            Self::DefaultRateDesc => (domain::OrganizationSort::DefaultRate, Direction::Descending),
+            Self::CreatedAsc => (domain::OrganizationSort::Created, Direction::Ascending),
+            Self::CreatedDesc => (domain::OrganizationSort::Created, Direction::Descending),
+            Self::UpdatedAsc => (domain::OrganizationSort::Updated, Direction::Ascending),
+            Self::UpdatedDesc => (domain::OrganizationSort::Updated, Direction::Descending),
+        }
+    }
+}
+
+impl From<OrganizationState> for States {
+    fn from(state: OrganizationState) -> Self {
+        match state {
+            OrganizationState::All => Self::All,
+            OrganizationState::Active => Self::Active,
+            OrganizationState::Inactive => Self::Inactive,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use async_graphql::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::Refusal;
-use crate::store::shown::Slice;
+use crate::store::{search, shown::Slice};
 
 /// Most nodes of one page, and how many there are if nothing is said; GitLab's number. More are asked for in vain, as in GitLab.
 pub(super) const MAX_PAGE: usize = 100;
@@ -70,6 +70,20 @@ impl Page {
         })
     }
 
+    /// Returns the page as lists take it: the first rows after a place, or the last ones before it.
+    pub(super) fn of_list(&self) -> Result<search::Page, Refusal> {
+        let cursor = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+        let invalid = |_| Refusal::invalid_cursor();
+        let count = u32::try_from(self.size).unwrap_or(u32::MAX);
+        Ok(if self.backward {
+            let before = cursor(&self.before).map_err(invalid)?;
+            search::Page::Last { count, before }
+        } else {
+            let after = cursor(&self.after).map_err(invalid)?;
+            search::Page::First { count, after }
+        })
+    }
+
     /// Returns the connection for the rows that a slice yielded, each with its cursor.
     pub(super) fn connection<N: OutputType, F: ObjectType>(
         &self,
@@ -113,7 +127,7 @@ pub(super) fn cursor_of(id: i64) -> String {
 fn id_of(cursor: &str) -> Result<i64, Refusal> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let id = bytes.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
-    id.ok_or_else(|| Refusal::Argument("Please provide a valid cursor".to_owned()))
+    id.ok_or_else(Refusal::invalid_cursor)
 }
 
 /// Returns what a page costs at most: each node as much as what is asked of it.
