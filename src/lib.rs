@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod domain;
 pub mod egress;
 pub mod intake;
+pub mod lookup;
 pub mod queue;
 pub mod quick_action;
 pub mod rules;

@@ -1,6 +1,12 @@
 //! Why the CRM does not do what it was asked.
 
-use crate::{connector::gitlab::CallError, rules::Refused, store::StoreError};
+use crate::{
+    connector::gitlab::CallError,
+    domain::{ConnectionId, RootId, Scope},
+    lookup::LookupError,
+    rules::Refused,
+    store::StoreError,
+};
 
 /// Why the CRM does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +35,7 @@ pub enum Outage {
     Tracker(#[source] CallError),
     /// The tracker is not configured any more.
     #[error("connection {0} is not configured")]
-    NotConfigured(crate::domain::ConnectionId),
+    NotConfigured(ConnectionId),
     /// The database did not do it.
     #[error("the database did not do it")]
     Store(#[source] StoreError),
@@ -45,5 +51,68 @@ impl From<Refused> for CrmError {
             Refused::Denied(sentence) => Self::Denied(sentence),
             Refused::Invalid(sentences) => Self::Invalid(sentences),
         }
+    }
+}
+
+impl From<LookupError> for CrmError {
+    fn from(error: LookupError) -> Self {
+        Self::Unavailable(match error {
+            LookupError::Call(error) => Outage::Tracker(error),
+            LookupError::Store(error) => Outage::Store(error),
+        })
+    }
+}
+
+/// What has to be asked from a tracker before a decision can be made.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Question {
+    pub(super) root: RootId,
+    pub(super) connection: ConnectionId,
+    pub(super) about: About,
+}
+
+/// What a question is about, in the tracker's ids.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About {
+    /// Where a project is.
+    Place(String),
+    /// The level of a user in a group or project.
+    Level(String, Scope, String),
+}
+
+/// Why an attempt to decide is not the last word.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Something has to be asked first.
+    Ask(Vec<Question>),
+    /// It is refused.
+    Refused(Refused),
+    /// Somebody else changed the same things.
+    Conflict,
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { constraint } => {
+                tracing::debug!(constraint, "met another change; deciding again");
+                Self::Conflict
+            }
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
     }
 }

@@ -1,16 +1,28 @@
 //! The CRM for everybody who is known by a person's id and not by a comment: GraphQL, pages, the command line.
 //!
-//! Each call loads what the decision needs, asks the tracker for levels that are not known lately (with no transaction open), lets
-//! `rules` decide, and commits changes and history together. Nothing here knows HTTP, and nothing here decides.
+//! Each call loads what the decision needs, asks the tracker for what is not known lately (with no transaction open), lets `rules`
+//! decide, and commits changes and history together. Nothing here knows HTTP, and nothing here decides.
 
+mod access;
 mod error;
-mod types;
+mod group;
+mod history;
+mod issue;
+mod items;
+mod many;
+mod preview;
+mod undo;
 
-pub use error::{CrmError, Outage};
-pub use types::{
-    Asker, ContactNames, ContactOutcome, GroupReport, GroupSettings, HistoryEntry, HistoryOf,
-    HistoryPage, NamedContact, SetContacts, SetReport, UndoReport,
+pub use crate::{
+    rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
+    store::operation::HistoryEntry,
 };
+pub use error::{CrmError, Outage};
+pub use group::GroupReport;
+pub use history::{HistoryOf, HistoryPage};
+pub use issue::SetReport;
+pub use preview::Preview;
+pub use undo::UndoReport;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,12 +30,17 @@ use sqlx::PgPool;
 
 use crate::{
     connector::gitlab::Client,
-    domain::{
-        Clock, ConnectionId, ContactForm, ContactPatch, GroupId, IssueId, ItemId, OperationId,
-        OrganizationForm, OrganizationPatch, PersonId, RootId,
+    domain::{Clock, ConnectionId, GroupId, IssueId, OperationId, PersonId, RootId, Via},
+    queue::{self, Signal},
+    store::{
+        operation::{self, Act},
+        road::Fresh,
     },
-    rules::Access,
 };
+use error::Failure;
+
+/// How often a decision is made anew because something had to be asked or was changed meanwhile.
+const ROUNDS: usize = 8;
 
 /// The way to the CRM for people who are signed in.
 #[derive(Debug, Clone)]
@@ -40,135 +57,77 @@ pub struct Crm {
     pub place_fresh: Duration,
 }
 
-/// Read, write; see the modules.
+/// Who asks, and through what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// The person.
+    pub person: PersonId,
+    /// Remembered in the history of what he changes.
+    pub via: Via,
+}
+
 impl Crm {
-    /// Returns what a person may do with the contacts that a group uses, wherever they are held.
+    /// Decides until what had to be asked is known and nobody else is in the way.
     ///
-    /// # Errors
-    /// [`CrmError::NotFound`] where there is no such group or person; [`CrmError::Unavailable`] where the tracker or database does not answer.
-    pub async fn group_access(
-        &self,
-        _person: PersonId,
-        _root: RootId,
-        _group: GroupId,
-    ) -> Result<Access, CrmError> {
-        Err(CrmError::NotFound)
+    /// What may be believed counts from the first attempt on, so that no answer is too old by the time it is read.
+    async fn decide<T, F>(&self, attempt: impl Fn(Fresh) -> F) -> Result<T, CrmError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let fresh = self.fresh();
+        for _ in 0..ROUNDS {
+            match attempt(fresh).await {
+                Ok(decided) => return Ok(decided),
+                Err(Failure::Ask(questions)) => self.ask(questions).await?,
+                Err(Failure::Conflict) => {}
+                Err(Failure::Refused(refused)) => return Err(refused.into()),
+                Err(Failure::Store(error)) => {
+                    return Err(CrmError::Unavailable(Outage::Store(error)));
+                }
+            }
+        }
+        Err(CrmError::Unavailable(Outage::Busy))
     }
 
-    /// Returns what a person may do with the contacts of an issue.
-    ///
-    /// # Errors
-    /// As for [`Self::group_access`].
-    pub async fn issue_access(
-        &self,
-        _person: PersonId,
-        _root: RootId,
-        _issue: IssueId,
-    ) -> Result<Access, CrmError> {
-        Err(CrmError::NotFound)
+    /// Returns what may be believed without asking, as of now.
+    fn fresh(&self) -> Fresh {
+        let now = self.clock.now();
+        Fresh {
+            places: now - self.place_fresh,
+            levels: now - self.level_fresh,
+            asked: false,
+        }
     }
 
-    /// Creates a contact in the group that holds it; returns its id.
-    pub async fn create_contact(
-        &self,
-        _asker: Asker,
-        _group: GroupId,
-        _form: &ContactForm,
-    ) -> Result<ItemId, CrmError> {
-        Err(CrmError::NotFound)
+    /// Tells whoever follows them of the issues whose contacts an operation changed, once it is committed.
+    async fn tell(&self, act: &Act) {
+        let issues = async {
+            let mut connection = self.pool.acquire().await?;
+            operation::issues(&mut connection, act.root, act.operation).await
+        };
+        match issues.await {
+            Ok(issues) => self.notify(&issues).await,
+            Err(error) => tracing::debug!(%error, "nobody was told of changed issues"),
+        }
     }
 
-    /// Changes a contact.
-    pub async fn update_contact(
-        &self,
-        _asker: Asker,
-        _contact: ItemId,
-        _patch: &ContactPatch,
-    ) -> Result<(), CrmError> {
-        Err(CrmError::NotFound)
+    async fn notify(&self, issues: &[IssueId]) {
+        let signals: Vec<Signal> = issues.iter().copied().map(Signal::IssueContacts).collect();
+        if let Err(error) = queue::notify_all(&self.pool, &signals).await {
+            tracing::debug!(%error, "nobody was told of changed issues");
+        }
     }
 
-    /// Creates an organization in the group that holds it; returns its id.
-    pub async fn create_organization(
-        &self,
-        _asker: Asker,
-        _group: GroupId,
-        _form: &OrganizationForm,
-    ) -> Result<ItemId, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Changes an organization.
-    pub async fn update_organization(
-        &self,
-        _asker: Asker,
-        _organization: ItemId,
-        _patch: &OrganizationPatch,
-    ) -> Result<(), CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Deletes contacts and organizations of one group, with their relations; returns the operation, by which it is undone.
-    pub async fn delete(&self, _asker: Asker, _items: &[ItemId]) -> Result<OperationId, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Merges items into one of them, all of one kind and group; returns the operation, by which it is undone.
-    pub async fn merge(
-        &self,
-        _asker: Asker,
-        _survivor: ItemId,
-        _losers: &[ItemId],
-    ) -> Result<OperationId, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Takes back an operation, as far as nobody changed since what it changed.
-    pub async fn undo(
-        &self,
-        _asker: Asker,
-        _operation: OperationId,
-    ) -> Result<UndoReport, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Returns a page of the history of an item or of a group's contacts and organizations, newest first.
-    pub async fn history(
-        &self,
-        _asker: Asker,
-        _of: HistoryOf,
-        _page: HistoryPage,
-    ) -> Result<Vec<HistoryEntry>, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Changes which contacts an issue has. With one that cannot be added, nothing is changed.
-    pub async fn set_issue_contacts(
-        &self,
-        _asker: Asker,
-        _issue: IssueId,
-        _wanted: &SetContacts,
-    ) -> Result<SetReport, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Returns what [`Self::set_group`] would do, and does nothing.
-    pub async fn preview_group(
-        &self,
-        _asker: Asker,
-        _group: GroupId,
-        _settings: GroupSettings,
-    ) -> Result<GroupReport, CrmError> {
-        Err(CrmError::NotFound)
-    }
-
-    /// Switches the CRM of a group and says where it keeps its contacts.
-    pub async fn set_group(
-        &self,
-        _asker: Asker,
-        _group: GroupId,
-        _settings: GroupSettings,
-    ) -> Result<GroupReport, CrmError> {
-        Err(CrmError::NotFound)
+    /// Returns the frame of a new operation.
+    fn act(&self, asker: Asker, root: RootId, group: GroupId) -> Act {
+        Act {
+            root,
+            group,
+            operation: OperationId(self.clock.id()),
+            actor: asker.person,
+            via: asker.via,
+            at: self.clock.now(),
+            undoes: None,
+        }
     }
 }

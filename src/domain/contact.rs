@@ -167,6 +167,24 @@ pub enum ItemFields {
     Organization(OrganizationFields),
 }
 
+/// A new item of either kind as somebody typed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemForm {
+    /// A contact.
+    Contact(ContactForm),
+    /// An organization.
+    Organization(OrganizationForm),
+}
+
+/// What is to change of an item of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemPatch {
+    /// Of a contact.
+    Contact(ContactPatch),
+    /// Of an organization.
+    Organization(OrganizationPatch),
+}
+
 impl ContactForm {
     /// Returns the fields of a new, active contact.
     ///
@@ -188,27 +206,21 @@ impl ContactForm {
     }
 }
 
-impl ContactFields {
-    /// Returns the fields as a patch leaves them.
-    ///
-    /// # Errors
-    /// Names every field of the patch that is blank, too long or malformed.
-    pub fn patched(&self, patch: &ContactPatch) -> Result<Self, Vec<FieldError>> {
-        let form = ContactForm {
-            first_name: patched(&self.first_name, patch.first_name.as_ref()),
-            last_name: patched(&self.last_name, patch.last_name.as_ref()),
-            email: patched(&self.email, patch.email.as_ref()),
-            phone: patched(&self.phone, patch.phone.as_ref()),
-            description: patched(&self.description, patch.description.as_ref()),
-            organization: patch.organization.unwrap_or(self.organization),
-        };
-        let checked = form.check()?;
-        Ok(Self {
-            active: patch.active.unwrap_or(self.active),
-            ..checked
-        })
+impl ContactPatch {
+    /// Returns the form that somebody who knows a contact's fields would have to fill in to change it so.
+    fn onto(&self, fields: &ContactFields) -> ContactForm {
+        ContactForm {
+            first_name: patched(&fields.first_name, self.first_name.as_ref()),
+            last_name: patched(&fields.last_name, self.last_name.as_ref()),
+            email: patched(&fields.email, self.email.as_ref()),
+            phone: patched(&fields.phone, self.phone.as_ref()),
+            description: patched(&fields.description, self.description.as_ref()),
+            organization: self.organization.unwrap_or(fields.organization),
+        }
     }
+}
 
+impl ContactFields {
     /// Returns first and last name.
     pub fn full_name(&self) -> String {
         format!("{} {}", self.first_name, self.last_name)
@@ -233,22 +245,69 @@ impl OrganizationForm {
     }
 }
 
-impl OrganizationFields {
-    /// Returns the fields as a patch leaves them.
+impl OrganizationPatch {
+    /// Returns the form that somebody who knows an organization's fields would have to fill in to change it so.
+    fn onto(&self, fields: &OrganizationFields) -> OrganizationForm {
+        OrganizationForm {
+            name: patched(&fields.name, self.name.as_ref()),
+            default_rate: self.default_rate.unwrap_or(fields.default_rate),
+            description: patched(&fields.description, self.description.as_ref()),
+        }
+    }
+}
+
+impl ItemForm {
+    /// Returns which sort of item it is for.
+    pub fn kind(&self) -> ItemKind {
+        match self {
+            Self::Contact(_) => ItemKind::Contact,
+            Self::Organization(_) => ItemKind::Organization,
+        }
+    }
+
+    /// Returns the fields of a new, active item.
     ///
     /// # Errors
-    /// Names every field of the patch that is blank, too long or out of range.
-    pub fn patched(&self, patch: &OrganizationPatch) -> Result<Self, Vec<FieldError>> {
-        let form = OrganizationForm {
-            name: patched(&self.name, patch.name.as_ref()),
-            default_rate: patch.default_rate.unwrap_or(self.default_rate),
-            description: patched(&self.description, patch.description.as_ref()),
+    /// Names every field that is blank, too long, malformed or out of range.
+    pub fn check(&self) -> Result<ItemFields, Vec<FieldError>> {
+        match self {
+            Self::Contact(form) => form.check().map(ItemFields::Contact),
+            Self::Organization(form) => form.check().map(ItemFields::Organization),
+        }
+    }
+
+    /// Returns the value that no other item of the kind and group may have, as typed.
+    pub fn unique(&self) -> Option<&str> {
+        let typed = match self {
+            Self::Contact(form) => form.email.as_deref(),
+            Self::Organization(form) => Some(form.name.as_str()),
         };
-        let checked = form.check()?;
-        Ok(Self {
-            active: patch.active.unwrap_or(self.active),
-            ..checked
-        })
+        typed.map(str::trim)
+    }
+
+    /// Returns the organization that a contact is to belong to.
+    pub fn organization(&self) -> Option<ItemId> {
+        match self {
+            Self::Contact(form) => form.organization,
+            Self::Organization(_) => None,
+        }
+    }
+}
+
+impl ItemPatch {
+    /// Returns the form to change an item so, with the state it is to have; none where the patch is for the other kind.
+    pub fn onto(&self, fields: &ItemFields) -> Option<(ItemForm, bool)> {
+        match (self, fields) {
+            (Self::Contact(patch), ItemFields::Contact(fields)) => {
+                let active = patch.active.unwrap_or(fields.active);
+                Some((ItemForm::Contact(patch.onto(fields)), active))
+            }
+            (Self::Organization(patch), ItemFields::Organization(fields)) => {
+                let active = patch.active.unwrap_or(fields.active);
+                Some((ItemForm::Organization(patch.onto(fields)), active))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -283,6 +342,16 @@ impl ItemFields {
             Self::Contact(contact) => contact.organization,
             Self::Organization(_) => None,
         }
+    }
+
+    /// Returns the fields with another state.
+    #[must_use]
+    pub fn with_state(mut self, is_active: bool) -> Self {
+        match &mut self {
+            Self::Contact(contact) => contact.active = is_active,
+            Self::Organization(organization) => organization.active = is_active,
+        }
+        self
     }
 
     /// Returns whether the item is in use.
@@ -400,6 +469,11 @@ mod tests {
 
     #[test]
     fn a_patch_changes_what_it_names_and_clears_what_it_empties() {
+        let patched = |patch: ContactPatch, fields: ContactFields| {
+            let patch = ItemPatch::Contact(patch);
+            let (form, active) = patch.onto(&ItemFields::Contact(fields)).unwrap();
+            form.check().map(|fields| fields.with_state(active))
+        };
         let patch = ContactPatch {
             last_name: Some(" Smith ".into()),
             email: Some(None),
@@ -414,20 +488,20 @@ mod tests {
             active: false,
             ..ann()
         };
-        assert_eq!(ann().patched(&patch), Ok(expected.clone()));
+        let wrapped = ItemFields::Contact(expected.clone());
+        assert_eq!(patched(patch, ann()), Ok(wrapped.clone()));
         // What the patch does not name stays, the state too.
-        assert_eq!(
-            expected.patched(&ContactPatch::default()),
-            Ok(expected.clone())
-        );
+        assert_eq!(patched(ContactPatch::default(), expected), Ok(wrapped));
         let blank = ContactPatch {
             first_name: Some(String::new()),
             ..ContactPatch::default()
         };
         assert_eq!(
-            said(ann().patched(&blank).unwrap_err()),
+            said(patched(blank, ann()).unwrap_err()),
             ["First name can't be blank"]
         );
+        let other = ItemPatch::Organization(OrganizationPatch::default());
+        assert_eq!(other.onto(&ItemFields::Contact(ann())), None);
     }
 
     #[test]

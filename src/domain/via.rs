@@ -47,6 +47,12 @@ impl Via {
     }
 }
 
+impl From<String> for Via {
+    fn from(word: String) -> Self {
+        Self::from_word(&word)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -140,6 +140,22 @@ pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
     .map(drop)
 }
 
+/// Wakes other processes by NOTIFY, with one statement for all.
+pub async fn notify_all(pool: &PgPool, signals: &[Signal]) -> sqlx::Result<()> {
+    if signals.is_empty() {
+        return Ok(());
+    }
+    let payloads: Vec<String> = signals.iter().map(|signal| signal.payload()).collect();
+    sqlx::query!(
+        r#"SELECT pg_notify($1, payload) AS "done!: ()" FROM unnest($2::text[]) AS payload"#,
+        CHANNEL,
+        &payloads,
+    )
+    .fetch_all(pool)
+    .await
+    .map(drop)
+}
+
 /// Rings the bells for what other processes announce, until `stop`.
 ///
 /// A connection that broke may mean that Postgres crashed, so each new one has lanes put back, as [`repair`] does with what is under way then.

@@ -5,8 +5,12 @@
 
 mod answer;
 mod contacts;
+mod group_settings;
+mod issue_contacts;
+mod items;
 mod permission;
 mod refused;
+mod take_back;
 mod undo;
 mod working;
 
@@ -14,8 +18,18 @@ mod working;
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use group_settings::{GroupSettings, GroupState, configure};
+pub use issue_contacts::{
+    Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,
+    SetContacts, may_set_contacts, set_contacts,
+};
+pub use items::{
+    Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
+    merged,
+};
 pub use permission::{Access, Right, issue_is_readable, project_is_readable};
 pub use refused::Refused;
+pub use take_back::{Kept, Past, PastAct, Related, Required, Situation, TakeBack, take_back};
 
 use crate::{
     domain::{Clock, ContactDraft, ItemId, OperationId},

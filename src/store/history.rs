@@ -47,8 +47,8 @@ pub async fn record(
         .map(|(operation, _)| Json(serde_json::json!({ "command": operation.command.word() })))
         .collect();
     sqlx::query!(
-        "INSERT INTO history (root_id, operation, at, actor_id, via, delivery_id, issue_id, item_id, action, detail)
-         SELECT $1, operation, $2, $3, 'quick_action', $4, $5, item_id, action, detail
+        "INSERT INTO history (root_id, operation, at, actor_id, via, delivery_id, issue_id, item_id, action, detail, group_id)
+         SELECT $1, operation, $2, $3, 'quick_action', $4, $5, item_id, action, detail, $10
          FROM unnest($6::uuid[], $7::bigint[], $8::text[], $9::jsonb[]) AS change (operation, item_id, action, detail)",
         scene.root.0,
         scene.now,
@@ -59,6 +59,7 @@ pub async fn record(
         &items,
         &actions as &[&str],
         &details as &[Json<serde_json::Value>],
+        scene.group.0,
     )
     .execute(&mut *connection)
     .await?;

@@ -208,6 +208,11 @@ impl Run<'_> {
         let (run, s) = (new.len(), plural(new.len()));
         let outcome = format!("{run} command{s} run, {changes} change{}", plural(changes));
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
+        if !plan.operations.is_empty() {
+            let signal = Signal::IssueContacts(issue);
+            let pool = &self.job.worker.pool;
+            self.job.worker.wake.announce(pool, signal).await;
+        }
         for queue in [Queue::Call, Queue::Reply] {
             let signal = Signal::Work(queue, self.job.remote.id);
             self.job

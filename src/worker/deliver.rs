@@ -7,11 +7,12 @@ use http::StatusCode;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, pump::Pump, retry::persist};
+use super::{Remote, Worker, pump::Pump, retry::persist};
 use crate::{
     connector::gitlab::{CallError, Rendered, standing_apart},
     domain::{CommentRef, Effect, Queue, ReplyId},
     egress::Retry,
+    lookup::LookupError,
     queue::{self, Attempt, Pending, Release, Verdict},
     store::{
         StoreError,
@@ -98,11 +99,11 @@ enum Failure {
     Unreadable(String),
 }
 
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
         match error {
-            RemoteError::Call(error) => Self::Call(error),
-            RemoteError::Store(error) => Self::Store(error),
+            LookupError::Call(error) => Self::Call(error),
+            LookupError::Store(error) => Self::Store(error),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     domain::{Comment, RemoteProject, Scope},
-    store::{StoreError, access, group, person, road::Surroundings},
+    lookup::{Lookup, Placed},
+    store::{StoreError, person, road::Surroundings},
 };
 
 use super::process::{Failure, Job};
@@ -52,13 +53,15 @@ impl Questions {
         };
         let project_level = async {
             if self.project_level {
-                level(job, comment, (Scope::Project, &comment.project.id)).await?;
+                let project = (Scope::Project, comment.project.id.as_str());
+                job.lookup().level(&comment.actor.id, project).await?;
             }
             Ok(())
         };
         let contact_level = async {
             if let Some(group) = &self.contact_level {
-                level(job, comment, (Scope::Group, group)).await?;
+                let group = (Scope::Group, group.as_str());
+                job.lookup().level(&comment.actor.id, group).await?;
             }
             Ok(())
         };
@@ -69,18 +72,26 @@ impl Questions {
 
 /// Asks where a project is and puts it there. Returns false where that is outside the root group.
 pub(super) async fn place(job: &Job<'_>, project: &str) -> Result<bool, Failure> {
-    let now = job.worker.clock.now();
-    let Some(facts) = job.remote.client.project(project).await? else {
-        return Err(Failure::Hopeless(format!(
+    match job.lookup().place(project).await? {
+        Placed::Inside => Ok(true),
+        Placed::Outside => Ok(false),
+        Placed::Unseen => Err(Failure::Hopeless(format!(
             "GitLab shows the bot no project {project}: make @{} a member of it, then replay",
             job.remote.bot
-        )));
-    };
-    let mut tx = job.worker.pool.begin().await?;
-    let inside =
-        group::place_project(&mut tx, job.claimed.root, job.remote.id, &facts, now).await?;
-    tx.commit().await?;
-    Ok(inside)
+        ))),
+    }
+}
+
+impl Job<'_> {
+    fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            pool: &self.worker.pool,
+            clock: &*self.worker.clock,
+            root: self.claimed.root,
+            connection: self.remote.id,
+            client: &self.remote.client,
+        }
+    }
 }
 
 /// Says that a project is not the webhook's business.
@@ -109,18 +120,4 @@ async fn meet(job: &Job<'_>, comment: &Comment) -> Result<(), Failure> {
         Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
         Err(other) => Err(other.into()),
     }
-}
-
-async fn level(
-    job: &Job<'_>,
-    comment: &Comment,
-    (scope, id): (Scope, &str),
-) -> Result<(), Failure> {
-    let asked_at = job.worker.clock.now();
-    let user = &comment.actor.id;
-    let level = job.remote.client.access_level(scope, id, user).await?;
-    let mut connection = job.worker.pool.acquire().await?;
-    let place = (job.claimed.root, job.remote.id);
-    access::remember(&mut connection, place, user, (scope, id), level, asked_at).await?;
-    Ok(())
 }

@@ -12,7 +12,7 @@ mod retry;
 
 pub use deliver::deliver;
 pub use process::process;
-pub use remote::{Remote, RemoteError};
+pub use remote::Remote;
 pub use retry::Schedule;
 
 use std::{

@@ -6,11 +6,12 @@ use futures_util::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
-use super::{Remote, RemoteError, Worker, comment::comment, lookup, pump::Pump, retry::persist};
+use super::{Remote, Worker, comment::comment, lookup, pump::Pump, retry::persist};
 use crate::{
     connector::gitlab::{self, CallError},
     domain::{Decoded, Event, IssueFacts, Queue, RemoteProject},
     egress::Retry,
+    lookup::LookupError,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
     store::{
         StoreError, access, group,
@@ -66,11 +67,11 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
         match error {
-            RemoteError::Call(error) => Self::Call(error),
-            RemoteError::Store(error) => Self::Store(error),
+            LookupError::Call(error) => Self::Call(error),
+            LookupError::Store(error) => Self::Store(error),
         }
     }
 }

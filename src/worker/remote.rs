@@ -14,6 +14,7 @@ use crate::{
     connector::gitlab::{CallError, Client},
     domain::ConnectionId,
     egress::Retry,
+    lookup::LookupError,
     store::{StoreError, connection},
 };
 
@@ -33,17 +34,6 @@ pub struct Remote {
     /// Time between two comments once the burst is used up.
     interval: Duration,
     paused_until: Mutex<Option<Instant>>,
-}
-
-/// Why something about a connection is not known.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The other side did not say.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Remote {
@@ -75,7 +65,7 @@ impl Remote {
     }
 
     /// Returns the bot's immutable id, asked once and remembered.
-    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, RemoteError> {
+    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, LookupError> {
         let ask = async {
             let bot = self.client.whoami().await?;
             if !bot.username.eq_ignore_ascii_case(&self.bot) {

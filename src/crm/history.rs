@@ -1,0 +1,90 @@
+//! The history, page by page.
+
+use super::{Asker, Crm, CrmError, HistoryEntry, error::Failure};
+use crate::{
+    domain::{GroupId, ItemId},
+    rules::{Refused, Right},
+    store::{
+        item_fields, operation,
+        road::Fresh,
+        standing::{self, Held},
+    },
+};
+
+/// Most entries of one page.
+const MAX_PAGE: usize = 100;
+
+/// Whose history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryOf {
+    /// Of one item, those that were merged into it included; also of one that is deleted.
+    Item(ItemId),
+    /// Of all contacts and organizations that a group uses, wherever they are held.
+    Group(GroupId),
+}
+
+/// Which part of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Entries older than this one ([`HistoryEntry::id`]); none for the newest.
+    pub before: Option<i64>,
+    /// At most so many, up to 100.
+    pub limit: usize,
+}
+
+impl Crm {
+    /// Returns a page of a history, newest first.
+    ///
+    /// # Errors
+    /// [`CrmError::NotFound`] for whoever may not see the contacts of the group.
+    pub async fn history(
+        &self,
+        asker: Asker,
+        of: HistoryOf,
+        page: HistoryPage,
+    ) -> Result<Vec<HistoryEntry>, CrmError> {
+        self.decide(|fresh| self.history_once(asker, of, page, fresh))
+            .await
+    }
+
+    async fn history_once(
+        &self,
+        asker: Asker,
+        of: HistoryOf,
+        page: HistoryPage,
+        fresh: Fresh,
+    ) -> Result<Vec<HistoryEntry>, Failure> {
+        let mut connection = self.pool.acquire().await?;
+        let (root, group, held) = match of {
+            HistoryOf::Group(group) => {
+                let root = standing::root_of_group(&mut connection, group).await?;
+                (root.ok_or(Refused::NotFound)?, group, Held::Anywhere)
+            }
+            HistoryOf::Item(item) => {
+                let mut place = item_fields::place(&mut connection, item).await?;
+                if place.is_none() {
+                    place = operation::last_place(&mut connection, item).await?;
+                }
+                let (root, group) = place.ok_or(Refused::NotFound)?;
+                (root, group, Held::Here)
+            }
+        };
+        let (access, holder) = self
+            .towards_group(&mut connection, asker.person, (root, group, held), fresh)
+            .await?;
+        if !access.allows(Right::ViewContacts) {
+            return Err(Refused::NotFound.into());
+        }
+        let before = page.before.unwrap_or(i64::MAX);
+        let limit = i64::try_from(page.limit.min(MAX_PAGE)).unwrap_or_default();
+        let entries = match of {
+            HistoryOf::Item(item) => {
+                operation::of_item(&mut connection, (root, item), before, limit).await?
+            }
+            HistoryOf::Group(_) => {
+                operation::of_group(&mut connection, (root, holder), before, limit).await?
+            }
+        };
+        Ok(entries)
+    }
+}
