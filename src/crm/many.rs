@@ -43,25 +43,7 @@ impl Crm {
         person: PersonId,
         issues: &[IssueId],
     ) -> Result<HashMap<IssueId, Access>, CrmError> {
-        self.rounds(async |fresh| {
-            let mut connection = self.pool.acquire().await?;
-            let standings = standings::towards_issues(&mut connection, issues, person, fresh).await?;
-            let homes: BTreeSet<_> = standings.iter().map(|(root, _, issue)| (*root, issue.group)).collect();
-            let homes: Vec<_> = homes.into_iter().collect();
-            let groups = self.look_at_groups(&mut connection, person, &homes, fresh).await?;
-            let mut looked = Looked { found: HashMap::new(), questions: groups.questions };
-            for (root, id, standing) in standings {
-                let Some(on_group) = groups.found.get(&(root, standing.group)) else {
-                    continue;
-                };
-                match on_issue(root, &standing, *on_group) {
-                    Ok(access) => drop(looked.found.insert(id, access)),
-                    Err(open) => looked.questions.extend(open),
-                }
-            }
-            Ok(looked)
-        })
-        .await
+        self.rounds(|fresh| self.look_at_issues(person, issues, fresh)).await
     }
 
     /// Returns what a person may do with the contacts that groups use; groups that are not there are left out.
@@ -73,11 +55,7 @@ impl Crm {
         person: PersonId,
         groups: &[(RootId, GroupId)],
     ) -> Result<HashMap<(RootId, GroupId), Access>, CrmError> {
-        self.rounds(async |fresh| {
-            let mut connection = self.pool.acquire().await?;
-            self.look_at_groups(&mut connection, person, groups, fresh).await
-        })
-        .await
+        self.rounds(|fresh| self.look_at_some_groups(person, groups, fresh)).await
     }
 
     /// Returns which of some projects a person may read; what he may do with contacts there is another matter.
@@ -89,21 +67,62 @@ impl Crm {
         person: PersonId,
         projects: &[(RootId, ProjectId)],
     ) -> Result<HashSet<ProjectId>, CrmError> {
-        let found = self.rounds(async |fresh| {
-            let mut connection = self.pool.acquire().await?;
-            let standings = standings::towards_projects(&mut connection, projects, person, fresh).await?;
-            let mut looked = Looked { found: HashMap::new(), questions: Vec::new() };
-            for (root, id, standing) in standings.into_iter().filter(|(_, _, standing)| standing.active) {
-                let scope = (Scope::Project, standing.remote.as_str());
-                match level_there((root, standing.connection), scope, standing.placed, &standing.known) {
-                    Ok(level) if project_is_readable(standing.visibility, level) => drop(looked.found.insert(id, ())),
-                    Ok(_) => {}
-                    Err(open) => looked.questions.extend(open),
-                }
+        let found = self.rounds(|fresh| self.look_at_projects(person, projects, fresh)).await?;
+        Ok(found.into_keys().collect())
+    }
+
+    async fn look_at_issues(
+        &self,
+        person: PersonId,
+        issues: &[IssueId],
+        fresh: Fresh,
+    ) -> Result<Looked<IssueId, Access>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let standings = standings::towards_issues(&mut connection, issues, person, fresh).await?;
+        let homes: BTreeSet<_> = standings.iter().map(|(root, _, issue)| (*root, issue.group)).collect();
+        let homes: Vec<_> = homes.into_iter().collect();
+        let groups = self.look_at_groups(&mut connection, person, &homes, fresh).await?;
+        let mut looked = Looked { found: HashMap::new(), questions: groups.questions };
+        for (root, id, standing) in standings {
+            let Some(on_group) = groups.found.get(&(root, standing.group)) else {
+                continue;
+            };
+            match on_issue(root, &standing, *on_group) {
+                Ok(access) => drop(looked.found.insert(id, access)),
+                Err(open) => looked.questions.extend(open),
             }
-            Ok(looked)
-        });
-        Ok(found.await?.into_keys().collect())
+        }
+        Ok(looked)
+    }
+
+    async fn look_at_projects(
+        &self,
+        person: PersonId,
+        projects: &[(RootId, ProjectId)],
+        fresh: Fresh,
+    ) -> Result<Looked<ProjectId, ()>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let standings = standings::towards_projects(&mut connection, projects, person, fresh).await?;
+        let mut looked = Looked { found: HashMap::new(), questions: Vec::new() };
+        for (root, id, standing) in standings.into_iter().filter(|(_, _, standing)| standing.active) {
+            let scope = (Scope::Project, standing.remote.as_str());
+            match level_there((root, standing.connection), scope, standing.placed, &standing.known) {
+                Ok(level) if project_is_readable(standing.visibility, level) => drop(looked.found.insert(id, ())),
+                Ok(_) => {}
+                Err(open) => looked.questions.extend(open),
+            }
+        }
+        Ok(looked)
+    }
+
+    async fn look_at_some_groups(
+        &self,
+        person: PersonId,
+        groups: &[(RootId, GroupId)],
+        fresh: Fresh,
+    ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        self.look_at_groups(&mut connection, person, groups, fresh).await
     }
 
     async fn look_at_groups(
@@ -143,10 +162,10 @@ impl Crm {
     }
 
     /// Looks, asks what is open, and looks again. What is still open in the end is not there for the person.
-    async fn rounds<K, V>(
-        &self,
-        look: impl AsyncFn(Fresh) -> Result<Looked<K, V>, StoreError>,
-    ) -> Result<HashMap<K, V>, CrmError> {
+    async fn rounds<K, V, F>(&self, look: impl Fn(Fresh) -> F) -> Result<HashMap<K, V>, CrmError>
+    where
+        F: Future<Output = Result<Looked<K, V>, StoreError>>,
+    {
         let fresh = self.fresh();
         for _ in 0..ROUNDS {
             let looked = look(fresh).await.map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;

@@ -147,3 +147,28 @@ pub async fn issue_at(
     .await?;
     Ok(issue)
 }
+
+/// Returns the issues with a number in the projects of a group and those below it; up to 100.
+pub async fn issues_below(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    iid: i64,
+) -> Result<Vec<IssueNode>, StoreError> {
+    let issues = sqlx::query_as!(
+        IssueNode,
+        r#"SELECT issues.root_id AS "root: RootId", issues.id AS "id: IssueId", issues.project_id AS "project: ProjectId", issues.iid,
+                  issues.title, issues.state, issues.confidential
+           FROM groups AS scope
+           JOIN groups AS home ON home.root_id = $1 AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))
+           JOIN projects ON projects.root_id = $1 AND projects.group_id = home.id
+           JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $3
+           WHERE scope.root_id = $1 AND scope.id = $2
+           ORDER BY issues.id LIMIT 100"#,
+        root.0,
+        group.0,
+        iid,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(issues)
+}

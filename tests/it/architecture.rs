@@ -24,7 +24,31 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["domain", "crypto", "quick_action", "rules", "egress"],
     ),
     ("lookup", &["domain", "connector", "store"]),
-    ("crm", &["domain", "connector", "lookup", "rules", "store"]),
+    (
+        "crm",
+        &[
+            "domain",
+            "connector",
+            "lookup",
+            "queue",
+            "quick_action",
+            "rules",
+            "store",
+        ],
+    ),
+    ("auth", &["crypto", "store"]),
+    (
+        "api",
+        &[
+            "auth",
+            "crm",
+            "domain",
+            "queue",
+            "quick_action",
+            "rules",
+            "store",
+        ],
+    ),
     (
         "intake",
         &[

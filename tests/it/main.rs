@@ -14,6 +14,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod faults;
+mod graphql;
 mod harness;
 mod intake;
 mod program;
