@@ -21,7 +21,7 @@ use crate::{
     intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
     queue::{self, Wake},
     server,
-    store::{StoreError, connection},
+    store::{StoreError, connection, search},
     worker::{AtWork, Remote, Schedule, Worker, deliver, process},
 };
 
@@ -342,7 +342,7 @@ async fn remotes(
     Ok(remotes)
 }
 
-/// Forgets old settled work, and finds work whose lane was lost.
+/// Forgets old settled work, finds work whose lane was lost, and sums up counts.
 async fn upkeep(worker: Worker, retain: TimeDelta) {
     loop {
         tokio::select! {
@@ -358,5 +358,14 @@ async fn upkeep(worker: Worker, retain: TimeDelta) {
             Ok(pruned) => tracing::debug!(?pruned, "forgot old work"),
             Err(error) => tracing::warn!(%error, "old work could not be forgotten"),
         }
+        if let Err(error) = fold_counts(&worker.pool).await {
+            tracing::warn!(%error, "changes of counts could not be summed up");
+        }
     }
+}
+
+async fn fold_counts(pool: &PgPool) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await?;
+    search::fold_counts(&mut connection).await?;
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod event;
 mod field;
 mod id;
 mod level;
+mod listing;
 mod via;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -29,4 +30,5 @@ pub use id::{
     ProjectId, ReplyId, RootId, WebhookId,
 };
 pub use level::{Level, UnknownLevel};
+pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};
 pub use via::Via;

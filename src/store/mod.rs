@@ -14,6 +14,7 @@ pub mod operation;
 pub mod person;
 pub mod relation;
 pub mod road;
+pub mod search;
 pub mod shown;
 pub mod standing;
 pub mod standings;

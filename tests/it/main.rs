@@ -19,5 +19,6 @@ mod harness;
 mod intake;
 mod program;
 mod road;
+mod search;
 mod tree;
 mod upkeep;

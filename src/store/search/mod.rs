@@ -1,0 +1,72 @@
+//! Lists, search, counts and autocompletion of contacts and organizations.
+//!
+//! Reads only. What it reads beside the plain columns is generated or kept by triggers (see the migration named search), so that nothing
+//! here has to be told of a change. `docs/PLANS.md` has the plans of these statements.
+//!
+//! **Two ways of planning.** A statement that looks up a range of one index is right with the one plan that the settings of [`by_index`]
+//! leave. A statement that looks for a substring depends on what is looked for, and is planned anew each time ([`by_estimate`]). Both hold
+//! whatever the settings of the connection are and whatever was planned on it before, since they open a transaction (or a savepoint) of
+//! their own.
+
+mod complete;
+mod count;
+mod cursor;
+mod list;
+mod order;
+mod related;
+mod row;
+mod terms;
+
+use sqlx::{Acquire, Executor, PgConnection, Postgres, Transaction};
+
+pub use complete::{Completion, Purpose, complete};
+pub use count::{Count, StateCounts, counts, fold_counts};
+pub use cursor::{Cursor, InvalidCursor};
+pub use list::{ListError, Listing, Page, Query, contacts, organizations};
+pub use related::{
+    ContactIssue, IssueContacts, contacts_by_ids, contacts_of_issues, issues_of_contact,
+    organizations_by_ids,
+};
+pub use row::{ContactRow, OrganizationRow};
+
+use super::StoreError;
+use crate::domain::{GroupId, Listed, RootId};
+
+/// Where contacts are looked for: the tenant, and the group that holds them.
+pub type Holder = (RootId, GroupId);
+
+impl Listed {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Contacts => "contact",
+            Self::Organizations => "organization",
+        }
+    }
+}
+
+/// Opens a read that takes ranges of indexes in their order, whatever the statistics say: they may be from when a table was empty.
+async fn by_index(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    transaction
+        .execute(
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off; SET LOCAL max_parallel_workers_per_gather = 0",
+        )
+        .await?;
+    Ok(transaction)
+}
+
+/// Opens a read whose statements are planned for the very values that are asked for. Whole tables are still not read: they are all
+/// tenants'.
+async fn by_estimate(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    transaction
+        .execute(
+            "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; \
+             SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
+        )
+        .await?;
+    Ok(transaction)
+}
