@@ -276,20 +276,22 @@ async fn locked(
     }
 }
 
-/// Has contacts leave organizations that go, for the heir where there is one.
+/// Has contacts leave the organizations among the items that go, for the heir where there is one. `items` are in the order of their ids.
 async fn leave(
     connection: &mut PgConnection,
     act: &Act,
-    organizations: &[i64],
+    items: &[i64],
     heir: Option<ItemId>,
 ) -> Result<(), Failure> {
-    let contacts = item_fields::contacts_of(connection, act.root, organizations).await?;
+    let contacts = item_fields::contacts_of(connection, act.root, items).await?;
     if contacts.is_empty() {
         return Ok(());
     }
-    item_fields::hand_over(connection, act.root, (organizations, heir), act.at).await?;
+    item_fields::hand_over(connection, act.root, (items, heir), act.at).await?;
     let told = contacts
         .into_iter()
+        // What goes itself comes back as it was.
+        .filter(|(contact, _)| items.binary_search(&contact.0).is_err())
         .map(|(contact, organization)| Told {
             item: Some(contact),
             action: "item_edited",

@@ -395,7 +395,7 @@ fn description(value: Option<&str>) -> Result<Option<String>, FieldError> {
 mod tests {
     use super::*;
 
-    fn said(errors: Vec<FieldError>) -> Vec<String> {
+    fn said(errors: &[FieldError]) -> Vec<String> {
         errors.iter().map(ToString::to_string).collect()
     }
 
@@ -443,7 +443,7 @@ mod tests {
             organization: None,
         };
         assert_eq!(
-            said(form.check().unwrap_err()),
+            said(&form.check().unwrap_err()),
             [
                 "First name can't be blank",
                 "Last name is too long (maximum is 255 characters)",
@@ -458,7 +458,7 @@ mod tests {
             description: Some("d".repeat(1025)),
         };
         assert_eq!(
-            said(form.check().unwrap_err()),
+            said(&form.check().unwrap_err()),
             [
                 "Name can't be blank",
                 "Default rate must be less than 10000000000000000",
@@ -497,7 +497,7 @@ mod tests {
             ..ContactPatch::default()
         };
         assert_eq!(
-            said(patched(blank, ann()).unwrap_err()),
+            said(&patched(blank, ann()).unwrap_err()),
             ["First name can't be blank"]
         );
         let other = ItemPatch::Organization(OrganizationPatch::default());

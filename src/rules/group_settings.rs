@@ -102,11 +102,11 @@ mod tests {
         managed: false,
     };
 
-    fn source(level: Level, crm_enabled: bool) -> Option<Access> {
-        Some(Access {
+    fn source(level: Level, crm_enabled: bool) -> Access {
+        Access {
             crm_enabled,
             ..access(level)
-        })
+        }
     }
 
     #[test]
@@ -170,19 +170,19 @@ mod tests {
             (
                 Some(SOURCE),
                 STATE,
-                source(Level::Guest, true),
+                Some(source(Level::Guest, true)),
                 refused.clone(),
             ),
             (
                 Some(SOURCE),
                 STATE,
-                source(Level::Planner, false),
+                Some(source(Level::Planner, false)),
                 refused.clone(),
             ),
             (
                 Some(SOURCE),
                 STATE,
-                source(Level::Planner, true),
+                Some(source(Level::Planner, true)),
                 Ok(Some(SOURCE)),
             ),
             // Its own contacts: the CRM must be on here.

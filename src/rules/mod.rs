@@ -8,6 +8,7 @@ mod contacts;
 mod group_settings;
 mod issue_contacts;
 mod items;
+mod past;
 mod permission;
 mod refused;
 mod take_back;
@@ -27,9 +28,10 @@ pub use items::{
     Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
     merged,
 };
+pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, Right, issue_is_readable, project_is_readable};
 pub use refused::Refused;
-pub use take_back::{Kept, Past, PastAct, Related, Required, Situation, TakeBack, take_back};
+pub use take_back::{Kept, Situation, TakeBack, take_back};
 
 use crate::{
     domain::{Clock, ContactDraft, ItemId, OperationId},

@@ -8,85 +8,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Edit, Refused, Right, items::as_map};
-use crate::domain::{GroupId, IssueId, ItemFields, ItemId, ItemKind, PersonId};
-
-/// What an operation did.
-#[derive(Debug, Default)]
-pub struct Past {
-    /// The group whose items it changed.
-    pub group: Option<GroupId>,
-    /// Whether it was taken back before.
-    pub undone: bool,
-    /// Whether it took something back itself.
-    pub undoes: bool,
-    /// Its acts, in their order.
-    pub acts: Vec<PastAct>,
-}
-
-/// One row of the history.
-#[derive(Debug)]
-pub enum PastAct {
-    /// An issue got a contact.
-    Related {
-        /// The issue.
-        issue: IssueId,
-        /// The contact.
-        item: ItemId,
-    },
-    /// An issue lost a contact.
-    Unrelated(Related),
-    /// An item was created.
-    Created(ItemId),
-    /// Fields of an item changed.
-    Edited {
-        /// The item.
-        item: ItemId,
-        /// The fields as they were.
-        before: Map<String, Value>,
-        /// The fields as they became.
-        after: Map<String, Value>,
-    },
-    /// An item was deleted or merged into another one.
-    Removed {
-        /// The item.
-        item: ItemId,
-        /// Its fields.
-        fields: Box<ItemFields>,
-        /// When it was created.
-        created_at: DateTime<Utc>,
-        /// Whether another one took its place.
-        merged: bool,
-    },
-    /// Settings of a group changed.
-    Configured,
-    /// Something that is not taken back by itself.
-    Other,
-}
-
-/// A relation of an issue and a contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Related {
-    /// The issue.
-    pub issue: IssueId,
-    /// The contact.
-    pub item: ItemId,
-    /// Who made it.
-    pub added_by: Option<PersonId>,
-    /// When.
-    pub added_at: DateTime<Utc>,
-}
-
-/// What it takes to take an operation back.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Required {
-    /// The right in the group that holds the items.
-    pub in_group: Option<Right>,
-    /// The issue on which contacts must be relatable.
-    pub on_issue: Option<IssueId>,
-}
+use super::{Edit, Past, PastAct, Related, items::as_map};
+use crate::domain::{GroupId, IssueId, ItemFields, ItemId, ItemKind};
 
 /// The part of the world that an operation touched, as it is now.
 #[derive(Debug)]
@@ -173,121 +98,6 @@ impl fmt::Display for Kept {
     }
 }
 
-impl Past {
-    /// Returns what it takes to take the operation back.
-    ///
-    /// # Errors
-    /// Says why it cannot be taken back by anybody.
-    pub fn required(&self) -> Result<Required, Refused> {
-        if self.undone {
-            return Err(Refused::because("This has been taken back already"));
-        }
-        if self.undoes {
-            return Err(Refused::because(
-                "What took something back cannot be taken back itself",
-            ));
-        }
-        let configured = |act: &PastAct| matches!(act, PastAct::Configured);
-        if self.acts.iter().any(configured) {
-            return Err(Refused::because(
-                "Settings of a group are taken back by setting them again",
-            ));
-        }
-        let removed = |merge: bool| move |act: &PastAct| matches!(act, PastAct::Removed { merged, .. } if *merged == merge);
-        let edits = |act: &PastAct| matches!(act, PastAct::Created(_) | PastAct::Edited { .. });
-        // With the item its relations come back, as they went.
-        for (merge, right) in [(true, Right::MergeContacts), (false, Right::DeleteContacts)] {
-            if self.acts.iter().any(removed(merge)) {
-                return Ok(Required {
-                    in_group: Some(right),
-                    on_issue: None,
-                });
-            }
-        }
-        let issues: HashSet<IssueId> = self.relations().map(|(issue, _)| issue).collect();
-        let edits = self.acts.iter().any(edits);
-        match (edits, issues.iter().next()) {
-            (false, None) => Err(Refused::because(
-                "There is nothing in it that can be taken back",
-            )),
-            // Asking for the right on each of many issues would take as many questions; whoever may delete the contacts may do it.
-            (_, Some(_)) if issues.len() > 1 => Ok(Required {
-                in_group: Some(Right::DeleteContacts),
-                on_issue: None,
-            }),
-            (edits, issue) => Ok(Required {
-                in_group: edits.then_some(Right::CreateContacts),
-                on_issue: issue.copied(),
-            }),
-        }
-    }
-
-    /// Returns the relations that the operation made or ended.
-    pub fn relations(&self) -> impl Iterator<Item = (IssueId, ItemId)> + '_ {
-        self.acts.iter().filter_map(|act| match act {
-            PastAct::Related { issue, item } => Some((*issue, *item)),
-            PastAct::Unrelated(related) => Some((related.issue, related.item)),
-            _ => None,
-        })
-    }
-
-    /// Returns the items that have to be known, organizations that contacts belonged to included.
-    pub fn items(&self) -> Vec<ItemId> {
-        let mut items: Vec<ItemId> = self.acts.iter().flat_map(PastAct::items).collect();
-        items.sort_unstable();
-        items.dedup();
-        items
-    }
-
-    /// Returns the items that the operation created.
-    pub fn created(&self) -> Vec<ItemId> {
-        let created = |act: &PastAct| match act {
-            PastAct::Created(item) => Some(*item),
-            _ => None,
-        };
-        self.acts.iter().filter_map(created).collect()
-    }
-
-    /// Returns the unique values that may come back.
-    pub fn unique_values(&self) -> Vec<(ItemKind, &str)> {
-        self.acts
-            .iter()
-            .filter_map(|act| match act {
-                PastAct::Removed { fields, .. } => {
-                    fields.unique().map(|(_, value)| (fields.kind(), value))
-                }
-                PastAct::Edited { before, .. } => {
-                    let of = |field| before.get(field).and_then(Value::as_str);
-                    of("email")
-                        .map(|email| (ItemKind::Contact, email))
-                        .or_else(|| of("name").map(|name| (ItemKind::Organization, name)))
-                }
-                _ => None,
-            })
-            .collect()
-    }
-}
-
-impl PastAct {
-    fn items(&self) -> Vec<ItemId> {
-        let organization = |map: &Map<String, Value>| {
-            let id = map.get("organization").and_then(Value::as_i64);
-            id.map(ItemId)
-        };
-        match self {
-            Self::Related { item, .. } | Self::Created(item) => vec![*item],
-            Self::Unrelated(related) => vec![related.item],
-            Self::Edited { item, before, .. } => {
-                std::iter::once(*item).chain(organization(before)).collect()
-            }
-            Self::Removed { item, fields, .. } => std::iter::once(*item)
-                .chain(fields.organization())
-                .collect(),
-            Self::Configured | Self::Other => Vec::new(),
-        }
-    }
-}
-
 /// Decides how an operation is taken back.
 pub fn take_back(past: &Past, situation: Situation) -> TakeBack {
     let mut taking = Taking {
@@ -323,14 +133,12 @@ impl Taking {
             .filter(|item| self.now.contains_key(item) && self.situation.untouched.contains(item))
             .collect();
         // An organization stays with a contact that stays.
-        let staying: Vec<ItemId> = created
+        let staying: HashSet<ItemId> = created
             .iter()
             .filter(|item| !goes.contains(item))
             .filter_map(|item| self.now.get(item)?.organization())
             .collect();
-        staying.iter().for_each(|item| {
-            goes.remove(item);
-        });
+        goes.retain(|item| !staying.contains(item));
         for item in created {
             match self.now.get(&item) {
                 None => self.back.kept.push(Kept::Gone(item)),
@@ -526,4 +334,249 @@ impl Taking {
 fn unique(fields: &ItemFields) -> Option<(ItemKind, String)> {
     let (_, value) = fields.unique()?;
     Some((fields.kind(), value.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{ContactForm, ItemForm, OrganizationForm};
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn contact(email: Option<&str>, organization: Option<i64>) -> ItemFields {
+        let form = ContactForm {
+            first_name: "Ann".into(),
+            last_name: "Lee".into(),
+            email: email.map(str::to_owned),
+            organization: organization.map(ItemId),
+            ..ContactForm::default()
+        };
+        ItemForm::Contact(form).check().unwrap()
+    }
+
+    fn organization(name: &str) -> ItemFields {
+        let form = OrganizationForm {
+            name: name.into(),
+            ..OrganizationForm::default()
+        };
+        ItemForm::Organization(form).check().unwrap()
+    }
+
+    fn edited(item: i64, before: Value, after: Value) -> PastAct {
+        let (Value::Object(before), Value::Object(after)) = (before, after) else {
+            panic!("objects are expected");
+        };
+        PastAct::Edited {
+            item: ItemId(item),
+            before,
+            after,
+        }
+    }
+
+    fn removed(item: i64, fields: ItemFields) -> PastAct {
+        PastAct::Removed {
+            item: ItemId(item),
+            fields: Box::new(fields),
+            created_at: DateTime::UNIX_EPOCH,
+            merged: false,
+        }
+    }
+
+    fn situation(items: impl IntoIterator<Item = (i64, ItemFields)>) -> Situation {
+        Situation {
+            group: GROUP,
+            items: items
+                .into_iter()
+                .map(|(id, fields)| (ItemId(id), fields))
+                .collect(),
+            untouched: HashSet::new(),
+            related: HashSet::new(),
+            holders: HashMap::new(),
+            taken: HashSet::new(),
+        }
+    }
+
+    fn back(acts: Vec<PastAct>, situation: Situation) -> TakeBack {
+        let past = Past {
+            group: Some(GROUP),
+            acts,
+            ..Past::default()
+        };
+        take_back(&past, situation)
+    }
+
+    fn items(edits: &[Edit]) -> Vec<i64> {
+        edits.iter().map(|edit| edit.item.0).collect()
+    }
+
+    #[test]
+    fn fields_go_back_unless_they_were_changed_or_taken_since() {
+        let act = || {
+            edited(
+                1,
+                json!({ "email": "old@example.com", "phone": "1" }),
+                json!({ "email": "new@example.com", "phone": null }),
+            )
+        };
+        let done = back(
+            vec![act()],
+            situation([(1, contact(Some("new@example.com"), None))]),
+        );
+        assert_eq!((done.undone, done.kept), (1, vec![]));
+        assert_eq!(
+            Value::Object(done.edit_first[0].after.clone()),
+            json!({ "email": "old@example.com", "phone": "1" })
+        );
+
+        let changed = back(
+            vec![act()],
+            situation([(1, contact(Some("newer@example.com"), None))]),
+        );
+        assert_eq!(changed.kept, [Kept::Changed(ItemId(1), "email".into())]);
+        assert_eq!(
+            Value::Object(changed.edit_first[0].after.clone()),
+            json!({ "phone": "1" })
+        );
+
+        let mut taken = situation([(1, contact(Some("new@example.com"), None))]);
+        let value = (ItemKind::Contact, "old@example.com".to_owned());
+        taken.taken.insert(value);
+        let taken = back(vec![act()], taken);
+        assert_eq!(
+            (taken.undone, taken.kept),
+            (0, vec![Kept::Taken(ItemId(1))])
+        );
+        let gone = back(vec![act()], situation([]));
+        assert_eq!((gone.undone, gone.kept), (0, vec![Kept::Gone(ItemId(1))]));
+    }
+
+    #[test]
+    fn what_frees_a_value_comes_before_what_needs_it_and_pointers_come_last() {
+        // Contact 2 was merged into 1, who got its address; organization 9 was merged away, and contact 3 went with it to 8.
+        let acts = vec![
+            removed(2, contact(Some("Two@example.com"), None)),
+            edited(
+                1,
+                json!({ "email": null }),
+                json!({ "email": "Two@example.com" }),
+            ),
+            removed(9, organization("Nine")),
+            edited(
+                3,
+                json!({ "organization": 9 }),
+                json!({ "organization": 8 }),
+            ),
+        ];
+        let now = situation([
+            (1, contact(Some("Two@example.com"), None)),
+            (3, contact(None, Some(8))),
+            (8, organization("Eight")),
+        ]);
+        let done = back(acts, now);
+        assert_eq!((done.undone, done.kept), (4, vec![]));
+        let restored: Vec<i64> = done.restore.iter().map(|(id, ..)| id.0).collect();
+        assert_eq!(restored, [2, 9]);
+        assert_eq!(items(&done.edit_first), [1]);
+        assert_eq!(items(&done.edit_last), [3]);
+    }
+
+    #[test]
+    fn what_comes_back_without_its_organization_says_so() {
+        let acts = vec![
+            removed(1, contact(None, Some(9))),
+            edited(
+                2,
+                json!({ "organization": 9 }),
+                json!({ "organization": null }),
+            ),
+        ];
+        let done = back(acts, situation([(2, contact(None, None))]));
+        assert_eq!(done.restore[0].1, contact(None, None));
+        assert_eq!(
+            done.kept,
+            [
+                Kept::NoOrganization(ItemId(1)),
+                Kept::NoOrganization(ItemId(2))
+            ]
+        );
+        assert_eq!((done.undone, items(&done.edit_first)), (1, vec![]));
+    }
+
+    #[test]
+    fn two_who_would_come_back_with_one_address_do_not() {
+        let acts = vec![
+            removed(1, contact(Some("a@example.com"), None)),
+            removed(2, contact(Some("A@example.com"), None)),
+        ];
+        let done = back(acts, situation([]));
+        assert_eq!(
+            (done.restore.len(), done.kept),
+            (1, vec![Kept::Taken(ItemId(2))])
+        );
+    }
+
+    #[test]
+    fn what_was_created_goes_unless_it_is_in_use() {
+        let created = |id| PastAct::Created(ItemId(id));
+        let mut now = situation([
+            (1, contact(None, Some(9))),
+            (2, contact(None, None)),
+            (9, organization("Nine")),
+        ]);
+        now.untouched = HashSet::from([ItemId(2), ItemId(9)]);
+        let done = back(vec![created(9), created(1), created(2), created(3)], now);
+        let gone: Vec<i64> = done.delete.iter().map(|(id, _)| id.0).collect();
+        assert_eq!(gone, [2]);
+        assert_eq!(
+            done.kept,
+            [
+                Kept::InUse(ItemId(9)),
+                Kept::InUse(ItemId(1)),
+                Kept::Gone(ItemId(3))
+            ]
+        );
+    }
+
+    #[test]
+    fn relations_come_and_go_where_they_still_can() {
+        let unrelated = |issue, item| {
+            PastAct::Unrelated(Related {
+                issue: IssueId(issue),
+                item: ItemId(item),
+                added_by: None,
+                added_at: DateTime::UNIX_EPOCH,
+            })
+        };
+        let related = |issue, item| PastAct::Related {
+            issue: IssueId(issue),
+            item: ItemId(item),
+        };
+        let pair = |issue, item| (IssueId(issue), ItemId(item));
+        let mut now = situation([(1, contact(None, None)), (2, contact(None, None))]);
+        now.holders = HashMap::from([(IssueId(5), GROUP), (IssueId(6), GroupId(7))]);
+        now.related = HashSet::from([pair(5, 2)]);
+        let acts = vec![
+            unrelated(5, 1),
+            unrelated(6, 1),
+            unrelated(7, 1),
+            unrelated(5, 3),
+            related(5, 2),
+            related(5, 1),
+        ];
+        let done = back(acts, now);
+        assert_eq!(done.unrelate, [pair(5, 2)]);
+        let come: Vec<_> = done.relate.iter().map(|at| (at.issue, at.item)).collect();
+        assert_eq!(come, [pair(5, 1)]);
+        assert_eq!(
+            done.kept,
+            [
+                Kept::Relation(ItemId(1)),
+                Kept::NoIssue(ItemId(1)),
+                Kept::NoIssue(ItemId(1)),
+                Kept::Gone(ItemId(3)),
+            ]
+        );
+    }
 }

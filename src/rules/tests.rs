@@ -70,48 +70,59 @@ fn changes(plan: &Plan) -> Vec<Change> {
 #[test]
 fn rights_follow_the_table() {
     use Level::{Developer, Guest, Maintainer, None, Owner, Planner, Reporter};
-    use Right::{CreateContacts, RelateContacts, ViewContacts, ViewIssueContacts};
     let all = [
-        ViewContacts,
-        ViewIssueContacts,
-        RelateContacts,
-        CreateContacts,
+        Right::ViewContacts,
+        Right::ViewIssueContacts,
+        Right::RelateContacts,
+        Right::CreateContacts,
+        Right::DeleteContacts,
+        Right::MergeContacts,
+        Right::ImportContacts,
+        Right::ExportContacts,
+        Right::Configure,
     ];
-    let allowed = |access: Access| all.map(|right| access.allows(right));
+    let allowed = |access: Access| {
+        let words = all.map(|right| if access.allows(right) { "x" } else { "." });
+        words.concat()
+    };
+    // View, view and relate on an issue, create; delete, merge, import, export, configure.
     for (contact_group, project, expected) in [
-        (None, None, [false, false, false, false]),
-        (None, Owner, [false, false, false, false]),
-        (Guest, Owner, [false, false, false, false]),
-        (Planner, None, [true, false, false, false]),
-        (Planner, Guest, [true, false, false, false]),
-        (Planner, Planner, [true, true, true, false]),
-        (Reporter, Reporter, [true, true, true, false]),
-        (Developer, Guest, [true, false, false, true]),
-        (Developer, Reporter, [true, true, true, true]),
-        (Maintainer, Maintainer, [true, true, true, true]),
-        (Owner, Owner, [true, true, true, true]),
+        (None, None, "........."),
+        (None, Owner, "........."),
+        (Guest, Owner, "........."),
+        (Planner, None, "x........"),
+        (Planner, Guest, "x........"),
+        (Planner, Planner, "xxx......"),
+        (Reporter, Reporter, "xxx......"),
+        (Developer, Guest, "x..x....."),
+        (Developer, Reporter, "xxxx....."),
+        (Maintainer, None, "x..xxxxxx"),
+        (Maintainer, Maintainer, "xxxxxxxxx"),
+        (Owner, Owner, "xxxxxxxxx"),
     ] {
         let full = access(contact_group, project);
         assert_eq!(allowed(full), expected, "{contact_group:?} {project:?}");
-        for without in [
-            Access {
-                active: false,
-                ..full
-            },
-            Access {
-                crm_enabled: false,
-                ..full
-            },
-        ] {
-            assert_eq!(allowed(without), [false; 4], "{without:?}");
-        }
+        let inactive = Access {
+            active: false,
+            ..full
+        };
+        assert_eq!(allowed(inactive), ".........", "{inactive:?}");
+        // Where the CRM is off, somebody must be able to switch it on.
+        let off = Access {
+            crm_enabled: false,
+            ..full
+        };
+        let configures = expected.get(8..).unwrap();
+        assert_eq!(allowed(off), format!("........{configures}"), "{off:?}");
+        // From an issue that he cannot read nothing is done; the group is another matter.
         let unreadable = Access {
             issue_readable: false,
             ..full
         };
+        let (view, group) = (expected.get(..1).unwrap(), expected.get(4..).unwrap());
         assert_eq!(
             allowed(unreadable),
-            [expected[0], false, false, false],
+            format!("{view}...{group}"),
             "{unreadable:?}"
         );
     }

@@ -12,6 +12,7 @@ mod architecture;
 mod cli;
 mod cluster;
 mod crash;
+mod crm;
 mod demo;
 mod faults;
 mod graphql;
