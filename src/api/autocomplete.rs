@@ -9,7 +9,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use super::{Shared, reply::Denied};
@@ -72,14 +72,15 @@ struct Place {
     issues: Vec<IssueNode>,
 }
 
-/// Answers with contacts, or with 404 where there is no such place or the asker may not see its contacts.
+/// Answers with contacts, or with 404 where the path is another one, there is no such place or the asker may not see its contacts.
 pub(super) async fn contacts(
     State(shared): State<Shared>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Denied> {
-    let place = uri.path().strip_suffix(END).ok_or(Denied::NotFound)?;
+    let place = uri.path().strip_suffix(END).filter(|_| method == Method::GET).ok_or(Denied::NotFound)?;
     let viewer = shared.api.viewer(&headers).await?;
     let person = viewer.bearer().ok_or(Denied::NotFound)?.person;
     let Query(asked) = asked.map_err(|_| Denied::NotFound)?;

@@ -15,7 +15,7 @@ use axum::{
     Json, Router,
     extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
     response::{IntoResponse, Response},
-    routing::{any, get},
+    routing::any,
 };
 use http::{HeaderMap, Method, header};
 use tokio::sync::Semaphore;
@@ -68,7 +68,7 @@ impl Api {
         Router::new()
             .route("/api/graphql", any(graphql))
             // Paths of groups have any number of segments, which no pattern of the router can say.
-            .fallback(get(autocomplete::contacts))
+            .fallback(autocomplete::contacts)
             .with_state(shared)
     }
 
@@ -135,12 +135,12 @@ async fn upgrade(shared: Shared, request: Request) -> Result<Response, Denied> {
     };
     let viewer = shared.api.viewer(&head.headers).await?;
     let place = Arc::clone(&shared.sockets).try_acquire_owned().map_err(|_| Denied::Unavailable)?;
-    socket::upgrade(upgrade, socket::Session {
+    let session = socket::Session {
         api: shared.api,
         endpoint: shared.endpoint,
         viewer,
-        place,
-    })
+    };
+    socket::upgrade(upgrade, session, place)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -55,22 +55,24 @@ pub(super) struct Session {
     pub(super) endpoint: Endpoint,
     /// Who sent the request.
     pub(super) viewer: Viewer,
-    /// Held as long as the socket is open.
-    pub(super) place: OwnedSemaphorePermit,
 }
 
-/// Accepts an upgrade if the peer speaks the protocol.
-pub(super) fn upgrade(upgrade: WebSocketUpgrade, session: Session) -> Result<Response, Denied> {
+/// Accepts an upgrade if the peer speaks the protocol. The place is held as long as the socket is open.
+pub(super) fn upgrade(
+    upgrade: WebSocketUpgrade,
+    session: Session,
+    place: OwnedSemaphorePermit,
+) -> Result<Response, Denied> {
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     if upgrade.selected_protocol().is_none() {
         return Err(Denied::UnknownProtocol);
     }
     // The service waits for the socket's end like for that of a request.
-    let tracked = session.api.tasks.token();
+    let held = (session.api.tasks.token(), place);
     Ok(upgrade.on_upgrade(async move |socket| {
         let (sink, stream) = socket.split();
         serve(session, sink, stream).await;
-        drop(tracked);
+        drop(held);
     }))
 }
 

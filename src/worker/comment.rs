@@ -208,11 +208,6 @@ impl Run<'_> {
         let (run, s) = (new.len(), plural(new.len()));
         let outcome = format!("{run} command{s} run, {changes} change{}", plural(changes));
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
-        if !plan.operations.is_empty() {
-            let signal = Signal::IssueContacts(issue);
-            let pool = &self.job.worker.pool;
-            self.job.worker.wake.announce(pool, signal).await;
-        }
         for queue in [Queue::Call, Queue::Reply] {
             let signal = Signal::Work(queue, self.job.remote.id);
             self.job
@@ -220,6 +215,12 @@ impl Run<'_> {
                 .wake
                 .announce(&self.job.worker.pool, signal)
                 .await;
+        }
+        // Last, since nobody waits for it: whoever has the issue open sees its contacts change.
+        if !plan.operations.is_empty() {
+            let signal = Signal::IssueContacts(issue);
+            let pool = &self.job.worker.pool;
+            self.job.worker.wake.announce(pool, signal).await;
         }
         Ok(verdict)
     }

@@ -486,6 +486,11 @@ async fn what_a_request_may_ask_for_is_bounded() {
         let wrong = ask(world, &rita, "{ issue(id: \"13\") { id } }", json!({})).await;
         assert_eq!((&wrong["errors"][0]["message"], &wrong["errors"][0]["extensions"]["code"]), (&json!("\"13\" is not a valid Global ID"), &json!("ARGUMENT_ERROR")));
 
+        let lists = |count: usize| (0..count).map(|number| format!("g{number}: organizations(first: 1) {{ nodes {{ id }} }} ")).collect::<String>();
+        let answer = ask(world, &rita, &format!("{{ group(fullPath: \"acme\") {{ {} }} }}", lists(25)), json!({})).await;
+        assert_eq!(answer.get("errors"), None);
+        assert_eq!(code(&format!("{{ group(fullPath: \"acme\") {{ {} }} }}", lists(26))).await, "QUERY_TOO_LARGE");
+
         let schema = json!({ "query": "{ __schema { queryType { name } } }" });
         assert_eq!(post(world, Some(&rita), &schema).await.1["data"]["__schema"]["queryType"]["name"], "Query");
         assert_eq!(post(world, None, &schema).await.1["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");

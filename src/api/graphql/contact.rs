@@ -10,7 +10,7 @@ use super::{
     Refusal, Scope,
     count::Count,
     history::{History, HistoryConnection, MAX_HISTORY},
-    id::ContactGid,
+    id::contact_gid,
     issue::{Issue, IssueConnection},
     organization::Organization,
     page::{Page, cost},
@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     domain::{self, ContactFields, Direction, ItemFields, ItemId, RootId, States},
-    store::{search::ContactRow, shown::ShownItem},
+    store::{
+        search::{ContactRow, Holder},
+        shown::ShownItem,
+    },
 };
 
 /// A page of contacts.
@@ -27,7 +30,7 @@ pub(super) type ContactConnection = Connection<String, Contact, Count, EmptyFiel
 /// A contact that the asker may see.
 #[derive(Debug, Clone)]
 pub(super) struct Contact {
-    root: RootId,
+    holder: Holder,
     id: ItemId,
     fields: ContactFields,
     created_at: DateTime<Utc>,
@@ -40,7 +43,7 @@ impl Contact {
         match item.fields {
             ItemFields::Organization(_) => None,
             ItemFields::Contact(fields) => Some(Self {
-                root: item.root,
+                holder: (item.root, item.group),
                 id: item.id,
                 fields,
                 created_at: item.created_at,
@@ -52,7 +55,7 @@ impl Contact {
     /// Returns a row of a list as a contact.
     pub(super) fn row(root: RootId, row: ContactRow) -> Self {
         Self {
-            root,
+            holder: (root, row.group_id),
             id: row.id,
             fields: ContactFields {
                 first_name: row.first_name,
@@ -79,7 +82,7 @@ impl Contact {
 impl Contact {
     /// Global id.
     async fn id(&self) -> ID {
-        ContactGid::of(self.id)
+        contact_gid(self.id)
     }
 
     /// First name.
@@ -142,14 +145,14 @@ impl Contact {
         before: Option<String>,
     ) -> Result<IssueConnection> {
         let page = Page::new((first, last, after, before))?;
-        Ok(Issue::of_item(Scope::of(context)?, (self.root, self.id), &page).await?)
+        Ok(Issue::of_item(Scope::of(context)?, (self.holder.0, self.id), &page).await?)
     }
 
     /// What was done to it, newest first.
     #[graphql(complexity = "cost(first, None, child_complexity)")]
     async fn history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
         let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
-        Ok(History::of_item(Scope::of(context)?, (self.root, self.id), &page).await?)
+        Ok(History::of_item(Scope::of(context)?, (self.holder, self.id), &page).await?)
     }
 }
 

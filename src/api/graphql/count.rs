@@ -41,7 +41,7 @@ impl Counted {
     /// Counts those that have some ids, of which no more than a page is ever named.
     async fn among(&self, scope: Scope<'_>, ids: &[ItemId]) -> Result<i64, Refusal> {
         let page = search::Page::First { count: u32::try_from(ids.len()).unwrap_or(u32::MAX), after: None };
-        let mut connection = scope.connection().await?;
+        let mut connection = scope.single().await?;
         let found = match self.listed {
             Listed::Contacts => {
                 let query = self.query(ids.to_vec(), (ContactSort::Created, Direction::Ascending), page);
@@ -57,7 +57,7 @@ impl Counted {
 
     /// Counts all, active and inactive ones.
     pub(super) async fn by_state(&self, scope: Scope<'_>) -> Result<[i64; 3], Refusal> {
-        let mut connection = scope.connection().await?;
+        let mut connection = scope.single().await?;
         let counts = search::counts(&mut connection, self.holder, self.listed, self.search.as_deref()).await?;
         let (active, inactive) = (counts.active.count, counts.inactive.count);
         Ok(match self.states {

@@ -10,7 +10,7 @@ use super::{
     contact::{Contact, ContactConnection, ContactSort, ContactState},
     count::{Count, Counted},
     history::{History, HistoryConnection, MAX_HISTORY},
-    id::{ContactGid, GroupGid, OrganizationGid},
+    id::{ContactGid, OrganizationGid, group_gid},
     loader::GroupAccess,
     organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
     page::{Page, cost},
@@ -19,7 +19,7 @@ use crate::{
     domain::{GroupId, Level, Listed, States},
     rules::{Access, Right},
     store::{
-        search::{self, Listing},
+        search::{self, Holder, Listing},
         tree::{self, GroupNode},
     },
 };
@@ -62,9 +62,14 @@ impl Group {
         self.access.allows(Right::ViewContacts)
     }
 
+    /// Returns the group that holds its contacts.
+    fn holder(&self) -> Holder {
+        (self.node.root, self.node.contact_group)
+    }
+
     /// Returns what is counted of a kind, in a search and some states.
     fn counted(&self, listed: Listed, search: Option<String>, states: States) -> Counted {
-        let holder = (self.node.root, self.node.contact_group);
+        let holder = self.holder();
         Counted { holder, listed, search, states }
     }
 
@@ -124,7 +129,7 @@ impl Group {
         let counted = self.counted(Listed::Contacts, search, state.map_or(States::All, States::from));
         let (sort, direction) = sort.unwrap_or(ContactSort::LastNameAsc).parts();
         let query = counted.query(ids, (sort, direction), page.of_list()?);
-        let mut connection = Scope::of(context)?.connection().await?;
+        let mut connection = Scope::of(context)?.single().await?;
         let listing = search::contacts(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
         let count = counted.count(query.ids);
         Ok(listed(listing, count, |row| Contact::row(self.node.root, row)))
@@ -152,7 +157,7 @@ impl Group {
         let counted = self.counted(Listed::Organizations, search, state.map_or(States::All, States::from));
         let (sort, direction) = sort.unwrap_or(OrganizationSort::NameAsc).parts();
         let query = counted.query(ids, (sort, direction), page.of_list()?);
-        let mut connection = Scope::of(context)?.connection().await?;
+        let mut connection = Scope::of(context)?.single().await?;
         let listing = search::organizations(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
         let count = counted.count(query.ids);
         Ok(listed(listing, count, |row| Organization::row(self.node.root, row)))
@@ -195,13 +200,13 @@ impl Group {
         if !self.shows_contacts() {
             return Ok(page.connection([], EmptyFields));
         }
-        Ok(History::of_group(Scope::of(context)?, self.node.id, &page).await?)
+        Ok(History::of_group(Scope::of(context)?, (self.holder(), self.node.id), &page).await?)
     }
 
     /// Global id.
     #[graphql(name = "id")]
     async fn global_id(&self) -> ID {
-        GroupGid::of(self.node.id)
+        group_gid(self.node.id)
     }
 
     /// Name.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Refusal, Scope,
     contact::Contact,
-    id::OperationGid,
+    id::{history_gid, operation_gid},
     issue::Issue,
     loader::ItemHistory,
     organization::Organization,
@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     crm::{HistoryEntry, HistoryOf, HistoryPage},
-    domain::{GroupId, ItemId, RootId, Via},
+    domain::{GroupId, ItemId, Via},
+    store::{search::Holder, shown::ShownItem},
 };
 
 /// Most entries of one page.
@@ -30,35 +31,54 @@ pub(super) type HistoryConnection = Connection<String, History, EmptyFields, Emp
 
 /// One change that the asker may see.
 #[derive(Debug, Clone)]
-pub(super) struct History(HistoryEntry);
+pub(super) struct History {
+    entry: HistoryEntry,
+    /// The group whose contacts the asker may see. What has moved elsewhere since is not shown.
+    holder: Holder,
+}
 
 impl History {
     /// Returns a page of the history of an item that the asker may see.
     pub(super) async fn of_item(
         scope: Scope<'_>,
-        (root, item): (RootId, ItemId),
+        (holder, item): (Holder, ItemId),
         page: &Page,
     ) -> Result<HistoryConnection, Refusal> {
         let slice = page.slice(true)?;
         let (before, limit) = (slice.below.unwrap_or(i64::MAX), slice.limit);
-        let key = ItemHistory { root, item, before, limit };
+        let key = ItemHistory { root: holder.0, item, before, limit };
         let entries = scope.rows.load_one(key).await?;
-        Ok(Self::page(entries.unwrap_or_default(), page))
+        Ok(Self::page(entries.unwrap_or_default(), holder, page))
     }
 
-    /// Returns a page of the history of all that a group keeps.
-    pub(super) async fn of_group(scope: Scope<'_>, group: GroupId, page: &Page) -> Result<HistoryConnection, Refusal> {
+    /// Returns a page of the history of all that a group uses.
+    pub(super) async fn of_group(
+        scope: Scope<'_>,
+        (holder, group): (Holder, GroupId),
+        page: &Page,
+    ) -> Result<HistoryConnection, Refusal> {
+        scope.rows.loader().single()?;
         let part = HistoryPage {
             before: page.slice(true)?.below,
             // One more tells whether there are more.
             limit: page.size + 1,
         };
         let entries = scope.api.crm.history(scope.asker()?, HistoryOf::Group(group), part).await?;
-        Ok(Self::page(entries, page))
+        Ok(Self::page(entries, holder, page))
     }
 
-    fn page(entries: Vec<HistoryEntry>, page: &Page) -> HistoryConnection {
-        page.connection(entries.into_iter().map(|entry| (cursor_of(entry.id), Self(entry))), EmptyFields)
+    fn page(entries: Vec<HistoryEntry>, holder: Holder, page: &Page) -> HistoryConnection {
+        let rows = entries.into_iter().map(|entry| (cursor_of(entry.id), Self { entry, holder }));
+        page.connection(rows, EmptyFields)
+    }
+
+    /// Returns the item that the entry is about, while it is where the asker may see it.
+    async fn item(&self, scope: Scope<'_>) -> Result<Option<ShownItem>, Refusal> {
+        let Some(item) = self.entry.item else {
+            return Ok(None);
+        };
+        let found = scope.rows.load_one(item).await?;
+        Ok(found.filter(|item| (item.root, item.group) == self.holder))
     }
 }
 
@@ -113,22 +133,22 @@ struct Change {
 impl History {
     /// Global id.
     async fn id(&self) -> ID {
-        ID(format!("gid://gitlab/CustomerRelations::HistoryEntry/{}", self.0.id))
+        history_gid(self.entry.id)
     }
 
     /// The operation that it is part of, by which it is taken back.
     async fn operation_id(&self) -> ID {
-        OperationGid::of(self.0.operation)
+        operation_gid(self.entry.operation)
     }
 
     /// When.
     async fn created_at(&self) -> Time {
-        Time(self.0.at)
+        Time(self.entry.at)
     }
 
     /// Who, if he is still known.
     async fn author(&self, context: &Context<'_>) -> Result<Option<User>> {
-        match self.0.actor {
+        match self.entry.actor {
             None => Ok(None),
             Some(person) => Ok(Scope::of(context)?.rows.load_one(person).await?),
         }
@@ -136,34 +156,28 @@ impl History {
 
     /// Through what.
     async fn via(&self) -> HistoryVia {
-        self.0.via.into()
+        self.entry.via.into()
     }
 
     /// What: `item_created`, `item_edited`, `item_deleted`, `item_merged`, `item_moved`, `item_related`, `item_unrelated`,
     /// `group_configured`.
     async fn action(&self) -> &str {
-        &self.0.action
+        &self.entry.action
     }
 
     /// The contact that it is about, while it exists.
     async fn contact(&self, context: &Context<'_>) -> Result<Option<Contact>> {
-        let Some(item) = self.0.item else {
-            return Ok(None);
-        };
-        Ok(Scope::of(context)?.rows.load_one(item).await?.and_then(Contact::of))
+        Ok(self.item(Scope::of(context)?).await?.and_then(Contact::of))
     }
 
     /// The organization that it is about, while it exists.
     async fn organization(&self, context: &Context<'_>) -> Result<Option<Organization>> {
-        let Some(item) = self.0.item else {
-            return Ok(None);
-        };
-        Ok(Scope::of(context)?.rows.load_one(item).await?.and_then(Organization::of))
+        Ok(self.item(Scope::of(context)?).await?.and_then(Organization::of))
     }
 
     /// The issue on which it happened, if the asker may read it.
     async fn issue(&self, context: &Context<'_>) -> Result<Option<Issue>> {
-        match self.0.issue {
+        match self.entry.issue {
             None => Ok(None),
             Some(issue) => Ok(Issue::find(Scope::of(context)?, issue).await?),
         }
@@ -171,12 +185,12 @@ impl History {
 
     /// What became of the fields.
     async fn changes(&self) -> Vec<Change> {
-        changes(&self.0.detail)
+        changes(&self.entry.detail)
     }
 
     /// The operation that took it back.
     async fn undone_by(&self) -> Option<ID> {
-        self.0.undone_by.map(OperationGid::of)
+        self.entry.undone_by.map(operation_gid)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Any string is taken as a scalar and read when it is used, so that what is wrong with it is said in GitLab's words.
 
+use std::fmt::Display;
+
 use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::domain::{GroupId, IssueId, ItemId, OperationId, PersonId};
+use crate::domain::{GroupId, IssueId, ItemId, OperationId, PersonId, ProjectId};
 
 /// Returns the id of a thing of one of `models`. A number that no id can be names nothing that exists.
 fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal> {
@@ -26,7 +28,7 @@ fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal>
     id.parse().map_err(|_| Refusal::NotAvailable)
 }
 
-macro_rules! global_ids {
+macro_rules! read {
     ($($(#[$doc:meta])* $name:ident = $scalar:literal, $id:ident($inner:ty), $model:literal $(or $other:literal)?;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +38,6 @@ macro_rules! global_ids {
             /// Returns the id that the global id stands for.
             pub(super) fn read(&self) -> Result<$id, Refusal> {
                 read::<$inner>(&self.0, &[$model $(, $other)?]).map($id)
-            }
-
-            /// Returns the global id of a thing.
-            pub(super) fn of(id: $id) -> ID {
-                ID(format!("gid://gitlab/{}/{id}", $model))
             }
         }
 
@@ -65,7 +62,7 @@ macro_rules! global_ids {
     )+};
 }
 
-global_ids! {
+read! {
     /// A global id of a contact, for instance `"gid://gitlab/CustomerRelations::Contact/1"`.
     ContactGid = "CustomerRelationsContactID", ItemId(i64), "CustomerRelations::Contact";
     /// A global id of an organization, for instance `"gid://gitlab/CustomerRelations::Organization/1"`.
@@ -76,10 +73,52 @@ global_ids! {
     IssueGid = "IssueID", IssueId(i64), "Issue" or "WorkItem";
     /// A global id of something that has contacts: an issue.
     IssuableGid = "IssuableID", IssueId(i64), "Issuable" or "Issue";
-    /// A global id of a person, for instance `"gid://gitlab/User/1"`.
-    UserGid = "UserID", PersonId(i64), "User";
     /// A global id of an operation of the history: the changes that were made together and are taken back together.
     OperationGid = "CustomerRelationsOperationID", OperationId(Uuid), "CustomerRelations::Operation";
+}
+
+/// Returns the global id of a contact.
+pub(super) fn contact_gid(id: ItemId) -> ID {
+    write("CustomerRelations::Contact", id)
+}
+
+/// Returns the global id of an organization.
+pub(super) fn organization_gid(id: ItemId) -> ID {
+    write("CustomerRelations::Organization", id)
+}
+
+/// Returns the global id of a group.
+pub(super) fn group_gid(id: GroupId) -> ID {
+    write("Group", id)
+}
+
+/// Returns the global id of a project.
+pub(super) fn project_gid(id: ProjectId) -> ID {
+    write("Project", id)
+}
+
+/// Returns the global id of an issue.
+pub(super) fn issue_gid(id: IssueId) -> ID {
+    write("Issue", id)
+}
+
+/// Returns the global id of a person.
+pub(super) fn user_gid(id: PersonId) -> ID {
+    write("User", id)
+}
+
+/// Returns the global id of an operation of the history.
+pub(super) fn operation_gid(id: OperationId) -> ID {
+    write("CustomerRelations::Operation", id)
+}
+
+/// Returns the global id of an entry of the history.
+pub(super) fn history_gid(id: i64) -> ID {
+    write("CustomerRelations::HistoryEntry", id)
+}
+
+fn write(model: &str, id: impl Display) -> ID {
+    ID(format!("gid://gitlab/{model}/{id}"))
 }
 
 #[cfg(test)]
@@ -111,10 +150,10 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let id = ContactGid::of(ItemId(13));
+        let id = contact_gid(ItemId(13));
         assert_eq!(id.0, "gid://gitlab/CustomerRelations::Contact/13");
-        assert_eq!(IssuableGid(IssueGid::of(IssueId(5)).0).read().unwrap(), IssueId(5));
+        assert_eq!(IssuableGid(issue_gid(IssueId(5)).0).read().unwrap(), IssueId(5));
         let operation = OperationId(Uuid::from_u128(7));
-        assert_eq!(OperationGid(OperationGid::of(operation).0).read().unwrap(), operation);
+        assert_eq!(OperationGid(operation_gid(operation).0).read().unwrap(), operation);
     }
 }

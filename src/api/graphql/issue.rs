@@ -10,7 +10,7 @@ use super::{
     contact::{Contact, ContactConnection},
     count::Count,
     group::Group,
-    id::IssueGid,
+    id::{issue_gid, project_gid},
     loader::{IssueAccess, IssueSlice, ItemSlice},
     organization::{Organization, OrganizationConnection},
     page::{Page, cost, cursor_of},
@@ -60,7 +60,7 @@ impl Project {
 impl Project {
     /// Global id.
     async fn id(&self) -> ID {
-        ID(format!("gid://gitlab/Project/{}", self.node.id))
+        project_gid(self.node.id)
     }
 
     /// Full path.
@@ -150,7 +150,7 @@ impl Issue {
     /// Global id.
     #[graphql(name = "id")]
     async fn global_id(&self) -> ID {
-        IssueGid::of(self.node.id)
+        issue_gid(self.node.id)
     }
 
     /// Number within the project.

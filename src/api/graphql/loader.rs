@@ -2,7 +2,11 @@
 //!
 //! Nothing is remembered from one batch to the next, so that a subscription sees what is and not what was.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use async_graphql::dataloader::{DataLoader, Loader};
 
@@ -22,10 +26,15 @@ use crate::{
 /// Most keys of one batch; a page of pages stays below.
 const MAX_BATCH: usize = 10_000;
 
+/// What is not put together, and so may be asked for but so many times in one request: lists, counts and histories of groups, and previews.
+const MAX_SINGLE: usize = 25;
+
 /// The batches of one request.
 pub(super) struct Rows {
     api: Api,
     person: Option<PersonId>,
+    /// How many look-ups were made that are not put together.
+    single: AtomicUsize,
 }
 
 /// What the asker may do with the contacts that a group uses.
@@ -79,8 +88,23 @@ impl Rows {
         let rows = Self {
             api: api.clone(),
             person: viewer.bearer().map(|bearer| bearer.person),
+            single: AtomicUsize::new(0),
         };
         DataLoader::new(rows, move |batch| tasks.spawn(batch)).max_batch_size(MAX_BATCH)
+    }
+
+    /// Counts a look-up that is not put together with others.
+    pub(super) fn single(&self) -> Result<(), Refusal> {
+        if self.single.fetch_add(1, Ordering::Relaxed) < MAX_SINGLE {
+            Ok(())
+        } else {
+            Err(Refusal::TooMuch(format!("A query may have {MAX_SINGLE} lists of groups")))
+        }
+    }
+
+    /// Begins to count anew, for the next event of a subscription.
+    pub(super) fn begin(&self) {
+        self.single.store(0, Ordering::Relaxed);
     }
 }
 

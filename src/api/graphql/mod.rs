@@ -87,6 +87,12 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Returns a connection to the database for a look-up that is not put together with others.
+    async fn single(self) -> Result<PoolConnection<Postgres>, Refusal> {
+        self.rows.loader().single()?;
+        self.connection().await
+    }
+
     /// Returns a connection to the database.
     async fn connection(self) -> Result<PoolConnection<Postgres>, Refusal> {
         Ok(self.api.crm.pool.acquire().await?)

@@ -11,13 +11,16 @@ use super::{
     Refusal, Scope,
     count::Count,
     history::{History, HistoryConnection, MAX_HISTORY},
-    id::OrganizationGid,
+    id::organization_gid,
     page::{Page, cost},
     time::Time,
 };
 use crate::{
     domain::{self, Direction, ItemFields, ItemId, OrganizationFields, RootId, States},
-    store::{search::OrganizationRow, shown::ShownItem},
+    store::{
+        search::{Holder, OrganizationRow},
+        shown::ShownItem,
+    },
 };
 
 /// A page of organizations.
@@ -26,7 +29,7 @@ pub(super) type OrganizationConnection = Connection<String, Organization, Count,
 /// An organization that the asker may see.
 #[derive(Debug, Clone)]
 pub(super) struct Organization {
-    root: RootId,
+    holder: Holder,
     id: ItemId,
     fields: OrganizationFields,
     created_at: DateTime<Utc>,
@@ -39,7 +42,7 @@ impl Organization {
         match item.fields {
             ItemFields::Contact(_) => None,
             ItemFields::Organization(fields) => Some(Self {
-                root: item.root,
+                holder: (item.root, item.group),
                 id: item.id,
                 fields,
                 created_at: item.created_at,
@@ -51,7 +54,7 @@ impl Organization {
     /// Returns a row of a list as an organization.
     pub(super) fn row(root: RootId, row: OrganizationRow) -> Self {
         Self {
-            root,
+            holder: (root, row.group_id),
             id: row.id,
             fields: OrganizationFields {
                 name: row.title,
@@ -75,7 +78,7 @@ impl Organization {
 impl Organization {
     /// Global id.
     async fn id(&self) -> ID {
-        OrganizationGid::of(self.id)
+        organization_gid(self.id)
     }
 
     /// Name.
@@ -112,7 +115,7 @@ impl Organization {
     #[graphql(complexity = "cost(first, None, child_complexity)")]
     async fn history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
         let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
-        Ok(History::of_item(Scope::of(context)?, (self.root, self.id), &page).await?)
+        Ok(History::of_item(Scope::of(context)?, (self.holder, self.id), &page).await?)
     }
 }
 

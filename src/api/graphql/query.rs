@@ -49,6 +49,7 @@ impl Query {
         #[graphql(desc = "The comment's text.")] text: String,
     ) -> Result<CommandPreview> {
         let scope = Scope::of(context)?;
+        scope.rows.loader().single()?;
         let preview = scope.api.crm.preview(scope.asker()?, issue_id.read()?, &text).await;
         Ok(CommandPreview(preview.map_err(Refusal::from)?))
     }

@@ -30,6 +30,7 @@ impl Changes {
         visible(scope, id).await?.ok_or(Refusal::NotAvailable)?;
         Ok(stream::unfold(events, move |mut events| async move {
             heard(&mut events, id).await?;
+            scope.rows.loader().begin();
             let issue = match scope.viewer.again(scope.api).await {
                 Ok(_) => visible(scope, id).await,
                 Err(Refusal::Unauthenticated) => Ok(None),

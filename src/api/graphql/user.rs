@@ -2,7 +2,7 @@
 
 use async_graphql::{ID, Object};
 
-use super::id::UserGid;
+use super::id::user_gid;
 use crate::{auth::Bearer, domain::PersonId};
 
 /// The person who asks.
@@ -13,7 +13,7 @@ pub(super) struct CurrentUser(pub(super) Bearer);
 impl CurrentUser {
     /// Global id.
     async fn id(&self) -> ID {
-        UserGid::of(self.0.person)
+        user_gid(self.0.person)
     }
 
     /// Username.
@@ -45,7 +45,7 @@ pub(super) struct User {
 impl User {
     /// Global id.
     async fn id(&self) -> ID {
-        UserGid::of(self.id)
+        user_gid(self.id)
     }
 
     /// Username.

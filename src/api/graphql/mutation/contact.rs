@@ -6,7 +6,7 @@ use super::{Refusal, Scope, clearable, required, told};
 use crate::{
     api::graphql::{
         contact::Contact,
-        id::{ContactGid, GroupGid, OperationGid, OrganizationGid},
+        id::{ContactGid, GroupGid, OrganizationGid, operation_gid},
     },
     domain::{ContactForm, ContactPatch, ItemKind},
 };
@@ -191,7 +191,7 @@ impl ContactMutation {
         };
         Ok(DeletePayload {
             client_mutation_id: input.client_mutation_id,
-            operation_id: operation.map(OperationGid::of),
+            operation_id: operation.map(operation_gid),
             errors,
         })
     }
@@ -213,7 +213,7 @@ impl ContactMutation {
                 Some(_) => Contact::changed(scope, id).await?,
                 None => None,
             },
-            operation_id: operation.map(OperationGid::of),
+            operation_id: operation.map(operation_gid),
             errors,
         })
     }

@@ -6,7 +6,7 @@ use super::{Refusal, Scope, clearable, told};
 use crate::{
     api::graphql::{
         group::Group,
-        id::{GroupGid, OperationGid},
+        id::{GroupGid, operation_gid},
     },
     crm::GroupSettings,
 };
@@ -83,7 +83,7 @@ impl GroupMutation {
             },
             groups_affected: report.map_or(0, |report| report.groups_affected),
             relations_removed: report.map_or(0, |report| report.relations_removed),
-            operation_id: report.and_then(|report| report.operation).map(OperationGid::of),
+            operation_id: report.and_then(|report| report.operation).map(operation_gid),
             errors,
         })
     }

@@ -5,7 +5,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 use super::{Refusal, Scope, told};
 use crate::{
     api::graphql::{
-        id::{ContactGid, OperationGid},
+        id::{ContactGid, operation_gid},
         issue::{Issue, Project},
     },
     crm::{ContactNames, SetContacts},
@@ -91,7 +91,7 @@ impl IssueMutation {
         Ok(SetPayload {
             client_mutation_id: input.client_mutation_id,
             issue: Some(issue),
-            operation_id: operation.map(OperationGid::of),
+            operation_id: operation.map(operation_gid),
             errors,
         })
     }

@@ -7,7 +7,7 @@ use super::{Refusal, Scope, clearable, required, told};
 use crate::{
     api::graphql::{
         organization::Organization,
-        id::{GroupGid, OperationGid, OrganizationGid},
+        id::{GroupGid, OrganizationGid, operation_gid},
     },
     domain::{ItemKind, OrganizationForm, OrganizationPatch},
 };
@@ -173,7 +173,7 @@ impl OrganizationMutation {
         };
         Ok(DeletePayload {
             client_mutation_id: input.client_mutation_id,
-            operation_id: operation.map(OperationGid::of),
+            operation_id: operation.map(operation_gid),
             errors,
         })
     }
@@ -195,7 +195,7 @@ impl OrganizationMutation {
                 Some(_) => Organization::changed(scope, id).await?,
                 None => None,
             },
-            operation_id: operation.map(OperationGid::of),
+            operation_id: operation.map(operation_gid),
             errors,
         })
     }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::{Scope, told};
-use crate::api::graphql::id::OperationGid;
+use crate::api::graphql::id::{OperationGid, operation_gid};
 
 /// Takes back what was done.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl UndoMutation {
         };
         Ok(UndoPayload {
             client_mutation_id: input.client_mutation_id,
-            operation_id: report.as_ref().map(|report| OperationGid::of(report.operation)),
+            operation_id: report.as_ref().map(|report| operation_gid(report.operation)),
             undone: report.as_ref().map_or(0, |report| report.undone),
             kept: report.map_or_else(Vec::new, |report| report.kept),
             errors,
