@@ -2,7 +2,9 @@
 //!
 //! `docs/ARCHITECTURE.md` explains the rooms and the road a request takes through them.
 
+pub mod api;
 pub mod app;
+pub mod auth;
 pub mod bulk;
 pub mod cli;
 pub mod cluster;

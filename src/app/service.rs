@@ -11,8 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DeclareError, Health, declare};
 use crate::{
+    api::{Api, explorer},
     config::{Config, SecretError},
     connector::gitlab::Client,
+    crm::Crm,
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Queue},
     egress::{Egress, Limits},
@@ -135,9 +137,27 @@ impl Service {
         if has(Role::Receive) {
             routes = routes.merge(receiver(&parts, &worker, writer).await?);
         }
+        let mut admin_routes = Router::new();
+        if has(Role::Web) {
+            let api = Api {
+                crm: crm(&worker, &remotes),
+                wake: Arc::clone(&wake),
+                tasks: serving.clone(),
+                stop: stop_serving.clone(),
+            };
+            let api = api.router();
+            // The explorer asks the host that it comes from.
+            admin_routes = api.clone().merge(explorer());
+            routes = routes.merge(api);
+        }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
         worker.tasks.spawn(upkeep(worker.clone(), retain));
+        worker.tasks.spawn(queue::tell(
+            parts.pool.clone(),
+            Arc::clone(&wake),
+            worker.stop.clone(),
+        ));
         worker.tasks.spawn(queue::listen(
             parts.pool.clone(),
             wake,
@@ -154,7 +174,8 @@ impl Service {
             let routes = Health {
                 pool: parts.pool.clone(),
             }
-            .admin_router(metrics);
+            .admin_router(metrics)
+            .merge(admin_routes);
             serve(&serving, listener, routes, config, &stop_serving);
         }
         Ok(Self {
@@ -182,6 +203,20 @@ impl Service {
         {
             tracing::warn!("work at hand was left; it is taken up again once its leases run out");
         }
+    }
+}
+
+/// Returns the way to the CRM for people who are signed in.
+fn crm(worker: &Worker, remotes: &[Arc<Remote>]) -> Crm {
+    let trackers = remotes
+        .iter()
+        .map(|remote| (remote.id, remote.client.clone()));
+    Crm {
+        pool: worker.pool.clone(),
+        clock: Arc::clone(&worker.clock),
+        trackers: Arc::new(trackers.collect()),
+        level_fresh: worker.level_fresh,
+        place_fresh: worker.place_fresh,
     }
 }
 

@@ -64,7 +64,7 @@ impl From<LookupError> for CrmError {
 }
 
 /// What has to be asked from a tracker before a decision can be made.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Question {
     pub(super) root: RootId,
     pub(super) connection: ConnectionId,
@@ -72,7 +72,7 @@ pub(super) struct Question {
 }
 
 /// What a question is about, in the tracker's ids.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     /// Where a project is.
     Place(String),

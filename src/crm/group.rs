@@ -95,6 +95,7 @@ impl Crm {
         operation::append(&mut tx, &act, vec![told]).await?;
         if commit {
             tx.commit().await?;
+            self.tell(&act).await;
         } else {
             tx.rollback().await?;
         }

@@ -180,6 +180,7 @@ impl Crm {
             .collect();
         operation::append(&mut tx, &act, told).await?;
         tx.commit().await?;
+        self.tell(&act).await;
         Ok(act.operation)
     }
 
@@ -232,6 +233,7 @@ impl Crm {
         let edit = Edit::between(survivor, &winner.fields, fields);
         write(&mut tx, &act, edit.into_iter().collect()).await?;
         tx.commit().await?;
+        self.tell(&act).await;
         Ok(act.operation)
     }
 

@@ -9,7 +9,9 @@ mod group;
 mod history;
 mod issue;
 mod items;
+mod many;
 mod moves;
+mod preview;
 mod undo;
 
 pub use crate::{
@@ -20,6 +22,7 @@ pub use error::{CrmError, Outage};
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use preview::Preview;
 pub use undo::UndoReport;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -28,8 +31,12 @@ use sqlx::PgPool;
 
 use crate::{
     connector::gitlab::Client,
-    domain::{Clock, ConnectionId, GroupId, OperationId, PersonId, RootId, Via},
-    store::{operation::Act, road::Fresh},
+    domain::{Clock, ConnectionId, GroupId, IssueId, OperationId, PersonId, RootId, Via},
+    queue::{self, Signal},
+    store::{
+        operation::{self, Act},
+        road::Fresh,
+    },
 };
 use error::Failure;
 
@@ -68,12 +75,7 @@ impl Crm {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let now = self.clock.now();
-        let fresh = Fresh {
-            places: now - self.place_fresh,
-            levels: now - self.level_fresh,
-            asked: false,
-        };
+        let fresh = self.fresh();
         for _ in 0..ROUNDS {
             match attempt(fresh).await {
                 Ok(decided) => return Ok(decided),
@@ -86,6 +88,35 @@ impl Crm {
             }
         }
         Err(CrmError::Unavailable(Outage::Busy))
+    }
+
+    /// Returns what may be believed without asking, as of now.
+    fn fresh(&self) -> Fresh {
+        let now = self.clock.now();
+        Fresh {
+            places: now - self.place_fresh,
+            levels: now - self.level_fresh,
+            asked: false,
+        }
+    }
+
+    /// Tells whoever follows them of the issues whose contacts an operation changed, once it is committed.
+    async fn tell(&self, act: &Act) {
+        let issues = async {
+            let mut connection = self.pool.acquire().await?;
+            operation::issues(&mut connection, act.root, act.operation).await
+        };
+        match issues.await {
+            Ok(issues) => self.notify(&issues).await,
+            Err(error) => tracing::debug!(%error, "nobody was told of changed issues"),
+        }
+    }
+
+    async fn notify(&self, issues: &[IssueId]) {
+        let signals: Vec<Signal> = issues.iter().copied().map(Signal::IssueContacts).collect();
+        if let Err(error) = queue::notify_all(&self.pool, &signals).await {
+            tracing::debug!(%error, "nobody was told of changed issues");
+        }
     }
 
     /// Returns the frame of a new operation.

@@ -68,6 +68,7 @@ impl Crm {
         apply(&mut tx, &act, &mut back).await?;
         operation::mark_undone(&mut tx, &act).await?;
         tx.commit().await?;
+        self.tell(&act).await;
         Ok(UndoReport {
             operation: act.operation,
             undone,

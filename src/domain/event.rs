@@ -232,7 +232,7 @@ pub struct IssueFacts {
 }
 
 /// What an access level is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// A group.
     Group,

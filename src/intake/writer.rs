@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Problem;
 use crate::{
-    domain::{ConnectionId, Queue},
+    domain::Queue,
     queue::{self, Arrival, Signal, Stored, Wake},
 };
 
@@ -23,8 +23,6 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 8 << 20;
 /// Pause before a group is sent to Postgres again after its connection broke.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Pause between two announcements to other processes.
-const GATHER: Duration = Duration::from_millis(5);
 /// Longest that a commit may take, and longest that a sender waits for his: GitLab hangs up after ten seconds.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -48,16 +46,10 @@ impl Writer {
     /// Starts the writers.
     pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> (Self, WriterTasks) {
         let tasks = TaskTracker::new();
-        let (announce, stored) = mpsc::unbounded_channel();
-        tasks.spawn(tell_others(stored, pool.clone(), Arc::clone(wake)));
         let lanes = (0..WRITERS)
             .map(|_| {
                 let (sender, receiver) = mpsc::channel(WAITING);
-                let bells = Bells {
-                    wake: Arc::clone(wake),
-                    others: announce.clone(),
-                };
-                tasks.spawn(write(receiver, pool.clone(), bells));
+                tasks.spawn(write(receiver, pool.clone(), Arc::clone(wake)));
                 sender
             })
             .collect();
@@ -99,33 +91,7 @@ impl Writer {
     }
 }
 
-/// Who is told of what was stored.
-struct Bells {
-    wake: Arc<Wake>,
-    /// Where this process does not work the inbox itself.
-    others: mpsc::UnboundedSender<ConnectionId>,
-}
-
-/// Tells other processes of stored deliveries. A NOTIFY makes commits wait for each other, so one tells of all that gathered since the last.
-async fn tell_others(
-    mut stored: mpsc::UnboundedReceiver<ConnectionId>,
-    pool: PgPool,
-    wake: Arc<Wake>,
-) {
-    while let Some(first) = stored.recv().await {
-        let mut connections = HashSet::from([first]);
-        while let Ok(more) = stored.try_recv() {
-            connections.insert(more);
-        }
-        for connection in connections {
-            wake.announce(&pool, Signal::Work(Queue::Inbox, connection))
-                .await;
-        }
-        tokio::time::sleep(GATHER).await;
-    }
-}
-
-async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, bells: Bells) {
+async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, wake: Arc<Wake>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         while !group.is_empty() {
@@ -138,12 +104,12 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, pool: PgPool, bells: Bells)
                 })
                 .count();
             let rest = group.split_off(fits.max(1));
-            commit(std::mem::replace(&mut group, rest), &pool, &bells).await;
+            commit(std::mem::replace(&mut group, rest), &pool, &wake).await;
         }
     }
 }
 
-async fn commit(mut group: Vec<Waiting>, pool: &PgPool, bells: &Bells) {
+async fn commit(mut group: Vec<Waiting>, pool: &PgPool, wake: &Wake) {
     // One order of keys for all groups; repeats of one delivery keep the order of arrival.
     group.sort_by_key(|Waiting { arrival, .. }| {
         (
@@ -174,10 +140,7 @@ async fn commit(mut group: Vec<Waiting>, pool: &PgPool, bells: &Bells) {
         let _ = answer.send(result);
     }
     for connection in work {
-        if !bells.wake.ring_here(Signal::Work(Queue::Inbox, connection)) {
-            // Fails only while the service ends.
-            let _ = bells.others.send(connection);
-        }
+        wake.announce(Signal::Work(Queue::Inbox, connection));
     }
 }
 

@@ -20,7 +20,7 @@ pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, re
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take};
 pub use prune::{Backlog, Pruned, backlog, prune};
-pub use wake::{CHANNEL, Signal, Wake, listen, notify};
+pub use wake::{CHANNEL, Signal, Wake, listen, notify, notify_all, tell};
 
 /// What went wrong between here and the database.
 #[derive(Debug, thiserror::Error)]

@@ -4,19 +4,26 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sqlx::{PgPool, postgres::PgListener};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{UnderWay, repair};
-use crate::domain::{ConnectionId, Queue};
+use crate::domain::{ConnectionId, IssueId, Queue};
 
 /// The channel of Postgres on which processes wake each other.
 pub const CHANNEL: &str = "liaison";
+
+const ISSUE_CONTACTS: &str = "issue_contacts";
+/// Changes of issues' contacts that a listener may be behind before it is told only that it missed some.
+const BEHIND: usize = 1024;
+
+/// Pause between two announcements.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Pause before the listener connects again.
 const RECONNECT: Duration = Duration::from_millis(500);
@@ -28,6 +35,8 @@ pub enum Signal {
     Work(Queue, ConnectionId),
     /// Webhooks or their secrets changed.
     Webhooks,
+    /// The contacts of an issue were set.
+    IssueContacts(IssueId),
 }
 
 impl Signal {
@@ -35,6 +44,7 @@ impl Signal {
         match self {
             Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
             Self::Webhooks => "webhooks".to_owned(),
+            Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
         }
     }
 
@@ -43,6 +53,9 @@ impl Signal {
             return Some(Self::Webhooks);
         }
         let (word, connection) = payload.split_once(':')?;
+        if word == ISSUE_CONTACTS {
+            return Some(Self::IssueContacts(IssueId(connection.parse().ok()?)));
+        }
         let queue = [Queue::Inbox, Queue::Reply, Queue::Call]
             .into_iter()
             .find(|queue| queue.word() == word)?;
@@ -56,6 +69,10 @@ pub struct Wake {
     local: HashSet<Queue>,
     bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
     webhooks: watch::Sender<u64>,
+    /// What other processes are to be told of.
+    untold: Mutex<HashSet<Signal>>,
+    to_tell: Notify,
+    issue_contacts: broadcast::Sender<Option<IssueId>>,
 }
 
 impl Wake {
@@ -65,6 +82,9 @@ impl Wake {
             local: local.into_iter().collect(),
             bells: Mutex::default(),
             webhooks: watch::Sender::new(0),
+            untold: Mutex::default(),
+            to_tell: Notify::new(),
+            issue_contacts: broadcast::Sender::new(BEHIND),
         }
     }
 
@@ -79,31 +99,34 @@ impl Wake {
         self.webhooks.subscribe()
     }
 
-    /// Wakes whoever works the queue: in this process if it does, else by NOTIFY.
-    pub async fn announce(&self, pool: &PgPool, signal: Signal) {
-        if self.ring_here(signal) {
-            return;
-        }
-        if let Err(error) = notify(pool, signal).await {
-            tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
-        }
+    /// Returns a receiver of the issues whose contacts were set, in whatever process; none stands for any issue, since some may have been missed.
+    pub fn issue_contacts(&self) -> broadcast::Receiver<Option<IssueId>> {
+        self.issue_contacts.subscribe()
     }
 
-    /// Wakes who works the queue in this process; returns false where others have to be told.
-    pub fn ring_here(&self, signal: Signal) -> bool {
+    /// Wakes whoever works the queue: in this process if it does, else by NOTIFY, which [`tell`] sends.
+    pub fn announce(&self, signal: Signal) {
         match signal {
             Signal::Work(queue, connection) if self.local.contains(&queue) => {
                 self.bell(queue, connection).notify_one();
-                true
             }
-            Signal::Work(..) | Signal::Webhooks => false,
+            Signal::Work(..) | Signal::Webhooks | Signal::IssueContacts(_) => {
+                self.untold().insert(signal);
+                self.to_tell.notify_one();
+            }
         }
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashSet<Signal>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ring(&self, signal: Signal) {
         match signal {
             Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
             Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
+            // Nobody may be listening.
+            Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
         }
     }
 
@@ -112,6 +135,23 @@ impl Wake {
         bells.values().for_each(|bell| bell.notify_one());
         drop(bells);
         self.ring(Signal::Webhooks);
+        drop(self.issue_contacts.send(None));
+    }
+}
+
+/// Tells other processes what was announced, until `stop`. A NOTIFY makes commits wait for each other, so one tells of all that gathered
+/// since the last.
+pub async fn tell(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
+    loop {
+        let told = stop.run_until_cancelled(wake.to_tell.notified()).await;
+        let signals: Vec<Signal> = wake.untold().drain().collect();
+        if let Err(error) = notify_all(&pool, &signals).await {
+            tracing::debug!(%error, "wake-ups could not be sent; the poll finds the work");
+        }
+        if told.is_none() {
+            return;
+        }
+        tokio::time::sleep(GATHER).await;
     }
 }
 
@@ -123,6 +163,22 @@ pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
         signal.payload()
     )
     .fetch_one(pool)
+    .await
+    .map(drop)
+}
+
+/// Wakes other processes by NOTIFY, with one statement for all.
+pub async fn notify_all(pool: &PgPool, signals: &[Signal]) -> sqlx::Result<()> {
+    if signals.is_empty() {
+        return Ok(());
+    }
+    let payloads: Vec<String> = signals.iter().map(|signal| signal.payload()).collect();
+    sqlx::query!(
+        r#"SELECT pg_notify($1, payload) AS "done!: ()" FROM unnest($2::text[]) AS payload"#,
+        CHANNEL,
+        &payloads,
+    )
+    .fetch_all(pool)
     .await
     .map(drop)
 }
@@ -193,10 +249,18 @@ mod tests {
             Signal::Work(Queue::Reply, ConnectionId(12)),
             Signal::Work(Queue::Call, ConnectionId(1)),
             Signal::Webhooks,
+            Signal::IssueContacts(IssueId(7)),
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }
-        for other in ["", "inbox", "inbox:", "inbox:x", "outbox:1"] {
+        for other in [
+            "",
+            "inbox",
+            "inbox:",
+            "inbox:x",
+            "outbox:1",
+            "issue_contacts:",
+        ] {
             assert_eq!(Signal::parse(other), None, "{other}");
         }
     }

@@ -30,7 +30,7 @@ pub use items::{
     merged,
 };
 pub use past::{Past, PastAct, Related, Required};
-pub use permission::{Access, Right, issue_is_readable};
+pub use permission::{Access, Right, issue_is_readable, project_is_readable};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};

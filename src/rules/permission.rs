@@ -80,6 +80,11 @@ pub fn issue_is_readable(
                 .iter()
                 .any(|assignee| assignee == remote_user)
     } else {
-        visibility != Visibility::Private || project >= Level::Guest
+        project_is_readable(visibility, project)
     }
+}
+
+/// Returns whether a user with a level may read a project.
+pub fn project_is_readable(visibility: Visibility, level: Level) -> bool {
+    visibility != Visibility::Private || level >= Level::Guest
 }

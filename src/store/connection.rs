@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::StoreError;
 use crate::{
     crypto::{SealError, SealingKey},
-    domain::{ConnectionId, ConnectionKind},
+    domain::{ConnectionId, ConnectionKind, IssueId, RootId},
 };
 
 /// A connection as it is stored.
@@ -145,4 +145,23 @@ pub async fn set_bot(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Returns the bot's username where an issue is.
+pub async fn bot_of_issue(
+    connection: &mut PgConnection,
+    root: RootId,
+    issue: IssueId,
+) -> Result<String, StoreError> {
+    let bot = sqlx::query_scalar!(
+        "SELECT bot_username FROM issues
+         JOIN projects ON projects.root_id = $1 AND projects.id = issues.project_id
+         JOIN connections ON connections.id = projects.connection_id
+         WHERE issues.root_id = $1 AND issues.id = $2",
+        root.0,
+        issue.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(bot)
 }

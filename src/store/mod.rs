@@ -19,9 +19,12 @@ pub mod place;
 pub mod relation;
 pub mod road;
 pub mod search;
+pub mod shown;
 pub mod standing;
+pub mod standings;
 pub mod token;
 pub mod transfer;
+pub mod tree;
 pub mod webhook;
 
 use std::time::Duration;

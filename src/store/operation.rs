@@ -265,6 +265,74 @@ pub async fn of_item(
     Ok(rows)
 }
 
+/// Returns the histories of several items as [`of_item`] does, each newest first, with the item that each entry was looked up for.
+pub async fn of_items(
+    connection: &mut PgConnection,
+    items: &[(RootId, ItemId)],
+    before: i64,
+    limit: i64,
+) -> Result<Vec<(RootId, ItemId, HistoryEntry)>, StoreError> {
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        items.iter().map(|(root, item)| (root.0, item.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT wanted.root AS "root!: RootId", wanted.item AS "wanted!: ItemId", entry.id, entry.operation AS "operation: OperationId",
+                  entry.at, entry.actor_id AS "actor: PersonId", entry.via, entry.action, entry.item_id AS "item: ItemId",
+                  entry.issue_id AS "issue: IssueId", entry.detail, entry.undone_by AS "undone_by: OperationId"
+           FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, item)
+           CROSS JOIN LATERAL (
+               WITH RECURSIVE merged (id) AS (
+                   SELECT wanted.item
+                   UNION
+                   SELECT loser::bigint FROM merged
+                   JOIN history ON root_id = wanted.root AND item_id = merged.id AND action = 'item_merged' AND undone_by IS NULL
+                   CROSS JOIN jsonb_array_elements_text(detail -> 'losers') AS loser)
+               SELECT * FROM history WHERE root_id = wanted.root AND item_id = ANY (ARRAY (SELECT id FROM merged)) AND id < $3
+               ORDER BY history.id DESC LIMIT $4) AS entry
+           ORDER BY entry.id DESC"#,
+        &roots,
+        &ids,
+        before,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let entry = HistoryEntry {
+                id: row.id,
+                operation: row.operation,
+                at: row.at,
+                actor: row.actor,
+                via: Via::from_word(&row.via),
+                action: row.action,
+                item: row.item,
+                issue: row.issue,
+                detail: row.detail,
+                undone_by: row.undone_by,
+            };
+            (row.root, row.wanted, entry)
+        })
+        .collect())
+}
+
+/// Returns the issues whose contacts an operation changed.
+pub async fn issues(
+    connection: &mut PgConnection,
+    root: RootId,
+    operation: OperationId,
+) -> Result<Vec<IssueId>, StoreError> {
+    let issues = sqlx::query_scalar!(
+        r#"SELECT DISTINCT issue_id AS "issue!: IssueId" FROM history
+           WHERE root_id = $1 AND operation = $2 AND issue_id IS NOT NULL"#,
+        root.0,
+        operation.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(issues)
+}
+
 /// Returns the history of the items that a group holds, newest first, before a place in it.
 pub async fn of_group(
     connection: &mut PgConnection,

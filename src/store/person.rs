@@ -118,3 +118,21 @@ pub async fn find(
     .await?;
     Ok(id)
 }
+
+/// Returns the usernames and names of people.
+pub async fn names(
+    connection: &mut PgConnection,
+    people: &[PersonId],
+) -> Result<Vec<(PersonId, String, String)>, StoreError> {
+    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: PersonId", username, name FROM people WHERE id = ANY($1)"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.username, row.name))
+        .collect())
+}

@@ -72,3 +72,42 @@ pub async fn revoke(
     .await?;
     Ok(revoked.rows_affected() == 1)
 }
+
+/// The person that a token acts for.
+#[derive(Clone)]
+pub struct Bearer {
+    /// The person.
+    pub person: PersonId,
+    /// Username.
+    pub username: String,
+    /// Display name.
+    pub name: String,
+    /// E-mail address.
+    pub email: Option<String>,
+}
+
+// Names and addresses of people stay out of logs.
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Bearer({})", self.person)
+    }
+}
+
+/// Returns the active person whose token, in force at `now`, has this digest.
+pub async fn bearer(
+    connection: &mut PgConnection,
+    digest: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<Bearer>, StoreError> {
+    let bearer = sqlx::query_as!(
+        Bearer,
+        r#"SELECT people.id AS "person: PersonId", people.username, people.name, people.email
+           FROM api_tokens JOIN people ON people.id = api_tokens.person_id
+           WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND people.active"#,
+        digest.as_slice(),
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(bearer)
+}

@@ -13,7 +13,7 @@ use crate::{
         Comment, CommentChange, CommentRef, Effect, EffectId, IssueFacts, IssueId, Lane, Level,
         ReplyId,
     },
-    queue::{InboxVerdict, NewEffect},
+    queue::{InboxVerdict, NewEffect, Signal},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
     rules::{Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
     store::{
@@ -212,7 +212,11 @@ impl Run<'_> {
             names: state.reply_names,
             comment_internal: state.is_internal,
         });
-        calls.make(answer).await;
+        calls.make(answer);
+        // Whoever has the issue open sees its contacts change.
+        if !plan.operations.is_empty() {
+            self.job.worker.wake.announce(Signal::IssueContacts(issue));
+        }
         Ok(verdict)
     }
 

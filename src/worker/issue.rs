@@ -111,7 +111,7 @@ impl Run<'_> {
         let calls = Calls::put(self.job, &mut tx, effects).await?;
         let verdict = InboxVerdict::Done(consequences.said.join("; "));
         let verdict = self.job.settle(tx, verdict).await?;
-        calls.make(None).await;
+        calls.make(None);
         Ok(verdict)
     }
 

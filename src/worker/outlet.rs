@@ -113,7 +113,7 @@ impl<'a> Calls<'a> {
     }
 
     /// Makes the calls, now that they are committed.
-    pub(super) async fn make(mut self, mut answer: Option<Answer>) {
+    pub(super) fn make(mut self, mut answer: Option<Answer>) {
         let Job { worker, remote, .. } = self.job;
         for (pending, reservation) in self.at_once.drain(..) {
             let answer = match pending.queue() {
@@ -124,7 +124,7 @@ impl<'a> Calls<'a> {
         }
         for queue in &self.waiting {
             let signal = Signal::Work(*queue, remote.id);
-            worker.wake.announce(&worker.pool, signal).await;
+            worker.wake.announce(signal);
         }
     }
 }

@@ -39,7 +39,28 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("lookup", &["domain", "connector", "queue", "store"]),
     (
         "crm",
-        &["domain", "connector", "lookup", "queue", "rules", "store"],
+        &[
+            "domain",
+            "connector",
+            "lookup",
+            "queue",
+            "quick_action",
+            "rules",
+            "store",
+        ],
+    ),
+    ("auth", &["crypto", "store"]),
+    (
+        "api",
+        &[
+            "auth",
+            "crm",
+            "domain",
+            "queue",
+            "quick_action",
+            "rules",
+            "store",
+        ],
     ),
     (
         "intake",

@@ -16,6 +16,7 @@ mod crm;
 mod demo;
 mod exchange;
 mod faults;
+mod graphql;
 mod harness;
 mod intake;
 mod issues;

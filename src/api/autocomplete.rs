@@ -1,0 +1,256 @@
+//! `GET /groups/{path}/-/autocomplete_sources/contacts` and its twin for projects: contacts for whoever types a command.
+//!
+//! GitLab's editors send `type=Issue&type_id=IID` and get, beside each contact, whether it is on that issue. Here `q` is what was typed so
+//! far, and `command` which command is being typed: `add_contacts` is offered active contacts that are not on the issue,
+//! `remove_contacts` those that are.
+
+use axum::{
+    Json,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+
+use super::{Shared, reply::Denied};
+use crate::{
+    crm::{CrmError, Outage},
+    domain::{GroupId, IssueId, PersonId, RootId},
+    rules::Right,
+    store::{
+        StoreError,
+        search::{self, Completion, Purpose},
+        tree::{self, IssueNode},
+    },
+};
+
+/// What the paths end with.
+const END: &str = "/-/autocomplete_sources/contacts";
+/// Most contacts of an answer.
+const MOST: u32 = 50;
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    /// What is being written on; only an issue has contacts.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Number of the issue, in spite of the name, which is GitLab's.
+    type_id: Option<String>,
+    /// What was typed so far.
+    #[serde(default)]
+    q: String,
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Command {
+    AddContacts,
+    RemoveContacts,
+}
+
+/// A contact that is offered, in GitLab's fields.
+#[derive(Debug, Serialize)]
+struct Offered {
+    id: i64,
+    email: Option<String>,
+    first_name: String,
+    last_name: String,
+    state: &'static str,
+    /// Whether it is on the issue; left out where no issue is written on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set: Option<bool>,
+}
+
+/// Where contacts are completed.
+struct Place {
+    root: RootId,
+    /// The group whose contacts are meant.
+    group: GroupId,
+    /// The issues that may be meant, whoever may read them.
+    issues: Vec<IssueNode>,
+}
+
+/// Answers with contacts, or with 404 where the path is another one, there is no such place or the asker may not see its contacts.
+pub(super) async fn contacts(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Denied> {
+    let place = uri
+        .path()
+        .strip_suffix(END)
+        .filter(|_| method == Method::GET)
+        .ok_or(Denied::NotFound)?;
+    let viewer = shared.api.viewer(&headers).await?;
+    let person = viewer.bearer().ok_or(Denied::NotFound)?.person;
+    let Query(asked) = asked.map_err(|_| Denied::NotFound)?;
+    let offered = offer(&shared, person, place, &asked).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(offered)).into_response())
+}
+
+async fn offer(
+    shared: &Shared,
+    person: PersonId,
+    place: &str,
+    asked: &Asked,
+) -> Result<Vec<Offered>, Denied> {
+    let on_issue = asked
+        .kind
+        .as_deref()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("issue"));
+    let iid = asked
+        .type_id
+        .as_deref()
+        .filter(|_| on_issue)
+        .and_then(|iid| iid.parse().ok());
+    let place = find(shared, person, place, iid)
+        .await?
+        .ok_or(Denied::NotFound)?;
+    let key = (place.root, place.group);
+    let access = shared
+        .api
+        .crm
+        .groups_access(person, &[key])
+        .await
+        .map_err(denied)?;
+    if !access
+        .get(&key)
+        .is_some_and(|access| access.allows(Right::ViewContacts))
+    {
+        return Err(Denied::NotFound);
+    }
+    let issue = readable(shared, person, &place.issues).await?;
+    let purpose = match asked.command {
+        None => Purpose::Any,
+        Some(Command::AddContacts) => Purpose::Add,
+        // Nothing is on an issue that is not there.
+        Some(Command::RemoveContacts) if issue.is_none() => return Ok(Vec::new()),
+        Some(Command::RemoveContacts) => Purpose::Remove,
+    };
+    let found = async {
+        let mut connection = shared.api.crm.pool.acquire().await?;
+        let groups = tree::groups(&mut connection, &[place.group]).await?;
+        let Some(group) = groups.first() else {
+            return Ok(Vec::new());
+        };
+        let holder = (place.root, group.contact_group);
+        search::complete(&mut connection, holder, &asked.q, issue, purpose, MOST).await
+    };
+    let found = found.await.map_err(store_denied)?;
+    Ok(found
+        .into_iter()
+        .map(|contact| offered(contact, on_issue))
+        .collect())
+}
+
+/// Finds the place of a path: `/groups/…` a group, else a project. In a group several projects may have an issue of the number.
+async fn find(
+    shared: &Shared,
+    person: PersonId,
+    path: &str,
+    iid: Option<i64>,
+) -> Result<Option<Place>, Denied> {
+    let store = store_denied;
+    let connection = shared.api.crm.pool.acquire().await;
+    let mut connection = connection.map_err(|error| store(error.into()))?;
+    if let Some(path) = path.strip_prefix("/groups/") {
+        let Some(group) = tree::group_at(&mut connection, path).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let issues = match iid {
+            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid)
+                .await
+                .map_err(store)?,
+            None => Vec::new(),
+        };
+        return Ok(Some(Place {
+            root: group.root,
+            group: group.id,
+            issues,
+        }));
+    }
+    let projects = tree::projects_at(&mut connection, path.trim_start_matches('/'))
+        .await
+        .map_err(store)?;
+    let keys: Vec<_> = projects
+        .iter()
+        .map(|project| (project.root, project.id))
+        .collect();
+    let readable = shared
+        .api
+        .crm
+        .readable_projects(person, &keys)
+        .await
+        .map_err(denied)?;
+    let Some(project) = projects
+        .into_iter()
+        .find(|project| readable.contains(&project.id))
+    else {
+        return Ok(None);
+    };
+    let issue = match iid {
+        Some(iid) => tree::issue_at(&mut connection, project.id, iid)
+            .await
+            .map_err(store)?,
+        None => None,
+    };
+    Ok(Some(Place {
+        root: project.root,
+        group: project.group,
+        issues: issue.into_iter().collect(),
+    }))
+}
+
+/// Returns the issue that is meant: the only one whose contacts the asker may see. GitLab takes any one of several.
+async fn readable(
+    shared: &Shared,
+    person: PersonId,
+    issues: &[IssueNode],
+) -> Result<Option<IssueId>, Denied> {
+    if issues.is_empty() {
+        return Ok(None);
+    }
+    let ids: Vec<_> = issues.iter().map(|issue| issue.id).collect();
+    let access = shared
+        .api
+        .crm
+        .issues_access(person, &ids)
+        .await
+        .map_err(denied)?;
+    let mut seen = access
+        .iter()
+        .filter(|(_, access)| access.allows(Right::ViewIssueContacts));
+    Ok(match (seen.next(), seen.next()) {
+        (Some((issue, _)), None) => Some(*issue),
+        _ => None,
+    })
+}
+
+fn offered(contact: Completion, on_issue: bool) -> Offered {
+    Offered {
+        id: contact.id.0,
+        email: contact.email,
+        first_name: contact.first_name,
+        last_name: contact.last_name,
+        state: if contact.active { "active" } else { "inactive" },
+        set: on_issue.then_some(contact.set),
+    }
+}
+
+fn denied(error: CrmError) -> Denied {
+    match error {
+        CrmError::NotFound | CrmError::Denied(_) | CrmError::Invalid(_) => Denied::NotFound,
+        CrmError::Unavailable(outage) => {
+            tracing::error!(error = %outage, "contacts could not be completed");
+            Denied::Unavailable
+        }
+    }
+}
+
+fn store_denied(error: StoreError) -> Denied {
+    denied(CrmError::Unavailable(Outage::Store(error)))
+}

@@ -1,0 +1,297 @@
+//! Rights on many things at a time, for lists: the same answers as one by one, with a number of statements that does not grow with the list.
+//!
+//! What the tracker cannot place counts as not there; a tracker that does not answer fails the whole, so that a list is never silently short.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures_util::{StreamExt, stream};
+use sqlx::PgConnection;
+
+use super::{
+    Crm, CrmError, Outage,
+    error::{About, Question},
+};
+use crate::{
+    domain::{ConnectionId, GroupId, IssueId, Level, PersonId, ProjectId, RootId, Scope},
+    rules::{Access, issue_is_readable, project_is_readable},
+    store::{
+        StoreError,
+        road::Fresh,
+        standing::{GroupStanding, IssueStanding, Known},
+        standings,
+    },
+};
+
+/// Rounds of questions: where projects are, then what the levels there are, then what is known.
+const ROUNDS: usize = 3;
+/// Questions to trackers at a time.
+const AT_ONCE: usize = 8;
+
+/// What is known of some things, and what has to be asked about the others.
+struct Looked<K, V> {
+    found: HashMap<K, V>,
+    questions: Vec<Question>,
+}
+
+impl Crm {
+    /// Returns what a person may do with the contacts of issues; those that are not there are left out.
+    ///
+    /// # Errors
+    /// [`CrmError::Unavailable`] where a tracker or the database does not answer.
+    pub async fn issues_access(
+        &self,
+        person: PersonId,
+        issues: &[IssueId],
+    ) -> Result<HashMap<IssueId, Access>, CrmError> {
+        self.rounds(|fresh| self.look_at_issues(person, issues, fresh))
+            .await
+    }
+
+    /// Returns what a person may do with the contacts that groups use; groups that are not there are left out.
+    ///
+    /// # Errors
+    /// As for [`Self::issues_access`].
+    pub async fn groups_access(
+        &self,
+        person: PersonId,
+        groups: &[(RootId, GroupId)],
+    ) -> Result<HashMap<(RootId, GroupId), Access>, CrmError> {
+        self.rounds(|fresh| self.look_at_some_groups(person, groups, fresh))
+            .await
+    }
+
+    /// Returns which of some projects a person may read; what he may do with contacts there is another matter.
+    ///
+    /// # Errors
+    /// As for [`Self::issues_access`].
+    pub async fn readable_projects(
+        &self,
+        person: PersonId,
+        projects: &[(RootId, ProjectId)],
+    ) -> Result<HashSet<ProjectId>, CrmError> {
+        let found = self
+            .rounds(|fresh| self.look_at_projects(person, projects, fresh))
+            .await?;
+        Ok(found.into_keys().collect())
+    }
+
+    async fn look_at_issues(
+        &self,
+        person: PersonId,
+        issues: &[IssueId],
+        fresh: Fresh,
+    ) -> Result<Looked<IssueId, Access>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let standings = standings::towards_issues(&mut connection, issues, person, fresh).await?;
+        let homes: BTreeSet<_> = standings
+            .iter()
+            .map(|(root, _, issue)| (*root, issue.group))
+            .collect();
+        let homes: Vec<_> = homes.into_iter().collect();
+        let groups = self
+            .look_at_groups(&mut connection, person, &homes, fresh)
+            .await?;
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: groups.questions,
+        };
+        for (root, id, standing) in standings {
+            let Some(on_group) = groups.found.get(&(root, standing.group)) else {
+                continue;
+            };
+            match on_issue(root, &standing, *on_group) {
+                Ok(access) => drop(looked.found.insert(id, access)),
+                Err(open) => looked.questions.extend(open),
+            }
+        }
+        Ok(looked)
+    }
+
+    async fn look_at_projects(
+        &self,
+        person: PersonId,
+        projects: &[(RootId, ProjectId)],
+        fresh: Fresh,
+    ) -> Result<Looked<ProjectId, ()>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let standings =
+            standings::towards_projects(&mut connection, projects, person, fresh).await?;
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: Vec::new(),
+        };
+        for (root, id, standing) in standings
+            .into_iter()
+            .filter(|(_, _, standing)| standing.active)
+        {
+            let scope = (Scope::Project, standing.remote.as_str());
+            match level_there(
+                (root, standing.connection),
+                scope,
+                standing.placed,
+                &standing.known,
+            ) {
+                Ok(level) if project_is_readable(standing.visibility, level) => {
+                    drop(looked.found.insert(id, ()))
+                }
+                Ok(_) => {}
+                Err(open) => looked.questions.extend(open),
+            }
+        }
+        Ok(looked)
+    }
+
+    async fn look_at_some_groups(
+        &self,
+        person: PersonId,
+        groups: &[(RootId, GroupId)],
+        fresh: Fresh,
+    ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        self.look_at_groups(&mut connection, person, groups, fresh)
+            .await
+    }
+
+    async fn look_at_groups(
+        &self,
+        connection: &mut PgConnection,
+        person: PersonId,
+        groups: &[(RootId, GroupId)],
+        fresh: Fresh,
+    ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
+        let standings = standings::towards_groups(connection, groups, person, fresh).await?;
+        let told = |standing: &GroupStanding| standing.tracker.is_some();
+        let own: BTreeSet<_> = standings
+            .iter()
+            .filter(|(_, _, standing)| standing.active && !told(standing))
+            .map(|(root, _, standing)| (*root, standing.holder))
+            .collect();
+        let own: HashMap<GroupId, Level> = if own.is_empty() {
+            HashMap::new()
+        } else {
+            let own: Vec<_> = own.into_iter().collect();
+            let levels = standings::own_levels(connection, &own, person, self.clock.now()).await?;
+            levels.into_iter().collect()
+        };
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: Vec::new(),
+        };
+        for (root, id, standing) in standings {
+            let level = match &standing.tracker {
+                _ if !standing.active => Ok(Level::None),
+                Some((on, remote)) => {
+                    level_there((root, *on), (Scope::Group, remote), true, &standing.known)
+                }
+                None => Ok(own.get(&standing.holder).copied().unwrap_or(Level::None)),
+            };
+            match level {
+                Ok(level) => drop(looked.found.insert((root, id), on_group(&standing, level))),
+                Err(open) => looked.questions.extend(open),
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Looks, asks what is open, and looks again. What is still open in the end is not there for the person.
+    async fn rounds<K, V, F>(&self, look: impl Fn(Fresh) -> F) -> Result<HashMap<K, V>, CrmError>
+    where
+        F: Future<Output = Result<Looked<K, V>, StoreError>>,
+    {
+        let fresh = self.fresh();
+        for _ in 0..ROUNDS {
+            let looked = look(fresh)
+                .await
+                .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
+            if looked.questions.is_empty() {
+                return Ok(looked.found);
+            }
+            let questions: BTreeSet<Question> = looked.questions.into_iter().collect();
+            let mut asked = stream::iter(questions)
+                .map(|question| self.ask(vec![question]))
+                .buffer_unordered(AT_ONCE);
+            while let Some(answer) = asked.next().await {
+                match answer {
+                    // A project that the tracker does not show is not there.
+                    Ok(()) | Err(CrmError::NotFound) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        let looked = look(fresh)
+            .await
+            .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
+        Ok(looked.found)
+    }
+}
+
+/// Returns what somebody with a standing and a level may do with the contacts of a group.
+fn on_group(standing: &GroupStanding, level: Level) -> Access {
+    Access {
+        active: standing.active,
+        crm_enabled: standing.crm_enabled,
+        contact_group: level,
+        project: Level::None,
+        issue_readable: true,
+    }
+}
+
+/// Returns what somebody may do with the contacts of an issue, or what to ask first.
+fn on_issue(
+    root: RootId,
+    standing: &IssueStanding,
+    on_group: Access,
+) -> Result<Access, Vec<Question>> {
+    let project = if on_group.active {
+        let scope = (Scope::Project, standing.project.as_str());
+        level_there(
+            (root, standing.connection),
+            scope,
+            standing.placed,
+            &standing.known,
+        )?
+    } else {
+        Level::None
+    };
+    // Without an account in the tracker he reads what everybody reads.
+    let accounts = standing.known.iter().map(|(account, _)| account.as_str());
+    let issue_readable = accounts
+        .chain(std::iter::once(""))
+        .any(|account| issue_is_readable(&standing.facts, standing.visibility, account, project));
+    Ok(Access {
+        project,
+        issue_readable,
+        ..on_group
+    })
+}
+
+/// Returns the highest level of a person's accounts somewhere, or what to ask first: where a project is, then the levels there.
+fn level_there(
+    (root, connection): (RootId, ConnectionId),
+    (scope, id): (Scope, &str),
+    placed: bool,
+    known: &[Known],
+) -> Result<Level, Vec<Question>> {
+    let question = |about| Question {
+        root,
+        connection,
+        about,
+    };
+    if !placed {
+        return Err(vec![question(About::Place(id.to_owned()))]);
+    }
+    let open: Vec<Question> = known
+        .iter()
+        .filter(|(_, level)| level.is_none())
+        .map(|(account, _)| question(About::Level(account.clone(), scope, id.to_owned())))
+        .collect();
+    if open.is_empty() {
+        Ok(known
+            .iter()
+            .filter_map(|(_, level)| *level)
+            .max()
+            .unwrap_or(Level::None))
+    } else {
+        Err(open)
+    }
+}

@@ -1,0 +1,189 @@
+//! The tree as it is looked up from outside: by full paths, and by ids whose tenant is not known yet.
+//!
+//! What is found is nobody's to see until the rules say so; each row carries its root, by which every further statement is keyed.
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::domain::{GroupId, IssueId, ProjectId, RootId};
+
+/// A group with its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNode {
+    /// Tenant.
+    pub root: RootId,
+    /// Its id.
+    pub id: GroupId,
+    /// Full path.
+    pub path: String,
+    /// Name.
+    pub name: String,
+    /// Whether the CRM is on, for this group alone.
+    pub crm_enabled: bool,
+    /// The group that holds its contacts.
+    pub contact_group: GroupId,
+    /// The group that it and those below it were told to keep their contacts in.
+    pub contact_source: Option<GroupId>,
+    /// Words of what relates issues by itself, if the group has a say of its own.
+    pub automatic_relations: Option<Vec<String>>,
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectNode {
+    /// Tenant.
+    pub root: RootId,
+    /// Its id.
+    pub id: ProjectId,
+    /// The group that it is in.
+    pub group: GroupId,
+    /// Full path in its tracker.
+    pub path: String,
+}
+
+/// An issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueNode {
+    /// Tenant.
+    pub root: RootId,
+    /// Its id.
+    pub id: IssueId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Number within the project.
+    pub iid: i64,
+    /// Title.
+    pub title: String,
+    /// State in the tracker's words.
+    pub state: String,
+    /// True where only some members may read it.
+    pub confidential: bool,
+}
+
+/// Returns the group at a path, without regard to case.
+pub async fn group_at(
+    connection: &mut PgConnection,
+    path: &str,
+) -> Result<Option<GroupNode>, StoreError> {
+    let group = sqlx::query_as!(
+        GroupNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, name, crm_enabled, contact_group_id AS "contact_group: GroupId",
+                  contact_source_id AS "contact_source: GroupId", automatic_relations
+           FROM groups WHERE lower(path) = lower($1)"#,
+        path,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(group)
+}
+
+/// Returns the groups with these ids.
+pub async fn groups(
+    connection: &mut PgConnection,
+    ids: &[GroupId],
+) -> Result<Vec<GroupNode>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let groups = sqlx::query_as!(
+        GroupNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, name, crm_enabled, contact_group_id AS "contact_group: GroupId",
+                  contact_source_id AS "contact_source: GroupId", automatic_relations
+           FROM groups WHERE id = ANY($1)"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(groups)
+}
+
+/// Returns the projects at a path, without regard to case: one per tenant and tracker that knows such a project.
+pub async fn projects_at(
+    connection: &mut PgConnection,
+    path: &str,
+) -> Result<Vec<ProjectNode>, StoreError> {
+    let projects = sqlx::query_as!(
+        ProjectNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: ProjectId", group_id AS "group: GroupId", path
+           FROM projects WHERE lower(path) = lower($1) ORDER BY checked_at DESC, id LIMIT 10"#,
+        path,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(projects)
+}
+
+/// Returns the projects with these ids.
+pub async fn projects(
+    connection: &mut PgConnection,
+    ids: &[ProjectId],
+) -> Result<Vec<ProjectNode>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let projects = sqlx::query_as!(
+        ProjectNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: ProjectId", group_id AS "group: GroupId", path
+           FROM projects WHERE id = ANY($1)"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(projects)
+}
+
+/// Returns the issues with these ids.
+pub async fn issues(
+    connection: &mut PgConnection,
+    ids: &[IssueId],
+) -> Result<Vec<IssueNode>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let issues = sqlx::query_as!(
+        IssueNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: IssueId", project_id AS "project: ProjectId", iid, title, state, confidential
+           FROM issues WHERE id = ANY($1)"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(issues)
+}
+
+/// Returns the issue of a project with a number.
+pub async fn issue_at(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    iid: i64,
+) -> Result<Option<IssueNode>, StoreError> {
+    let issue = sqlx::query_as!(
+        IssueNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: IssueId", project_id AS "project: ProjectId", iid, title, state, confidential
+           FROM issues WHERE project_id = $1 AND iid = $2"#,
+        project.0,
+        iid,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(issue)
+}
+
+/// Returns the issues with a number in the projects of a group and those below it; up to 100.
+pub async fn issues_below(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    iid: i64,
+) -> Result<Vec<IssueNode>, StoreError> {
+    let issues = sqlx::query_as!(
+        IssueNode,
+        r#"SELECT issues.root_id AS "root: RootId", issues.id AS "id: IssueId", issues.project_id AS "project: ProjectId", issues.iid,
+                  issues.title, issues.state, issues.confidential
+           FROM groups AS scope
+           JOIN groups AS home ON home.root_id = $1 AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))
+           JOIN projects ON projects.root_id = $1 AND projects.group_id = home.id
+           JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $3
+           WHERE scope.root_id = $1 AND scope.id = $2
+           ORDER BY issues.id LIMIT 100"#,
+        root.0,
+        group.0,
+        iid,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(issues)
+}
