@@ -1,5 +1,7 @@
 //! Groups and projects that came, went, moved or were renamed: where they are now is asked, and they are put there.
 
+use std::fmt::Write;
+
 use super::{
     place::{Reason, Told, finder, put},
     process::{Failure, Job},
@@ -74,10 +76,11 @@ fn said(placement: &Placement) -> String {
     let mut said = format!("{} {done}", last.to);
     if let Some(report) = placement.shifts.iter().rev().find_map(|shift| shift.report) {
         let (contacts, ended) = (report.contacts, report.relations_removed);
-        said.push_str(&format!(
+        let _ = write!(
+            said,
             "; contacts: {} moved, {} copied, {} merged; {ended} relations removed",
             contacts.moved, contacts.copied, contacts.merged
-        ));
+        );
     }
     said
 }
