@@ -132,7 +132,7 @@ impl Crm {
                 &standing.known,
             ) {
                 Ok(level) if project_is_readable(standing.visibility, level) => {
-                    drop(looked.found.insert(id, ()))
+                    looked.found.insert(id, ());
                 }
                 Ok(_) => {}
                 Err(open) => looked.questions.extend(open),

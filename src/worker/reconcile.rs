@@ -128,7 +128,7 @@ impl Work<'_> {
             match self.client.namespaces(&group.remote_id).await? {
                 Some(namespaces) => {
                     self.put_or_hide(&group.path, Told::Group(&namespaces))
-                        .await?
+                        .await?;
                 }
                 None => self.hide(Kind::Group, &group.path, false),
             }
@@ -159,7 +159,7 @@ impl Work<'_> {
             match self.client.project(&project.remote_id).await? {
                 Some(facts) => {
                     self.put_or_hide(&project.path, Told::Project(&facts))
-                        .await?
+                        .await?;
                 }
                 None => {
                     self.hide(Kind::Project, &project.path, false);

@@ -1,5 +1,7 @@
 //! Groups and projects that came, went, moved or were renamed: where they are now is asked, and they are put there.
 
+use std::fmt::Write;
+
 use super::process::{Failure, Job};
 use crate::{
     domain::TreeChange,
@@ -72,10 +74,11 @@ fn said(placement: &Placement) -> String {
     let mut said = format!("{} {done}", last.to);
     if let Some(report) = placement.shifts.iter().rev().find_map(|shift| shift.report) {
         let (contacts, ended) = (report.contacts, report.relations_removed);
-        said.push_str(&format!(
+        let _ = write!(
+            said,
             "; contacts: {} moved, {} copied, {} merged; {ended} relations removed",
             contacts.moved, contacts.copied, contacts.merged
-        ));
+        );
     }
     said
 }
