@@ -14,13 +14,13 @@ use crate::{
     exchange::{ContactRow, OrganizationRow, Row},
     store::{
         StoreError,
-        import::{self, Holder, Scene, Stored},
+        import::{self, Holder, Phase, Scene, Stored},
         item,
     },
 };
 
-/// Rows that are looked up and written with one statement each.
-const CHUNK: usize = 4096;
+/// Rows that are looked up and written with one statement each. Each lookup reads all contacts of the group once.
+const CHUNK: usize = 32_768;
 
 /// An import while it runs.
 pub(super) struct Session<'a> {
@@ -119,6 +119,7 @@ impl<'a> Session<'a> {
             .filter(|candidate| candidate.fields.unique().is_none())
             .map(|candidate| candidate.fields.title())
             .collect();
+        import::plan_for(self.connection, Phase::LookUp).await?;
         let holders = import::holders(self.connection, self.scene, kind, &unique).await?;
         let namesakes = if titles.is_empty() {
             Vec::new()
@@ -127,6 +128,7 @@ impl<'a> Session<'a> {
         };
         self.look_up_employers(good().filter_map(|candidate| candidate.organization.as_deref()))
             .await?;
+        import::plan_for(self.connection, Phase::Write).await?;
         let mut known = Known {
             holders: holders.into_iter(),
             namesakes,

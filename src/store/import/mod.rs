@@ -52,18 +52,63 @@ pub struct Holder {
     pub item: Option<Stored>,
 }
 
+/// What the statements of an import are about to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Phase {
+    /// Look up thousands of rows.
+    LookUp,
+    /// Write; the checks of references that come with it look up single rows, and are planned like everything else.
+    Write,
+}
+
+/// Lookups read the tenant's rows once and hash them. What is estimated of a table that grows meanwhile is so far off that rows would
+/// be looked up one by one, each time in all of the tenant's.
+const LOOK_UP: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_custom_plan"),
+    ("enable_seqscan", "on"),
+    ("enable_bitmapscan", "on"),
+    ("enable_hashjoin", "on"),
+    ("enable_nestloop", "off"),
+];
+/// Has the next statements of the transaction planned for what they do.
+pub async fn plan_for(connection: &mut PgConnection, phase: Phase) -> Result<(), StoreError> {
+    match phase {
+        Phase::LookUp => set(connection, &LOOK_UP).await,
+        Phase::Write => {
+            let names = LOOK_UP.map(|(name, _)| name);
+            sqlx::query!(
+                r#"SELECT set_config(name, reset_val, true) AS "set" FROM pg_settings WHERE name = ANY($1)"#,
+                &names as &[&str],
+            )
+            .fetch_all(connection)
+            .await?;
+            Ok(())
+        }
+    }
+}
+
 /// Prepares a transaction for an import: it may take its time, and those of one tenant take turns.
 pub async fn begin(connection: &mut PgConnection, root: RootId) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"SELECT set_config('statement_timeout', '0', true) AS "a", set_config('lock_timeout', '0', true) AS "b""#
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let patient = [("statement_timeout", "0"), ("lock_timeout", "0")];
+    set(&mut *connection, &patient).await?;
     sqlx::query!(
         r#"SELECT pg_advisory_xact_lock(hashtextextended('import', $1)) IS NOT NULL AS "locked""#,
         root.0
     )
     .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
+/// Changes settings for the rest of the transaction.
+async fn set(connection: &mut PgConnection, settings: &[(&str, &str)]) -> Result<(), StoreError> {
+    let (names, values): (Vec<&str>, Vec<&str>) = settings.iter().copied().unzip();
+    sqlx::query!(
+        r#"SELECT set_config(name, value, true) AS "set" FROM unnest($1::text[], $2::text[]) AS setting (name, value)"#,
+        &names as &[&str],
+        &values as &[&str],
+    )
+    .fetch_all(connection)
     .await?;
     Ok(())
 }
@@ -90,7 +135,8 @@ async fn contacts_with(
         r#"SELECT lower(typed.email) AS "key!", items.id AS "id?: ItemId", items.first_name, items.last_name, items.email, items.phone,
                   items.description, items.organization_id AS "organization: ItemId", items.state = 'active' AS active
            FROM unnest($3::text[]) WITH ORDINALITY AS typed (email, place)
-           LEFT JOIN items ON items.root_id = $1 AND items.group_id = $2 AND items.kind = 'contact' AND lower(items.email) = lower(typed.email)
+           LEFT JOIN items ON items.root_id = $1 AND items.group_id = $2 AND items.kind = 'contact' AND items.email IS NOT NULL
+                             AND lower(items.email) = lower(typed.email)
            ORDER BY typed.place"#,
         scene.root.0,
         scene.group.0,
