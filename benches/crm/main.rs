@@ -1,1 +1,69 @@
-fn main() {}
+//! The benchmark of lists, search, counts and autocompletion on a million contacts. `docs/BENCHMARKS.md` says how it measures.
+//!
+//! `cargo bench --bench crm [-- lists|search|complete|counts|related|write] [postgres://…]`. Without an address it starts a private Postgres,
+//! fills it and throws it away; a database at an address is filled once and kept.
+
+mod data;
+mod figure;
+mod measure;
+mod stage;
+
+use std::process::ExitCode;
+
+use figure::{Figure, failure, line};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        // Cargo adds it for every benchmark.
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let measured = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(&args)));
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &[String]) -> anyhow::Result<()> {
+    let (addresses, parts): (Vec<&str>, Vec<&str>) = args
+        .iter()
+        .map(String::as_str)
+        .partition(|argument| argument.starts_with("postgres"));
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let stage = stage::Stage::set(addresses.first().copied()).await?;
+    let measured = async {
+        line(&stage.machine().await?)?;
+        let mut figures: Vec<Figure> = data::fill(&stage.pool).await?;
+        if wanted("lists") {
+            figures.extend(measure::lists(&stage.pool).await?);
+        }
+        if wanted("search") {
+            figures.extend(measure::search(&stage.pool).await?);
+        }
+        if wanted("complete") {
+            figures.extend(measure::complete(&stage.pool).await?);
+        }
+        if wanted("counts") {
+            figures.extend(measure::counts(&stage.pool).await?);
+        }
+        if wanted("related") {
+            figures.extend(measure::related(&stage.pool).await?);
+        }
+        if wanted("write") {
+            figures.extend(measure::write(&stage.pool).await?);
+        }
+        figure::table(&figures)
+    };
+    let measured = measured.await;
+    stage.strike().await;
+    measured
+}

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::order::Measure;
+use super::order::{Measure, Order};
 use crate::domain::ItemId;
 
 /// Longest text of a cursor: two names of 255 characters with room for their escapes.
@@ -35,11 +35,15 @@ pub(super) enum Key {
 
 impl Cursor {
     /// Reads the sort key as what the list is sorted by.
-    pub(super) fn key(&self, measure: Measure) -> Result<Option<Key>, InvalidCursor> {
+    pub(super) fn key(&self, order: Order) -> Result<Option<Key>, InvalidCursor> {
         let Some(text) = &self.key else {
-            return Ok(None);
+            return if order.nullable {
+                Ok(None)
+            } else {
+                Err(InvalidCursor)
+            };
         };
-        let key = match measure {
+        let key = match order.measure {
             // Postgres has no text with this character.
             Measure::Text if text.contains('\0') => None,
             Measure::Text => Some(Key::Text(text.clone())),
@@ -77,6 +81,7 @@ impl FromStr for Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ContactSort, OrganizationSort};
 
     #[test]
     fn goes_to_text_and_back() {
@@ -94,22 +99,25 @@ mod tests {
 
     #[test]
     fn a_key_must_be_of_the_sort() {
-        let cursor = |key: &str| Cursor {
-            key: Some(key.to_owned()),
-            id: ItemId(1),
+        let key = |key: Option<&str>, order: Order| {
+            let key = key.map(str::to_owned);
+            Cursor { key, id: ItemId(1) }.key(order)
         };
-        assert_eq!(
-            cursor("1000001").key(Measure::Moment),
-            Ok(Some(Key::Moment(
-                DateTime::from_timestamp_micros(1_000_001).unwrap()
-            )))
-        );
-        assert_eq!(
-            cursor("12.50").key(Measure::Number),
-            Ok(Some(Key::Number(Decimal::new(1250, 2))))
-        );
-        assert_eq!(cursor("ada").key(Measure::Moment), Err(InvalidCursor));
-        assert_eq!(cursor("ada").key(Measure::Number), Err(InvalidCursor));
-        assert_eq!(cursor("a\0").key(Measure::Text), Err(InvalidCursor));
+        let created = ContactSort::Created.into();
+        let rate = OrganizationSort::DefaultRate.into();
+        let email = ContactSort::Email.into();
+        let moment = DateTime::from_timestamp_micros(1_000_001).unwrap();
+        assert_eq!(key(Some("1000001"), created), Ok(Some(Key::Moment(moment))));
+        let number = Key::Number(Decimal::new(1250, 2));
+        assert_eq!(key(Some("12.50"), rate), Ok(Some(number)));
+        assert_eq!(key(None, email), Ok(None));
+        for (text, order) in [
+            (Some("ada"), created),
+            (Some("ada"), rate),
+            (Some("a\0"), email),
+            (None, created),
+        ] {
+            assert_eq!(key(text, order), Err(InvalidCursor), "{text:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod list;
 mod order;
 mod related;
 mod row;
+mod scan;
 mod terms;
 
 use sqlx::{Acquire, Executor, PgConnection, Postgres, Transaction};
@@ -44,13 +45,14 @@ impl Listed {
     }
 }
 
-/// Opens a read that takes ranges of indexes in their order, whatever the statistics say: they may be from when a table was empty.
+/// Opens a read that takes ranges of indexes in their order, whatever the statistics say: they may be from when a table was empty. What
+/// has to be sorted all the same, is.
 async fn by_index(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
     let mut transaction = connection.begin().await?;
     transaction
         .execute(
             "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
-             SET LOCAL enable_mergejoin = off; SET LOCAL max_parallel_workers_per_gather = 0",
+             SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0",
         )
         .await?;
     Ok(transaction)

@@ -74,10 +74,12 @@ pub async fn contacts_of_issues(
     count: u32,
     after: Option<ItemId>,
 ) -> Result<HashMap<IssueId, IssueContacts>, StoreError> {
+    // The offset keeps a plan from turning it round: all contacts first, and whether each is on the issue.
     let sql = format!(
         "SELECT issue.id AS issue_id, contact.* FROM unnest($3::bigint[]) AS issue (id)
          CROSS JOIN LATERAL (
-             SELECT {} FROM issue_items JOIN items ON items.root_id = $1 AND items.id = issue_items.item_id
+             SELECT {} FROM issue_items
+             CROSS JOIN LATERAL (SELECT * FROM items WHERE root_id = $1 AND id = issue_items.item_id OFFSET 0) AS items
              WHERE issue_items.root_id = $1 AND issue_items.issue_id = issue.id AND issue_items.item_id > $5
                AND items.group_id = $2 AND items.kind = 'contact'
              ORDER BY issue_items.item_id LIMIT $4) AS contact",
@@ -143,8 +145,8 @@ pub async fn issues_of_contact(
         r#"SELECT issues.id AS "id: IssueId", project_id AS "project_id: ProjectId", projects.path AS project_path, iid, title, state, confidential,
                   author_remote_id, assignee_remote_ids, added_at
            FROM issue_items
-           JOIN issues ON issues.root_id = $1 AND issues.id = issue_items.issue_id
-           JOIN projects ON projects.root_id = $1 AND projects.id = issues.project_id
+           CROSS JOIN LATERAL (SELECT * FROM issues WHERE root_id = $1 AND id = issue_items.issue_id OFFSET 0) AS issues
+           CROSS JOIN LATERAL (SELECT path FROM projects WHERE root_id = $1 AND id = issues.project_id OFFSET 0) AS projects
            WHERE issue_items.root_id = $1 AND issue_items.item_id = $2 AND issue_items.issue_id < $3
            ORDER BY issue_items.issue_id DESC LIMIT $4"#,
         root.0,

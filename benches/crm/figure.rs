@@ -1,0 +1,58 @@
+//! What is measured, and the table of it.
+
+use std::{io::Write, time::Duration};
+
+/// Times of one kind of statement, and the longest that its 99th percentile (or its only run) should take.
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) target: Duration,
+    pub(crate) times: Vec<Duration>,
+}
+
+impl Figure {
+    fn row(&self) -> String {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        // In hundredths; of few times the last one is the 99th percentile.
+        let at = |percentile: usize| {
+            let place = (times.len() * percentile).div_ceil(100).max(1) - 1;
+            let time = times.get(place).or(times.last());
+            time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+        };
+        let met = if at(99) <= self.target.as_secs_f64() * 1e3 {
+            "yes"
+        } else {
+            "no"
+        };
+        format!(
+            "| {} | {} | {:.2} | {:.2} | {:.2} | {} | {met} |",
+            self.name,
+            times.len(),
+            at(50),
+            at(99),
+            at(100),
+            self.target.as_millis(),
+        )
+    }
+}
+
+/// Prints the figures.
+pub(crate) fn table(figures: &[Figure]) -> anyhow::Result<()> {
+    line(
+        "| what | runs | p50 ms | p99 ms | longest ms | target p99 ms | met |\n|---|---|---|---|---|---|---|",
+    )?;
+    figures.iter().try_for_each(|figure| line(&figure.row()))
+}
+
+/// Prints a line.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}
+
+/// Prints why the benchmark failed.
+pub(crate) fn failure(error: &anyhow::Error) {
+    // Nobody is left to be told where this fails.
+    let _ = writeln!(std::io::stderr(), "crm: {error:#}");
+}

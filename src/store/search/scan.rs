@@ -1,0 +1,296 @@
+//! How a page is found.
+//!
+//! A list is cut into *segments*, rows with a sort key and rows without one, since those come last both ways; and a segment into one
+//! *part* per state, each a range of one index. With a search there are two roads. The *walk* goes along the sort's index until the page
+//! is full: right where many rows match. It is bounded, and tells when it did not get far enough; then what matches is *gathered* by the
+//! index of trigrams and sorted.
+
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, Transaction, postgres::PgRow};
+
+use super::{Cursor, Holder, StoreError, by_estimate, by_index, cursor::Key, order::Order};
+use crate::domain::{ItemId, Listed};
+
+/// Rows of each state that the first walk looks at, about as long as gathering a few thousand takes.
+const WALK: i64 = 2000;
+/// How much farther the second one goes, if by the hits of the first it will fill the page.
+const FARTHER: i64 = 6;
+
+/// A row with its place.
+pub(super) struct Found<R> {
+    row: R,
+    cursor: Cursor,
+    /// Whether it is only where the walk ended, be it a hit or not.
+    bound: bool,
+}
+
+impl<R> Found<R> {
+    /// Takes it apart.
+    pub(super) fn with_cursor(self) -> (R, Cursor) {
+        (self.row, self.cursor)
+    }
+}
+
+impl<'r, R: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<R> {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            row: R::from_row(row)?,
+            cursor: Cursor {
+                key: row.try_get("key_text")?,
+                id: row.try_get("id")?,
+            },
+            bound: row.try_get("bound")?,
+        })
+    }
+}
+
+/// A page to be found, as seen in the direction in which it is read.
+pub(super) struct Scan {
+    pub(super) holder: Holder,
+    pub(super) what: (Listed, &'static str),
+    pub(super) order: Order,
+    /// Whether keys and ids fall.
+    pub(super) descending: bool,
+    /// Whether it is read from the end, where rows without a key come first.
+    pub(super) backward: bool,
+    pub(super) states: &'static [&'static str],
+    pub(super) patterns: Vec<String>,
+    pub(super) ids: Option<Vec<i64>>,
+    pub(super) from: Option<(Option<Key>, ItemId)>,
+    pub(super) wanted: i64,
+}
+
+/// What a walk along the index brought.
+enum Walk<R> {
+    /// The page.
+    Page(Vec<Found<R>>),
+    /// So many hits, and then its bound.
+    Bounded(usize),
+}
+
+impl Scan {
+    /// Returns up to `wanted` rows in the order in which they are read.
+    pub(super) async fn rows<R>(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Found<R>>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if self.ids.is_some() {
+            return self.gather(connection).await;
+        }
+        let mut reading = by_index(&mut *connection).await?;
+        let mut bound = (!self.patterns.is_empty()).then_some(WALK);
+        let walked = loop {
+            let hits = match self.walk(&mut reading, bound).await? {
+                Walk::Page(rows) => break Some(rows),
+                Walk::Bounded(hits) => i64::try_from(hits).unwrap_or_default(),
+            };
+            if bound != Some(WALK) || hits * FARTHER < self.wanted {
+                break None;
+            }
+            bound = Some(WALK * FARTHER);
+        };
+        reading.rollback().await?;
+        match walked {
+            Some(rows) => Ok(rows),
+            None => self.gather(connection).await,
+        }
+    }
+
+    /// Returns the segments that the page may touch, the one with the place first; true is the one of rows without a key.
+    fn segments(&self) -> Vec<bool> {
+        let mut segments = if self.order.nullable {
+            vec![self.backward, !self.backward]
+        } else {
+            vec![false]
+        };
+        if let Some((key, _)) = &self.from {
+            let at = segments
+                .iter()
+                .position(|&keyless| keyless == key.is_none());
+            segments.drain(..at.unwrap_or_default());
+        }
+        segments
+    }
+
+    async fn walk<R>(
+        &self,
+        reading: &mut Transaction<'_, Postgres>,
+        bound: Option<i64>,
+    ) -> Result<Walk<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut rows: Vec<Found<R>> = Vec::new();
+        // Two at most, and mostly the first one fills the page.
+        for keyless in self.segments() {
+            let left = self.wanted - i64::try_from(rows.len()).unwrap_or_default();
+            if left <= 0 {
+                break;
+            }
+            let mut statement = self.segment(keyless, left, bound);
+            let found: Vec<Found<R>> = statement
+                .build_query_as()
+                .persistent(false)
+                .fetch_all(&mut **reading)
+                .await?;
+            if let Some(hits) = found.iter().position(|found| found.bound) {
+                return Ok(Walk::Bounded(rows.len() + hits));
+            }
+            rows.extend(found);
+        }
+        Ok(Walk::Page(rows))
+    }
+
+    /// Writes the statement that reads a segment, `wanted` rows of it, looking at `bound` rows of each state.
+    fn segment(&self, keyless: bool, wanted: i64, bound: Option<i64>) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT * FROM (");
+        for (place, state) in self.states.iter().enumerate() {
+            sql.push(if place == 0 { "(" } else { " UNION ALL (" });
+            match bound {
+                None => {
+                    self.select(&mut sql, None);
+                    sql.push(" FROM items");
+                    self.range(&mut sql, state, keyless);
+                    self.order_by(&mut sql, self.order.key);
+                    sql.push(" LIMIT ").push_bind(wanted);
+                }
+                Some(bound) => {
+                    self.select(&mut sql, Some(bound));
+                    sql.push(
+                        " FROM (SELECT *, row_number() OVER () AS walked FROM (SELECT * FROM items",
+                    );
+                    self.range(&mut sql, state, keyless);
+                    self.order_by(&mut sql, self.order.key);
+                    sql.push(" LIMIT ").push_bind(bound);
+                    sql.push(") AS near) AS near WHERE walked = ")
+                        .push_bind(bound);
+                    sql.push(" OR (true");
+                    self.matching(&mut sql);
+                    sql.push(") LIMIT ").push_bind(wanted);
+                }
+            }
+            sql.push(")");
+        }
+        sql.push(") AS segment");
+        self.order_by(&mut sql, "sort_key");
+        sql.push(" LIMIT ").push_bind(wanted);
+        sql
+    }
+
+    /// Writes what a row is read as.
+    fn select(&self, sql: &mut QueryBuilder<Postgres>, bound: Option<i64>) {
+        let key = self.order.key;
+        let (before, after) = self.order.as_text();
+        let columns = self.what.1;
+        sql.push(format_args!(
+            "SELECT {columns}, {key} AS sort_key, {before}{key}{after} AS key_text, "
+        ));
+        match bound {
+            Some(bound) => sql.push("walked = ").push_bind(bound),
+            None => sql.push("false"),
+        };
+        sql.push(" AS bound");
+    }
+
+    /// Writes the conditions that the index of the sort answers.
+    fn range(&self, sql: &mut QueryBuilder<Postgres>, state: &str, keyless: bool) {
+        self.held(sql);
+        sql.push(format_args!(" AND state = '{state}'"));
+        if keyless || self.order.nullable {
+            let not = if keyless { "" } else { "NOT " };
+            sql.push(format_args!(" AND {} IS {not}NULL", self.order.key));
+        }
+        if let Some((key, id)) = &self.from
+            && key.is_none() == keyless
+        {
+            sql.push(" AND ");
+            self.beyond(sql, key.as_ref(), *id);
+        }
+    }
+
+    fn held(&self, sql: &mut QueryBuilder<Postgres>) {
+        let (root, group) = self.holder;
+        sql.push(" WHERE root_id = ").push_bind(root.0);
+        sql.push(" AND group_id = ").push_bind(group.0);
+        sql.push(format_args!(" AND kind = '{}'", self.what.0.kind()));
+    }
+
+    /// Writes that a row of the place's own segment comes after the place.
+    fn beyond(&self, sql: &mut QueryBuilder<Postgres>, key: Option<&Key>, id: ItemId) {
+        let sign = if self.descending { "<" } else { ">" };
+        let Some(key) = key else {
+            sql.push(format_args!("id {sign} ")).push_bind(id.0);
+            return;
+        };
+        sql.push(format_args!("({}, id) {sign} (", self.order.key));
+        match key {
+            Key::Text(text) => sql.push_bind(text.clone()),
+            Key::Moment(moment) => sql.push_bind(*moment),
+            Key::Number(number) => sql.push_bind(*number),
+        };
+        sql.push(", ").push_bind(id.0).push(")");
+    }
+
+    fn matching(&self, sql: &mut QueryBuilder<Postgres>) {
+        for pattern in &self.patterns {
+            sql.push(" AND search_text LIKE lower(");
+            sql.push_bind(pattern.clone()).push(")");
+        }
+    }
+
+    /// Writes the order of the index, which also tells that rows without a key stand by their ids.
+    fn order_by(&self, sql: &mut QueryBuilder<Postgres>, key: &str) {
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        sql.push(format_args!(" ORDER BY {key} {direction}, id {direction}"));
+    }
+
+    /// Finds what matches by the index that tells most, and sorts it.
+    async fn gather<R>(&self, connection: &mut PgConnection) -> Result<Vec<Found<R>>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let key = self.order.key;
+        let mut sql = QueryBuilder::new("");
+        self.select(&mut sql, None);
+        sql.push(" FROM (SELECT * FROM items");
+        self.held(&mut sql);
+        let states = self.states.join("', '");
+        sql.push(format_args!(" AND state IN ('{states}')"));
+        self.matching(&mut sql);
+        if let Some(ids) = &self.ids {
+            sql.push(" AND id = ANY(").push_bind(ids.clone()).push(")");
+        }
+        if let Some((from, id)) = &self.from {
+            for (place, keyless) in self.segments().into_iter().enumerate() {
+                let not = if keyless { "" } else { "NOT " };
+                let joint = if place == 0 { "AND (" } else { "OR " };
+                sql.push(format_args!(" {joint}({key} IS {not}NULL"));
+                if place == 0 {
+                    sql.push(" AND ");
+                    self.beyond(&mut sql, from.as_ref(), *id);
+                }
+                sql.push(")");
+            }
+            sql.push(")");
+        }
+        // The offset keeps the sort out of it: an index in the order of the sort would be walked to the end.
+        sql.push(" OFFSET 0) AS found ORDER BY ");
+        if self.order.nullable {
+            let nulls = if self.backward { "DESC" } else { "ASC" };
+            sql.push(format_args!("({key} IS NULL) {nulls}, "));
+        }
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        sql.push(format_args!("{key} {direction}, id {direction} LIMIT "));
+        sql.push_bind(self.wanted);
+        let mut reading = by_estimate(connection).await?;
+        let rows = sql
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *reading)
+            .await?;
+        reading.rollback().await?;
+        Ok(rows)
+    }
+}
