@@ -80,7 +80,11 @@ pub(super) async fn contacts(
     headers: HeaderMap,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Denied> {
-    let place = uri.path().strip_suffix(END).filter(|_| method == Method::GET).ok_or(Denied::NotFound)?;
+    let place = uri
+        .path()
+        .strip_suffix(END)
+        .filter(|_| method == Method::GET)
+        .ok_or(Denied::NotFound)?;
     let viewer = shared.api.viewer(&headers).await?;
     let person = viewer.bearer().ok_or(Denied::NotFound)?.person;
     let Query(asked) = asked.map_err(|_| Denied::NotFound)?;
@@ -88,13 +92,35 @@ pub(super) async fn contacts(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(offered)).into_response())
 }
 
-async fn offer(shared: &Shared, person: PersonId, place: &str, asked: &Asked) -> Result<Vec<Offered>, Denied> {
-    let on_issue = asked.kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("issue"));
-    let iid = asked.type_id.as_deref().filter(|_| on_issue).and_then(|iid| iid.parse().ok());
-    let place = find(shared, person, place, iid).await?.ok_or(Denied::NotFound)?;
+async fn offer(
+    shared: &Shared,
+    person: PersonId,
+    place: &str,
+    asked: &Asked,
+) -> Result<Vec<Offered>, Denied> {
+    let on_issue = asked
+        .kind
+        .as_deref()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("issue"));
+    let iid = asked
+        .type_id
+        .as_deref()
+        .filter(|_| on_issue)
+        .and_then(|iid| iid.parse().ok());
+    let place = find(shared, person, place, iid)
+        .await?
+        .ok_or(Denied::NotFound)?;
     let key = (place.root, place.group);
-    let access = shared.api.crm.groups_access(person, &[key]).await.map_err(denied)?;
-    if !access.get(&key).is_some_and(|access| access.allows(Right::ViewContacts)) {
+    let access = shared
+        .api
+        .crm
+        .groups_access(person, &[key])
+        .await
+        .map_err(denied)?;
+    if !access
+        .get(&key)
+        .is_some_and(|access| access.allows(Right::ViewContacts))
+    {
         return Err(Denied::NotFound);
     }
     let issue = readable(shared, person, &place.issues).await?;
@@ -115,11 +141,19 @@ async fn offer(shared: &Shared, person: PersonId, place: &str, asked: &Asked) ->
         search::complete(&mut connection, holder, &asked.q, issue, purpose, MOST).await
     };
     let found = found.await.map_err(store_denied)?;
-    Ok(found.into_iter().map(|contact| offered(contact, on_issue)).collect())
+    Ok(found
+        .into_iter()
+        .map(|contact| offered(contact, on_issue))
+        .collect())
 }
 
 /// Finds the place of a path: `/groups/…` a group, else a project. In a group several projects may have an issue of the number.
-async fn find(shared: &Shared, person: PersonId, path: &str, iid: Option<i64>) -> Result<Option<Place>, Denied> {
+async fn find(
+    shared: &Shared,
+    person: PersonId,
+    path: &str,
+    iid: Option<i64>,
+) -> Result<Option<Place>, Denied> {
     let store = store_denied;
     let connection = shared.api.crm.pool.acquire().await;
     let mut connection = connection.map_err(|error| store(error.into()))?;
@@ -128,32 +162,68 @@ async fn find(shared: &Shared, person: PersonId, path: &str, iid: Option<i64>) -
             return Ok(None);
         };
         let issues = match iid {
-            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid).await.map_err(store)?,
+            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid)
+                .await
+                .map_err(store)?,
             None => Vec::new(),
         };
-        return Ok(Some(Place { root: group.root, group: group.id, issues }));
+        return Ok(Some(Place {
+            root: group.root,
+            group: group.id,
+            issues,
+        }));
     }
-    let projects = tree::projects_at(&mut connection, path.trim_start_matches('/')).await.map_err(store)?;
-    let keys: Vec<_> = projects.iter().map(|project| (project.root, project.id)).collect();
-    let readable = shared.api.crm.readable_projects(person, &keys).await.map_err(denied)?;
-    let Some(project) = projects.into_iter().find(|project| readable.contains(&project.id)) else {
+    let projects = tree::projects_at(&mut connection, path.trim_start_matches('/'))
+        .await
+        .map_err(store)?;
+    let keys: Vec<_> = projects
+        .iter()
+        .map(|project| (project.root, project.id))
+        .collect();
+    let readable = shared
+        .api
+        .crm
+        .readable_projects(person, &keys)
+        .await
+        .map_err(denied)?;
+    let Some(project) = projects
+        .into_iter()
+        .find(|project| readable.contains(&project.id))
+    else {
         return Ok(None);
     };
     let issue = match iid {
-        Some(iid) => tree::issue_at(&mut connection, project.id, iid).await.map_err(store)?,
+        Some(iid) => tree::issue_at(&mut connection, project.id, iid)
+            .await
+            .map_err(store)?,
         None => None,
     };
-    Ok(Some(Place { root: project.root, group: project.group, issues: issue.into_iter().collect() }))
+    Ok(Some(Place {
+        root: project.root,
+        group: project.group,
+        issues: issue.into_iter().collect(),
+    }))
 }
 
 /// Returns the issue that is meant: the only one whose contacts the asker may see. GitLab takes any one of several.
-async fn readable(shared: &Shared, person: PersonId, issues: &[IssueNode]) -> Result<Option<IssueId>, Denied> {
+async fn readable(
+    shared: &Shared,
+    person: PersonId,
+    issues: &[IssueNode],
+) -> Result<Option<IssueId>, Denied> {
     if issues.is_empty() {
         return Ok(None);
     }
     let ids: Vec<_> = issues.iter().map(|issue| issue.id).collect();
-    let access = shared.api.crm.issues_access(person, &ids).await.map_err(denied)?;
-    let mut seen = access.iter().filter(|(_, access)| access.allows(Right::ViewIssueContacts));
+    let access = shared
+        .api
+        .crm
+        .issues_access(person, &ids)
+        .await
+        .map_err(denied)?;
+    let mut seen = access
+        .iter()
+        .filter(|(_, access)| access.allows(Right::ViewIssueContacts));
     Ok(match (seen.next(), seen.next()) {
         (Some((issue, _)), None) => Some(*issue),
         _ => None,

@@ -76,7 +76,9 @@ impl Api {
     async fn bearer(&self, credential: Credential) -> Result<Bearer, Denied> {
         let found = async {
             let mut connection = self.crm.pool.acquire().await?;
-            credential.bearer(&mut connection, self.crm.clock.now()).await
+            credential
+                .bearer(&mut connection, self.crm.clock.now())
+                .await
         };
         match found.await {
             Ok(Some(bearer)) => Ok(bearer),
@@ -114,8 +116,12 @@ async fn post(shared: &Shared, request: Request) -> Result<Response, Denied> {
     }
     let body = reply::read(body).await?;
     let answer = match serde_json::from_slice(&body).map_err(|_| Denied::Malformed)? {
-        BatchRequest::Single(request) => BatchResponse::Single(shared.endpoint.answer(request, &viewer).await),
-        BatchRequest::Batch(requests) if requests.len() > MAX_BATCH => return Err(Denied::TooLarge),
+        BatchRequest::Single(request) => {
+            BatchResponse::Single(shared.endpoint.answer(request, &viewer).await)
+        }
+        BatchRequest::Batch(requests) if requests.len() > MAX_BATCH => {
+            return Err(Denied::TooLarge);
+        }
         BatchRequest::Batch(requests) => {
             let mut answers = Vec::with_capacity(requests.len());
             for request in requests {
@@ -134,7 +140,9 @@ async fn upgrade(shared: Shared, request: Request) -> Result<Response, Denied> {
         return Err(Denied::WrongMethod);
     };
     let viewer = shared.api.viewer(&head.headers).await?;
-    let place = Arc::clone(&shared.sockets).try_acquire_owned().map_err(|_| Denied::Unavailable)?;
+    let place = Arc::clone(&shared.sockets)
+        .try_acquire_owned()
+        .map_err(|_| Denied::Unavailable)?;
     let session = socket::Session {
         api: shared.api,
         endpoint: shared.endpoint,
@@ -144,7 +152,9 @@ async fn upgrade(shared: Shared, request: Request) -> Result<Response, Denied> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     kind.and_then(|kind| kind.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

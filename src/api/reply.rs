@@ -44,17 +44,41 @@ impl Denied {
         match self {
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "Invalid token", "UNAUTHENTICATED"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "NOT_FOUND"),
-            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "Send the query with the method POST", "METHOD_NOT_ALLOWED"),
+            Self::WrongMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Send the query with the method POST",
+                "METHOD_NOT_ALLOWED",
+            ),
             Self::UnsupportedType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send the query with the content type application/json",
                 "UNSUPPORTED_MEDIA_TYPE",
             ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "A request may have up to 1 MiB", "TOO_LARGE"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time", "TIMEOUT"),
-            Self::Malformed => (StatusCode::BAD_REQUEST, "The body is no GraphQL request", "BAD_REQUEST"),
-            Self::UnknownProtocol => (StatusCode::BAD_REQUEST, "Speak graphql-transport-ws", "BAD_REQUEST"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Please try again", "UNAVAILABLE"),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "A request may have up to 1 MiB",
+                "TOO_LARGE",
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not arrive in time",
+                "TIMEOUT",
+            ),
+            Self::Malformed => (
+                StatusCode::BAD_REQUEST,
+                "The body is no GraphQL request",
+                "BAD_REQUEST",
+            ),
+            Self::UnknownProtocol => (
+                StatusCode::BAD_REQUEST,
+                "Speak graphql-transport-ws",
+                "BAD_REQUEST",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Please try again",
+                "UNAVAILABLE",
+            ),
         }
     }
 }
@@ -64,11 +88,15 @@ impl IntoResponse for Denied {
         let (status, message, code) = self.parts();
         let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
         match self {
-            Self::InvalidToken => (status, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response(),
+            Self::InvalidToken => {
+                (status, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response()
+            }
             Self::WrongMethod => (status, [(header::ALLOW, "POST")], Json(body)).into_response(),
             Self::Unavailable => (status, [(header::RETRY_AFTER, "5")], Json(body)).into_response(),
             // What is left of the body is not read.
-            Self::TooLarge | Self::TooSlow => (status, [(header::CONNECTION, "close")], Json(body)).into_response(),
+            Self::TooLarge | Self::TooSlow => {
+                (status, [(header::CONNECTION, "close")], Json(body)).into_response()
+            }
             Self::NotFound | Self::UnsupportedType | Self::Malformed | Self::UnknownProtocol => {
                 (status, Json(body)).into_response()
             }
@@ -98,7 +126,13 @@ mod tests {
 
     #[tokio::test]
     async fn reads_bodies_up_to_the_limit() {
-        assert_eq!(read(Body::from(vec![0; MAX_BODY])).await.unwrap().len(), MAX_BODY);
-        assert_eq!(read(Body::from(vec![0; MAX_BODY + 1])).await.unwrap_err(), Denied::TooLarge);
+        assert_eq!(
+            read(Body::from(vec![0; MAX_BODY])).await.unwrap().len(),
+            MAX_BODY
+        );
+        assert_eq!(
+            read(Body::from(vec![0; MAX_BODY + 1])).await.unwrap_err(),
+            Denied::TooLarge
+        );
     }
 }

@@ -63,7 +63,10 @@ pub(super) fn upgrade(
     session: Session,
     place: OwnedSemaphorePermit,
 ) -> Result<Response, Denied> {
-    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    let upgrade = upgrade
+        .protocols([PROTOCOL])
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE);
     if upgrade.selected_protocol().is_none() {
         return Err(Denied::UnknownProtocol);
     }
@@ -92,7 +95,11 @@ async fn serve(
 ) {
     let signs = Arc::new(Signs::default());
     let stop = session.api.stop.clone();
-    let mut outgoing = protocol(&session, incoming(stream, Arc::clone(&signs)), Arc::clone(&signs));
+    let mut outgoing = protocol(
+        &session,
+        incoming(stream, Arc::clone(&signs)),
+        Arc::clone(&signs),
+    );
     let deadline = Instant::now() + INIT_TIMEOUT;
     let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -129,7 +136,11 @@ fn incoming(
     signs: Arc<Signs>,
 ) -> impl Stream<Item = Bytes> + Send {
     stream
-        .take_while(|message| std::future::ready(matches!(message, Ok(message) if !matches!(message, Message::Close(_)))))
+        .take_while(|message| {
+            std::future::ready(
+                matches!(message, Ok(message) if !matches!(message, Message::Close(_))),
+            )
+        })
         .filter_map(move |message| {
             signs.alive.store(true, Ordering::Relaxed);
             std::future::ready(match message {
@@ -147,14 +158,19 @@ fn protocol(
     signs: Arc<Signs>,
 ) -> BoxStream<'static, WsMessage> {
     let (api, viewer) = (session.api.clone(), session.viewer.clone());
-    let executor = session.endpoint.for_socket(Arc::new(Semaphore::new(MAX_OPERATIONS)));
+    let executor = session
+        .endpoint
+        .for_socket(Arc::new(Semaphore::new(MAX_OPERATIONS)));
     let named = executor.clone();
     WebSocket::new(executor, incoming, WebSocketProtocols::GraphQLWS)
         .on_connection_init(async move |payload| {
             let viewer = match token(&payload) {
                 Some(token) => {
                     let credential = Credential::from_token(token);
-                    let bearer = api.bearer(credential).await.map_err(|_| Error::new(FORBIDDEN))?;
+                    let bearer = api
+                        .bearer(credential)
+                        .await
+                        .map_err(|_| Error::new(FORBIDDEN))?;
                     Viewer::Somebody(bearer, credential)
                 }
                 None => viewer,
@@ -174,7 +190,9 @@ fn protocol(
 fn token(payload: &Value) -> Option<&str> {
     let fields = payload.as_object()?;
     let named = |wanted: &str| {
-        let mut found = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let mut found = fields
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         found.next().map(|(_, value)| value)
     };
     if let Some(text) = named("authorization").and_then(Value::as_str) {
@@ -182,13 +200,18 @@ fn token(payload: &Value) -> Option<&str> {
         let token = scheme.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer "));
         return Some(token.map_or(text, |(_, token)| token).trim());
     }
-    let plain = named("private-token").or_else(|| named("token")).and_then(Value::as_str);
+    let plain = named("private-token")
+        .or_else(|| named("token"))
+        .and_then(Value::as_str);
     plain.map(str::trim).or_else(|| token(named("headers")?))
 }
 
 fn close(code: u16, reason: &str) -> Message {
     // A frame of control has 123 bytes for the reason (RFC 6455, 5.5).
-    let end = (0..=reason.len().min(123)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or_default();
+    let end = (0..=reason.len().min(123))
+        .rev()
+        .find(|&end| reason.is_char_boundary(end))
+        .unwrap_or_default();
     let reason = reason.get(..end).unwrap_or_default();
     Message::Close(Some(CloseFrame {
         code,
@@ -210,7 +233,10 @@ mod tests {
             (json!({ "authorization": "lia_a" }), Some("lia_a")),
             (json!({ "PRIVATE-TOKEN": "lia_a" }), Some("lia_a")),
             (json!({ "token": "lia_a" }), Some("lia_a")),
-            (json!({ "headers": { "Authorization": "Bearer lia_a" } }), Some("lia_a")),
+            (
+                json!({ "headers": { "Authorization": "Bearer lia_a" } }),
+                Some("lia_a"),
+            ),
             (json!({ "token": 7 }), None),
             (json!({}), None),
             (json!(null), None),

@@ -203,7 +203,9 @@ impl Service {
 
 /// Returns the way to the CRM for people who are signed in.
 fn crm(worker: &Worker, remotes: &[Arc<Remote>]) -> Crm {
-    let trackers = remotes.iter().map(|remote| (remote.id, remote.client.clone()));
+    let trackers = remotes
+        .iter()
+        .map(|remote| (remote.id, remote.client.clone()));
     Crm {
         pool: worker.pool.clone(),
         clock: Arc::clone(&worker.clock),

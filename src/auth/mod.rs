@@ -86,12 +86,19 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            assert_eq!(Credential::from_headers(&headers), expected, "{name}: {value}");
+            assert_eq!(
+                Credential::from_headers(&headers),
+                expected,
+                "{name}: {value}"
+            );
         }
     }
 
     #[test]
     fn shows_nothing_in_logs() {
-        assert_eq!(format!("{:?}", Credential::from_token("lia_abc")), "Credential");
+        assert_eq!(
+            format!("{:?}", Credential::from_token("lia_abc")),
+            "Credential"
+        );
     }
 }

@@ -43,7 +43,8 @@ impl Crm {
         person: PersonId,
         issues: &[IssueId],
     ) -> Result<HashMap<IssueId, Access>, CrmError> {
-        self.rounds(|fresh| self.look_at_issues(person, issues, fresh)).await
+        self.rounds(|fresh| self.look_at_issues(person, issues, fresh))
+            .await
     }
 
     /// Returns what a person may do with the contacts that groups use; groups that are not there are left out.
@@ -55,7 +56,8 @@ impl Crm {
         person: PersonId,
         groups: &[(RootId, GroupId)],
     ) -> Result<HashMap<(RootId, GroupId), Access>, CrmError> {
-        self.rounds(|fresh| self.look_at_some_groups(person, groups, fresh)).await
+        self.rounds(|fresh| self.look_at_some_groups(person, groups, fresh))
+            .await
     }
 
     /// Returns which of some projects a person may read; what he may do with contacts there is another matter.
@@ -67,7 +69,9 @@ impl Crm {
         person: PersonId,
         projects: &[(RootId, ProjectId)],
     ) -> Result<HashSet<ProjectId>, CrmError> {
-        let found = self.rounds(|fresh| self.look_at_projects(person, projects, fresh)).await?;
+        let found = self
+            .rounds(|fresh| self.look_at_projects(person, projects, fresh))
+            .await?;
         Ok(found.into_keys().collect())
     }
 
@@ -79,10 +83,18 @@ impl Crm {
     ) -> Result<Looked<IssueId, Access>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let standings = standings::towards_issues(&mut connection, issues, person, fresh).await?;
-        let homes: BTreeSet<_> = standings.iter().map(|(root, _, issue)| (*root, issue.group)).collect();
+        let homes: BTreeSet<_> = standings
+            .iter()
+            .map(|(root, _, issue)| (*root, issue.group))
+            .collect();
         let homes: Vec<_> = homes.into_iter().collect();
-        let groups = self.look_at_groups(&mut connection, person, &homes, fresh).await?;
-        let mut looked = Looked { found: HashMap::new(), questions: groups.questions };
+        let groups = self
+            .look_at_groups(&mut connection, person, &homes, fresh)
+            .await?;
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: groups.questions,
+        };
         for (root, id, standing) in standings {
             let Some(on_group) = groups.found.get(&(root, standing.group)) else {
                 continue;
@@ -102,12 +114,26 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<Looked<ProjectId, ()>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let standings = standings::towards_projects(&mut connection, projects, person, fresh).await?;
-        let mut looked = Looked { found: HashMap::new(), questions: Vec::new() };
-        for (root, id, standing) in standings.into_iter().filter(|(_, _, standing)| standing.active) {
+        let standings =
+            standings::towards_projects(&mut connection, projects, person, fresh).await?;
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: Vec::new(),
+        };
+        for (root, id, standing) in standings
+            .into_iter()
+            .filter(|(_, _, standing)| standing.active)
+        {
             let scope = (Scope::Project, standing.remote.as_str());
-            match level_there((root, standing.connection), scope, standing.placed, &standing.known) {
-                Ok(level) if project_is_readable(standing.visibility, level) => drop(looked.found.insert(id, ())),
+            match level_there(
+                (root, standing.connection),
+                scope,
+                standing.placed,
+                &standing.known,
+            ) {
+                Ok(level) if project_is_readable(standing.visibility, level) => {
+                    drop(looked.found.insert(id, ()))
+                }
                 Ok(_) => {}
                 Err(open) => looked.questions.extend(open),
             }
@@ -122,7 +148,8 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        self.look_at_groups(&mut connection, person, groups, fresh).await
+        self.look_at_groups(&mut connection, person, groups, fresh)
+            .await
     }
 
     async fn look_at_groups(
@@ -146,11 +173,16 @@ impl Crm {
             let levels = standings::own_levels(connection, &own, person, self.clock.now()).await?;
             levels.into_iter().collect()
         };
-        let mut looked = Looked { found: HashMap::new(), questions: Vec::new() };
+        let mut looked = Looked {
+            found: HashMap::new(),
+            questions: Vec::new(),
+        };
         for (root, id, standing) in standings {
             let level = match &standing.tracker {
                 _ if !standing.active => Ok(Level::None),
-                Some((on, remote)) => level_there((root, *on), (Scope::Group, remote), true, &standing.known),
+                Some((on, remote)) => {
+                    level_there((root, *on), (Scope::Group, remote), true, &standing.known)
+                }
                 None => Ok(own.get(&standing.holder).copied().unwrap_or(Level::None)),
             };
             match level {
@@ -168,7 +200,9 @@ impl Crm {
     {
         let fresh = self.fresh();
         for _ in 0..ROUNDS {
-            let looked = look(fresh).await.map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
+            let looked = look(fresh)
+                .await
+                .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
             if looked.questions.is_empty() {
                 return Ok(looked.found);
             }
@@ -184,7 +218,9 @@ impl Crm {
                 }
             }
         }
-        let looked = look(fresh).await.map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
+        let looked = look(fresh)
+            .await
+            .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
         Ok(looked.found)
     }
 }
@@ -201,10 +237,19 @@ fn on_group(standing: &GroupStanding, level: Level) -> Access {
 }
 
 /// Returns what somebody may do with the contacts of an issue, or what to ask first.
-fn on_issue(root: RootId, standing: &IssueStanding, on_group: Access) -> Result<Access, Vec<Question>> {
+fn on_issue(
+    root: RootId,
+    standing: &IssueStanding,
+    on_group: Access,
+) -> Result<Access, Vec<Question>> {
     let project = if on_group.active {
         let scope = (Scope::Project, standing.project.as_str());
-        level_there((root, standing.connection), scope, standing.placed, &standing.known)?
+        level_there(
+            (root, standing.connection),
+            scope,
+            standing.placed,
+            &standing.known,
+        )?
     } else {
         Level::None
     };
@@ -213,7 +258,11 @@ fn on_issue(root: RootId, standing: &IssueStanding, on_group: Access) -> Result<
     let issue_readable = accounts
         .chain(std::iter::once(""))
         .any(|account| issue_is_readable(&standing.facts, standing.visibility, account, project));
-    Ok(Access { project, issue_readable, ..on_group })
+    Ok(Access {
+        project,
+        issue_readable,
+        ..on_group
+    })
 }
 
 /// Returns the highest level of a person's accounts somewhere, or what to ask first: where a project is, then the levels there.
@@ -223,7 +272,11 @@ fn level_there(
     placed: bool,
     known: &[Known],
 ) -> Result<Level, Vec<Question>> {
-    let question = |about| Question { root, connection, about };
+    let question = |about| Question {
+        root,
+        connection,
+        about,
+    };
     if !placed {
         return Err(vec![question(About::Place(id.to_owned()))]);
     }
@@ -233,7 +286,11 @@ fn level_there(
         .map(|(account, _)| question(About::Level(account.clone(), scope, id.to_owned())))
         .collect();
     if open.is_empty() {
-        Ok(known.iter().filter_map(|(_, level)| *level).max().unwrap_or(Level::None))
+        Ok(known
+            .iter()
+            .filter_map(|(_, level)| *level)
+            .max()
+            .unwrap_or(Level::None))
     } else {
         Err(open)
     }

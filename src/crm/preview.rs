@@ -25,8 +25,14 @@ impl Crm {
     ///
     /// # Errors
     /// [`CrmError::NotFound`] for whoever may not read the issue.
-    pub async fn preview(&self, asker: Asker, issue: IssueId, text: &str) -> Result<Preview, CrmError> {
-        self.decide(|fresh| self.preview_once(asker, issue, text, fresh)).await
+    pub async fn preview(
+        &self,
+        asker: Asker,
+        issue: IssueId,
+        text: &str,
+    ) -> Result<Preview, CrmError> {
+        self.decide(|fresh| self.preview_once(asker, issue, text, fresh))
+            .await
     }
 
     async fn preview_once(
@@ -37,13 +43,20 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<Preview, Failure> {
         let mut tx = self.pool.begin().await?;
-        let root = standing::root_of_issue(&mut tx, issue).await?.ok_or(Refused::NotFound)?;
-        let on_issue = self.towards_issue(&mut tx, asker.person, (root, issue), fresh).await?;
+        let root = standing::root_of_issue(&mut tx, issue)
+            .await?
+            .ok_or(Refused::NotFound)?;
+        let on_issue = self
+            .towards_issue(&mut tx, asker.person, (root, issue), fresh)
+            .await?;
         if !on_issue.access.active || !on_issue.access.issue_readable {
             return Err(Refused::NotFound.into());
         }
         let bot = connection::bot_of_issue(&mut tx, root, issue).await?;
-        let dialect = Dialect { bot: Some(&bot), slash: true };
+        let dialect = Dialect {
+            bot: Some(&bot),
+            slash: true,
+        };
         let parsed = parse(text, &dialect);
         let needs = needs(&parsed.commands);
         let operations = if needs.undo > 0 {
@@ -58,8 +71,15 @@ impl Crm {
             .collect();
         let snapshot = Snapshot {
             access: on_issue.access,
-            contacts: item::contacts(&mut tx, (root, on_issue.holder, issue), &needs, &past).await?,
-            organizations: item::organizations(&mut tx, root, on_issue.holder, &needs.organizations).await?,
+            contacts: item::contacts(&mut tx, (root, on_issue.holder, issue), &needs, &past)
+                .await?,
+            organizations: item::organizations(
+                &mut tx,
+                root,
+                on_issue.holder,
+                &needs.organizations,
+            )
+            .await?,
             operations,
             // No contact has them, and none gets them.
             ids: (1_i64..).take(needs.ids).map(|id| ItemId(-id)).collect(),
@@ -67,7 +87,11 @@ impl Crm {
         let plan = plan(&parsed.commands, snapshot, &*self.clock);
         Ok(Preview {
             answer: gitlab::render(&plan.lines, parsed.dropped, &bot, false).lines,
-            changes: plan.operations.iter().map(|operation| operation.changes.len()).sum(),
+            changes: plan
+                .operations
+                .iter()
+                .map(|operation| operation.changes.len())
+                .sum(),
             commands: parsed.commands,
         })
     }

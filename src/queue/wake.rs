@@ -226,7 +226,14 @@ mod tests {
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }
-        for other in ["", "inbox", "inbox:", "inbox:x", "outbox:1", "issue_contacts:"] {
+        for other in [
+            "",
+            "inbox",
+            "inbox:",
+            "inbox:x",
+            "outbox:1",
+            "issue_contacts:",
+        ] {
             assert_eq!(Signal::parse(other), None, "{other}");
         }
     }

@@ -272,7 +272,8 @@ pub async fn of_items(
     before: i64,
     limit: i64,
 ) -> Result<Vec<(RootId, ItemId, HistoryEntry)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = items.iter().map(|(root, item)| (root.0, item.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        items.iter().map(|(root, item)| (root.0, item.0)).unzip();
     let rows = sqlx::query!(
         r#"SELECT wanted.root AS "root!: RootId", wanted.item AS "wanted!: ItemId", entry.id, entry.operation AS "operation: OperationId",
                   entry.at, entry.actor_id AS "actor: PersonId", entry.via, entry.action, entry.item_id AS "item: ItemId",

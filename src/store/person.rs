@@ -131,5 +131,8 @@ pub async fn names(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.username, row.name)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.username, row.name))
+        .collect())
 }

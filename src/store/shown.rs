@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 
 use super::{StoreError, tree::IssueNode};
 use crate::domain::{
-    ContactFields, GroupId, IssueId, ItemFields, ItemId, ItemKind, OrganizationFields, ProjectId, RootId,
+    ContactFields, GroupId, IssueId, ItemFields, ItemId, ItemKind, OrganizationFields, ProjectId,
+    RootId,
 };
 
 /// A contact or organization.
@@ -92,7 +93,10 @@ impl From<Row> for ShownItem {
 }
 
 /// Returns the items with these ids.
-pub async fn items(connection: &mut PgConnection, ids: &[ItemId]) -> Result<Vec<ShownItem>, StoreError> {
+pub async fn items(
+    connection: &mut PgConnection,
+    ids: &[ItemId],
+) -> Result<Vec<ShownItem>, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         Row,
@@ -115,7 +119,8 @@ pub async fn items_of_issues(
     issues: &[(RootId, IssueId)],
     slice: Slice,
 ) -> Result<Vec<(IssueId, ShownItem)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = issues.iter().map(|(root, issue)| (root.0, issue.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        issues.iter().map(|(root, issue)| (root.0, issue.0)).unzip();
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT wanted.issue AS "owner?", items.root_id AS "root: RootId", items.id AS "id: ItemId", items.group_id AS "group: GroupId",
@@ -142,7 +147,10 @@ pub async fn items_of_issues(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| Some((IssueId(row.owner?), row.into()))).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((IssueId(row.owner?), row.into())))
+        .collect())
 }
 
 /// Returns how many contacts or organizations each of some issues has; none is left out.
@@ -151,7 +159,8 @@ pub async fn item_counts_of_issues(
     kind: ItemKind,
     issues: &[(RootId, IssueId)],
 ) -> Result<Vec<(IssueId, i64)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = issues.iter().map(|(root, issue)| (root.0, issue.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        issues.iter().map(|(root, issue)| (root.0, issue.0)).unzip();
     let rows = sqlx::query!(
         r#"SELECT wanted.issue AS "issue!: IssueId",
                   (SELECT count(DISTINCT shown.id) FROM issue_items
@@ -175,7 +184,8 @@ pub async fn issues_of_items(
     items: &[(RootId, ItemId)],
     slice: Slice,
 ) -> Result<Vec<(ItemId, IssueNode)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = items.iter().map(|(root, item)| (root.0, item.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        items.iter().map(|(root, item)| (root.0, item.0)).unzip();
     let rows = sqlx::query!(
         r#"SELECT wanted.item AS "item!: ItemId", issues.root_id AS "root: RootId", issues.id AS "id: IssueId",
                   issues.project_id AS "project: ProjectId", issues.iid, issues.title, issues.state, issues.confidential

@@ -8,7 +8,9 @@ use super::{
     road::Fresh,
     standing::{GroupStanding, IssueStanding, Known},
 };
-use crate::domain::{ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, RootId, Visibility};
+use crate::domain::{
+    ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, RootId, Visibility,
+};
 
 /// A person's standing towards a project.
 #[derive(Debug)]
@@ -93,7 +95,8 @@ pub async fn towards_groups(
     person: PersonId,
     fresh: Fresh,
 ) -> Result<Vec<(RootId, GroupId, GroupStanding)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = groups.iter().map(|(root, group)| (root.0, group.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        groups.iter().map(|(root, group)| (root.0, group.0)).unzip();
     let rows = sqlx::query!(
         r#"SELECT home.root_id AS "root: RootId", home.id AS "id: GroupId", people.active,
                   home.crm_enabled AND holder.crm_enabled AS "crm_enabled!", holder.id AS "holder: GroupId",
@@ -143,7 +146,10 @@ pub async fn towards_projects(
     person: PersonId,
     fresh: Fresh,
 ) -> Result<Vec<(RootId, ProjectId, ProjectStanding)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = projects.iter().map(|(root, project)| (root.0, project.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) = projects
+        .iter()
+        .map(|(root, project)| (root.0, project.0))
+        .unzip();
     let rows = sqlx::query!(
         r#"SELECT projects.root_id AS "root: RootId", projects.id AS "id: ProjectId", people.active, projects.visibility,
                   projects.checked_at >= $4 AS "placed!", projects.connection_id AS "connection: ConnectionId", projects.remote_id AS remote,
@@ -193,7 +199,8 @@ pub async fn own_levels(
     person: PersonId,
     now: DateTime<Utc>,
 ) -> Result<Vec<(GroupId, Level)>, StoreError> {
-    let (roots, ids): (Vec<i64>, Vec<i64>) = groups.iter().map(|(root, group)| (root.0, group.0)).unzip();
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        groups.iter().map(|(root, group)| (root.0, group.0)).unzip();
     let rows = sqlx::query!(
         r#"WITH RECURSIVE up (root, wanted, id) AS (
                SELECT * FROM unnest($1::bigint[], $2::bigint[], $2::bigint[])
@@ -211,7 +218,10 @@ pub async fn own_levels(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.group, Level::from_number(row.level.into()))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.group, Level::from_number(row.level.into())))
+        .collect())
 }
 
 fn known(account: Option<String>, level: Option<i16>) -> Option<Known> {

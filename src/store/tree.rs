@@ -61,7 +61,10 @@ pub struct IssueNode {
 }
 
 /// Returns the group at a path, without regard to case.
-pub async fn group_at(connection: &mut PgConnection, path: &str) -> Result<Option<GroupNode>, StoreError> {
+pub async fn group_at(
+    connection: &mut PgConnection,
+    path: &str,
+) -> Result<Option<GroupNode>, StoreError> {
     let group = sqlx::query_as!(
         GroupNode,
         r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, name, crm_enabled, contact_group_id AS "contact_group: GroupId",
@@ -75,7 +78,10 @@ pub async fn group_at(connection: &mut PgConnection, path: &str) -> Result<Optio
 }
 
 /// Returns the groups with these ids.
-pub async fn groups(connection: &mut PgConnection, ids: &[GroupId]) -> Result<Vec<GroupNode>, StoreError> {
+pub async fn groups(
+    connection: &mut PgConnection,
+    ids: &[GroupId],
+) -> Result<Vec<GroupNode>, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let groups = sqlx::query_as!(
         GroupNode,
@@ -90,7 +96,10 @@ pub async fn groups(connection: &mut PgConnection, ids: &[GroupId]) -> Result<Ve
 }
 
 /// Returns the projects at a path, without regard to case: one per tenant and tracker that knows such a project.
-pub async fn projects_at(connection: &mut PgConnection, path: &str) -> Result<Vec<ProjectNode>, StoreError> {
+pub async fn projects_at(
+    connection: &mut PgConnection,
+    path: &str,
+) -> Result<Vec<ProjectNode>, StoreError> {
     let projects = sqlx::query_as!(
         ProjectNode,
         r#"SELECT root_id AS "root: RootId", id AS "id: ProjectId", group_id AS "group: GroupId", path
@@ -103,7 +112,10 @@ pub async fn projects_at(connection: &mut PgConnection, path: &str) -> Result<Ve
 }
 
 /// Returns the projects with these ids.
-pub async fn projects(connection: &mut PgConnection, ids: &[ProjectId]) -> Result<Vec<ProjectNode>, StoreError> {
+pub async fn projects(
+    connection: &mut PgConnection,
+    ids: &[ProjectId],
+) -> Result<Vec<ProjectNode>, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let projects = sqlx::query_as!(
         ProjectNode,
@@ -117,7 +129,10 @@ pub async fn projects(connection: &mut PgConnection, ids: &[ProjectId]) -> Resul
 }
 
 /// Returns the issues with these ids.
-pub async fn issues(connection: &mut PgConnection, ids: &[IssueId]) -> Result<Vec<IssueNode>, StoreError> {
+pub async fn issues(
+    connection: &mut PgConnection,
+    ids: &[IssueId],
+) -> Result<Vec<IssueNode>, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let issues = sqlx::query_as!(
         IssueNode,

@@ -27,8 +27,7 @@ use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 use crate::harness::{PATIENCE, Setup, World, headers, run, run_with};
 
-const NOT_AVAILABLE: &str =
-    "The resource that you are attempting to access does not exist or you don't have permission to perform this action";
+const NOT_AVAILABLE: &str = "The resource that you are attempting to access does not exist or you don't have permission to perform this action";
 
 /// The list of contacts, with every argument that GitLab's page passes; the cursor that is not used is an empty text.
 const CONTACTS: &str = r#"
@@ -91,9 +90,15 @@ async fn token_of(world: &World, user: u64) -> String {
     let secret = format!("lia_test_{user}");
     let mut connection = world.pool.acquire().await.unwrap();
     let now = SystemClock::default().now();
-    token::create(&mut connection, PersonId(person), "test", &digest(secret.as_bytes()), (now, None))
-        .await
-        .unwrap();
+    token::create(
+        &mut connection,
+        PersonId(person),
+        "test",
+        &digest(secret.as_bytes()),
+        (now, None),
+    )
+    .await
+    .unwrap();
     secret
 }
 
@@ -102,13 +107,25 @@ async fn post(world: &World, token: Option<&str>, body: &Value) -> (StatusCode, 
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut pairs = vec![("content-type", "application/json")];
     pairs.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
-    let answer = world.send(Method::POST, "/api/graphql", headers(&pairs), body.to_string()).await;
+    let answer = world
+        .send(
+            Method::POST,
+            "/api/graphql",
+            headers(&pairs),
+            body.to_string(),
+        )
+        .await;
     (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 
 /// Asks and returns the answer, errors included.
 async fn ask(world: &World, token: &str, query: &str, variables: Value) -> Value {
-    let (status, answer) = post(world, Some(token), &json!({ "query": query, "variables": variables })).await;
+    let (status, answer) = post(
+        world,
+        Some(token),
+        &json!({ "query": query, "variables": variables }),
+    )
+    .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     answer
 }
@@ -122,7 +139,10 @@ async fn data(world: &World, token: &str, query: &str, variables: Value) -> Valu
 
 fn texts(nodes: &Value, field: &str) -> Vec<String> {
     let nodes = nodes.as_array().unwrap();
-    nodes.iter().map(|node| node[field].as_str().unwrap().to_owned()).collect()
+    nodes
+        .iter()
+        .map(|node| node[field].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Returns the global id of an issue, which the tracker told of by a comment.
@@ -139,12 +159,19 @@ async fn issue_id(world: &World, iid: i64, project: &str) -> String {
 }
 
 async fn group_id(world: &World) -> String {
-    let id: i64 = sqlx::query_scalar("SELECT id FROM groups WHERE path = 'acme'").fetch_one(&world.pool).await.unwrap();
+    let id: i64 = sqlx::query_scalar("SELECT id FROM groups WHERE path = 'acme'")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
     format!("gid://gitlab/Group/{id}")
 }
 
 async fn contact_id(world: &World, email: &str) -> String {
-    let id: i64 = sqlx::query_scalar("SELECT id FROM items WHERE email = $1").bind(email).fetch_one(&world.pool).await.unwrap();
+    let id: i64 = sqlx::query_scalar("SELECT id FROM items WHERE email = $1")
+        .bind(email)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
     format!("gid://gitlab/CustomerRelations::Contact/{id}")
 }
 
@@ -287,26 +314,48 @@ async fn the_contacts_of_an_issue_are_set_and_followed() {
 async fn events_of_other_processes_are_told_until_the_right_or_the_token_ends() {
     run(async |world| {
         let demo = world.demo;
-        world.ask(demo.order, demo.rita, "/add_contacts ada@example.com").await;
-        let (rita, dan) = (token_of(world, demo.rita).await, token_of(world, demo.dan).await);
+        world
+            .ask(demo.order, demo.rita, "/add_contacts ada@example.com")
+            .await;
+        let (rita, dan) = (
+            token_of(world, demo.rita).await,
+            token_of(world, demo.dan).await,
+        );
         let issue = issue_id(world, 1, "acme/support/desk").await;
         world.settled().await;
         // The socket is at a process that serves pages alone; the comments are worked by another one.
         let web = world.another_service(&[Role::Web]).await;
         let mut ritas = Socket::open_at(web.address, None).await;
-        ritas.init(json!({ "Authorization": format!("Bearer {rita}") })).await;
+        ritas
+            .init(json!({ "Authorization": format!("Bearer {rita}") }))
+            .await;
         ritas.follow(world, "r", &issue).await;
         let mut dans = Socket::open_at(web.address, None).await;
         dans.init(json!({ "token": dan })).await;
         dans.follow(world, "d", &issue).await;
-        world.ask(demo.order, demo.mona, "/add_contacts grace@example.com").await;
-        ritas.until("r", &["ada@example.com", "Grace@Example.com"]).await;
-        dans.until("d", &["ada@example.com", "Grace@Example.com"]).await;
+        world
+            .ask(demo.order, demo.mona, "/add_contacts grace@example.com")
+            .await;
+        ritas
+            .until("r", &["ada@example.com", "Grace@Example.com"])
+            .await;
+        dans.until("d", &["ada@example.com", "Grace@Example.com"])
+            .await;
 
-        world.sandbox.set_member(liaison::sandbox::Place::Group(demo.acme), demo.rita, liaison::sandbox::Level::Guest);
-        sqlx::query("UPDATE api_tokens SET revoked_at = now() WHERE digest = $1").bind(digest(dan.as_bytes()).as_slice()).execute(&world.pool).await.unwrap();
+        world.sandbox.set_member(
+            liaison::sandbox::Place::Group(demo.acme),
+            demo.rita,
+            liaison::sandbox::Level::Guest,
+        );
+        sqlx::query("UPDATE api_tokens SET revoked_at = now() WHERE digest = $1")
+            .bind(digest(dan.as_bytes()).as_slice())
+            .execute(&world.pool)
+            .await
+            .unwrap();
         world.settled().await;
-        world.ask(demo.order, demo.mona, "/remove_contacts grace@example.com").await;
+        world
+            .ask(demo.order, demo.mona, "/remove_contacts grace@example.com")
+            .await;
         ritas.ends("r").await;
         dans.ends("d").await;
         web.stop().await;
@@ -375,7 +424,7 @@ async fn a_group_without_crm_says_so_to_those_who_could_use_it() {
         world.ask(demo.order, demo.rita, "/add_contacts ada@example.com").await;
         let (rita, mona, sam) = (token_of(world, demo.rita).await, token_of(world, demo.mona).await, token_of(world, demo.stranger).await);
         let update = "mutation($input: GroupUpdateInput!) { groupUpdate(input: $input) { group { crmEnabled crmRelatesAutomatically } errors } }";
-        let off = json!({ "input": { "fullPath": "acme", "crmEnabled": false, "crmRelatesAutomatically": true } });
+        let off = json!({ "input": { "fullPath": "acme/support", "crmEnabled": false, "crmRelatesAutomatically": true } });
         assert_eq!(ask(world, &rita, update, off.clone()).await["errors"][0]["message"], NOT_AVAILABLE);
         let changed = data(world, &mona, update, off).await;
         assert_eq!(changed["groupUpdate"], json!({ "group": { "crmEnabled": false, "crmRelatesAutomatically": true }, "errors": [] }));
@@ -383,7 +432,7 @@ async fn a_group_without_crm_says_so_to_those_who_could_use_it() {
         let told = ask(world, &rita, SET, input.clone()).await;
         assert_eq!((&told["errors"][0]["message"], &told["errors"][0]["extensions"]["code"]), (&json!("Feature disabled"), &json!("FEATURE_DISABLED")));
         assert_eq!(ask(world, &sam, SET, input).await["errors"][0]["message"], NOT_AVAILABLE);
-        let list = data(world, &mona, "{ group(fullPath: \"acme\") { contacts { nodes { id } } } }", json!({})).await;
+        let list = data(world, &mona, "{ group(fullPath: \"acme/support\") { contacts { nodes { id } } } }", json!({})).await;
         assert_eq!(list["group"]["contacts"]["nodes"], json!([]));
     })
     .await;
@@ -453,17 +502,50 @@ async fn tokens_prove_who_asks() {
     run(async |world| {
         let rita = token_of(world, world.demo.rita).await;
         let who = json!({ "query": "{ currentUser { username name email } }" });
-        let answer = world.send(Method::POST, "/api/graphql", headers(&[("content-type", "application/json"), ("private-token", &rita)]), who.to_string()).await;
+        let answer = world
+            .send(
+                Method::POST,
+                "/api/graphql",
+                headers(&[
+                    ("content-type", "application/json"),
+                    ("private-token", &rita),
+                ]),
+                who.to_string(),
+            )
+            .await;
         let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert!(answer["data"]["currentUser"]["username"].is_string(), "{answer}");
-        assert_eq!(post(world, None, &who).await.1["data"]["currentUser"], Value::Null);
-        for change in ["UPDATE api_tokens SET revoked_at = now()", "UPDATE api_tokens SET revoked_at = NULL, expires_at = now() - interval '1 s'", "UPDATE people SET active = false"] {
-            sqlx::query("UPDATE api_tokens SET revoked_at = NULL, expires_at = NULL").execute(&world.pool).await.unwrap();
-            sqlx::query(sqlx::AssertSqlSafe(change)).execute(&world.pool).await.unwrap();
+        assert!(
+            answer["data"]["currentUser"]["username"].is_string(),
+            "{answer}"
+        );
+        assert_eq!(
+            post(world, None, &who).await.1["data"]["currentUser"],
+            Value::Null
+        );
+        for change in [
+            "UPDATE api_tokens SET revoked_at = now()",
+            "UPDATE api_tokens SET revoked_at = NULL, expires_at = now() - interval '1 s'",
+            "UPDATE people SET active = false",
+        ] {
+            sqlx::query("UPDATE api_tokens SET revoked_at = NULL, expires_at = NULL")
+                .execute(&world.pool)
+                .await
+                .unwrap();
+            sqlx::query(sqlx::AssertSqlSafe(change))
+                .execute(&world.pool)
+                .await
+                .unwrap();
             let (status, body) = post(world, Some(&rita), &who).await;
-            assert_eq!((status, &body["errors"][0]["message"]), (StatusCode::UNAUTHORIZED, &json!("Invalid token")), "{change}");
+            assert_eq!(
+                (status, &body["errors"][0]["message"]),
+                (StatusCode::UNAUTHORIZED, &json!("Invalid token")),
+                "{change}"
+            );
         }
-        assert_eq!(post(world, Some("lia_wrong"), &who).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            post(world, Some("lia_wrong"), &who).await.0,
+            StatusCode::UNAUTHORIZED
+        );
     })
     .await;
 }
@@ -519,15 +601,36 @@ async fn what_a_request_may_ask_for_is_bounded() {
 async fn our_failures_are_shown_as_an_id_that_the_log_has_too() {
     run(async |world| {
         let rita = token_of(world, world.demo.rita).await;
-        sqlx::query("ALTER TABLE issues RENAME TO issues_elsewhere").execute(&world.pool).await.unwrap();
-        let answer = ask(world, &rita, SIDEBAR, json!({ "id": "gid://gitlab/Issue/1" })).await;
-        sqlx::query("ALTER TABLE issues_elsewhere RENAME TO issues").execute(&world.pool).await.unwrap();
+        sqlx::query("ALTER TABLE issues RENAME TO issues_elsewhere")
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        let answer = ask(
+            world,
+            &rita,
+            SIDEBAR,
+            json!({ "id": "gid://gitlab/Issue/1" }),
+        )
+        .await;
+        sqlx::query("ALTER TABLE issues_elsewhere RENAME TO issues")
+            .execute(&world.pool)
+            .await
+            .unwrap();
         let error = &answer["errors"][0];
-        assert_eq!((&error["message"], &error["extensions"]["code"]), (&json!("Internal server error"), &json!("INTERNAL_SERVER_ERROR")));
+        assert_eq!(
+            (&error["message"], &error["extensions"]["code"]),
+            (
+                &json!("Internal server error"),
+                &json!("INTERNAL_SERVER_ERROR")
+            )
+        );
         let incident = error["extensions"]["incident"].as_str().unwrap();
         let log = crate::harness::recorded_log();
         let line = log.lines().find(|line| line.contains(incident)).unwrap();
-        assert!(line.contains("issues") && !answer.to_string().contains("relation"), "{line}");
+        assert!(
+            line.contains("issues") && !answer.to_string().contains("relation"),
+            "{line}"
+        );
     })
     .await;
 }
@@ -597,11 +700,21 @@ impl<S: tracing::Subscriber> Layer<S> for Statements {
 async fn editors_complete_contacts() {
     run(async |world| {
         let demo = world.demo;
-        world.ask(demo.order, demo.rita, "/add_contacts ada@example.com").await;
-        let (rita, gus) = (token_of(world, demo.rita).await, token_of(world, demo.gus).await);
+        world
+            .ask(demo.order, demo.rita, "/add_contacts ada@example.com")
+            .await;
+        let (rita, gus) = (
+            token_of(world, demo.rita).await,
+            token_of(world, demo.gus).await,
+        );
         let get = async |token: &str, path: &str| {
-            let answer = world.send(Method::GET, path, headers(&[("private-token", token)]), "").await;
-            (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap())
+            let answer = world
+                .send(Method::GET, path, headers(&[("private-token", token)]), "")
+                .await;
+            (
+                answer.status,
+                serde_json::from_slice::<Value>(&answer.body).unwrap(),
+            )
         };
         let source = "/-/autocomplete_sources/contacts";
         let (status, all) = get(&rita, &format!("/groups/acme/support{source}")).await;
@@ -611,20 +724,46 @@ async fn editors_complete_contacts() {
         assert_eq!(all[0].get("set"), None);
         let desk = format!("/acme/support/desk{source}?type=Issue&type_id=1");
         let (_, on_issue) = get(&rita, &desk).await;
-        let set: Vec<_> = on_issue.as_array().unwrap().iter().map(|contact| contact["set"].as_bool().unwrap()).collect();
+        let set: Vec<_> = on_issue
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|contact| contact["set"].as_bool().unwrap())
+            .collect();
         assert_eq!(set, [true, false, false]);
-        assert_eq!(texts(&get(&rita, &format!("{desk}&command=add_contacts")).await.1, "first_name"), ["Grace"]);
-        assert_eq!(texts(&get(&rita, &format!("{desk}&command=remove_contacts")).await.1, "first_name"), ["Ada"]);
-        assert_eq!(texts(&get(&rita, &format!("{desk}&q=murr")).await.1, "first_name"), ["Grace"]);
+        assert_eq!(
+            texts(
+                &get(&rita, &format!("{desk}&command=add_contacts")).await.1,
+                "first_name"
+            ),
+            ["Grace"]
+        );
+        assert_eq!(
+            texts(
+                &get(&rita, &format!("{desk}&command=remove_contacts"))
+                    .await
+                    .1,
+                "first_name"
+            ),
+            ["Ada"]
+        );
+        assert_eq!(
+            texts(&get(&rita, &format!("{desk}&q=murr")).await.1, "first_name"),
+            ["Grace"]
+        );
         // One project alone below this group knows an issue of the number.
-        let group = format!("/groups/acme/support{source}?type=Issue&type_id=1&command=remove_contacts");
+        let group =
+            format!("/groups/acme/support{source}?type=Issue&type_id=1&command=remove_contacts");
         assert_eq!(texts(&get(&rita, &group).await.1, "first_name"), ["Ada"]);
         for (token, path) in [
             (&gus, format!("/groups/acme{source}")),
             (&gus, desk.clone()),
             (&rita, format!("/groups/nowhere{source}")),
             (&rita, format!("/acme/nothing{source}")),
-            (&rita, "/groups/acme/-/autocomplete_sources/labels".to_owned()),
+            (
+                &rita,
+                "/groups/acme/-/autocomplete_sources/labels".to_owned(),
+            ),
             (&rita, "/".to_owned()),
         ] {
             assert_eq!(get(token, &path).await.0, StatusCode::NOT_FOUND, "{path}");
@@ -641,7 +780,10 @@ fn the_schema_is_the_one_that_is_committed() {
         std::fs::write(path, &schema).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap();
-    assert!(committed == schema, "the schema changed: run LIAISON_WRITE_SCHEMA=1 scripts/test --test it the_schema_is");
+    assert!(
+        committed == schema,
+        "the schema changed: run LIAISON_WRITE_SCHEMA=1 scripts/test --test it the_schema_is"
+    );
 }
 
 /// A peer that speaks graphql-transport-ws.
@@ -656,9 +798,14 @@ impl Socket {
     }
 
     async fn open_at(address: std::net::SocketAddr, token: Option<&str>) -> Self {
-        let mut request = format!("ws://{address}/api/graphql").into_client_request().unwrap();
+        let mut request = format!("ws://{address}/api/graphql")
+            .into_client_request()
+            .unwrap();
         let header = request.headers_mut();
-        header.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        header.insert(
+            "sec-websocket-protocol",
+            "graphql-transport-ws".parse().unwrap(),
+        );
         if let Some(token) = token {
             header.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
@@ -667,12 +814,17 @@ impl Socket {
     }
 
     async fn send(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     async fn receive(&mut self) -> Message {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing was told");
+            let message = tokio::time::timeout(PATIENCE, self.0.next())
+                .await
+                .expect("nothing was told");
             match message.unwrap().unwrap() {
                 Message::Ping(_) => {}
                 other => return other,
@@ -688,14 +840,16 @@ impl Socket {
     }
 
     async fn init(&mut self, payload: Value) {
-        self.send(json!({ "type": "connection_init", "payload": payload })).await;
+        self.send(json!({ "type": "connection_init", "payload": payload }))
+            .await;
         assert_eq!(self.told().await["type"], "connection_ack");
     }
 
     /// Begins to follow an issue, and has its followers told until this one hears it.
     async fn follow(&mut self, world: &World, id: &str, issue: &str) {
         self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": FOLLOW, "variables": { "id": issue } } })).await;
-        let signal = Signal::IssueContacts(IssueId(issue.rsplit('/').next().unwrap().parse().unwrap()));
+        let signal =
+            Signal::IssueContacts(IssueId(issue.rsplit('/').next().unwrap().parse().unwrap()));
         loop {
             queue::notify(&world.pool, signal).await.unwrap();
             match tokio::time::timeout(Duration::from_millis(50), self.told()).await {
@@ -709,7 +863,11 @@ impl Socket {
     async fn until(&mut self, id: &str, emails: &[&str]) {
         loop {
             let event = self.told().await;
-            assert_eq!((&event["type"], &event["id"]), (&json!("next"), &json!(id)), "{event}");
+            assert_eq!(
+                (&event["type"], &event["id"]),
+                (&json!("next"), &json!(id)),
+                "{event}"
+            );
             let issue = &event["payload"]["data"]["issueCrmContactsUpdated"];
             if texts(&issue["customerRelationsContacts"]["nodes"], "email") == emails {
                 return;

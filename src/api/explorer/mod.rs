@@ -11,10 +11,22 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Returns the routes of the page.
 pub fn explorer() -> Router {
     Router::new()
-        .route("/-/graphql-explorer", get(async || file("text/html", include_str!("page.html"))))
-        .route("/-/graphql-explorer/page.js", get(async || file("text/javascript", include_str!("page.js"))))
-        .route("/-/graphql-explorer/page.css", get(async || file("text/css", include_str!("page.css"))))
-        .route("/-/graphql-explorer/schema.graphql", get(async || file("text/plain", schema_language())))
+        .route(
+            "/-/graphql-explorer",
+            get(async || file("text/html", include_str!("page.html"))),
+        )
+        .route(
+            "/-/graphql-explorer/page.js",
+            get(async || file("text/javascript", include_str!("page.js"))),
+        )
+        .route(
+            "/-/graphql-explorer/page.css",
+            get(async || file("text/css", include_str!("page.css"))),
+        )
+        .route(
+            "/-/graphql-explorer/schema.graphql",
+            get(async || file("text/plain", schema_language())),
+        )
 }
 
 fn file(kind: &'static str, text: impl Into<String>) -> impl IntoResponse {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Refusal, Scope,
     count::Count,
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::contact_gid,
     issue::{Issue, IssueConnection},
     organization::Organization,
@@ -149,8 +149,13 @@ impl Contact {
     }
 
     /// What was done to it, newest first.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
-    async fn history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
+    async fn history(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<HistoryConnection> {
         let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
         Ok(History::of_item(Scope::of(context)?, (self.holder, self.id), &page).await?)
     }

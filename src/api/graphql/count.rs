@@ -4,7 +4,9 @@ use async_graphql::{Context, Object, Result};
 
 use super::{Refusal, Scope, loader::IssueItems};
 use crate::{
-    domain::{ContactSort, Direction, IssueId, ItemId, ItemKind, Listed, OrganizationSort, RootId, States},
+    domain::{
+        ContactSort, Direction, IssueId, ItemId, ItemKind, Listed, OrganizationSort, RootId, States,
+    },
     store::search::{self, Holder},
 };
 
@@ -19,7 +21,12 @@ pub(super) struct Counted {
 
 impl Counted {
     /// Returns the query for a page of the list. GitLab takes an empty list of ids for none.
-    pub(super) fn query<S>(&self, ids: Vec<ItemId>, (sort, direction): (S, Direction), page: search::Page) -> search::Query<S> {
+    pub(super) fn query<S>(
+        &self,
+        ids: Vec<ItemId>,
+        (sort, direction): (S, Direction),
+        page: search::Page,
+    ) -> search::Query<S> {
         search::Query {
             search: self.search.clone(),
             states: self.states,
@@ -40,16 +47,33 @@ impl Counted {
 
     /// Counts those that have some ids, of which no more than a page is ever named.
     async fn among(&self, scope: Scope<'_>, ids: &[ItemId]) -> Result<i64, Refusal> {
-        let page = search::Page::First { count: u32::try_from(ids.len()).unwrap_or(u32::MAX), after: None };
+        let page = search::Page::First {
+            count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+            after: None,
+        };
         let mut connection = scope.single().await?;
         let found = match self.listed {
             Listed::Contacts => {
-                let query = self.query(ids.to_vec(), (ContactSort::Created, Direction::Ascending), page);
-                search::contacts(&mut connection, self.holder, &query).await?.rows.len()
+                let query = self.query(
+                    ids.to_vec(),
+                    (ContactSort::Created, Direction::Ascending),
+                    page,
+                );
+                search::contacts(&mut connection, self.holder, &query)
+                    .await?
+                    .rows
+                    .len()
             }
             Listed::Organizations => {
-                let query = self.query(ids.to_vec(), (OrganizationSort::Created, Direction::Ascending), page);
-                search::organizations(&mut connection, self.holder, &query).await?.rows.len()
+                let query = self.query(
+                    ids.to_vec(),
+                    (OrganizationSort::Created, Direction::Ascending),
+                    page,
+                );
+                search::organizations(&mut connection, self.holder, &query)
+                    .await?
+                    .rows
+                    .len()
             }
         };
         Ok(i64::try_from(found).unwrap_or(i64::MAX))
@@ -58,7 +82,13 @@ impl Counted {
     /// Counts all, active and inactive ones.
     pub(super) async fn by_state(&self, scope: Scope<'_>) -> Result<[i64; 3], Refusal> {
         let mut connection = scope.single().await?;
-        let counts = search::counts(&mut connection, self.holder, self.listed, self.search.as_deref()).await?;
+        let counts = search::counts(
+            &mut connection,
+            self.holder,
+            self.listed,
+            self.search.as_deref(),
+        )
+        .await?;
         let (active, inactive) = (counts.active.count, counts.inactive.count);
         Ok(match self.states {
             States::All => [counts.all.count, active, inactive],
@@ -94,7 +124,11 @@ impl Count {
             }
             Self::OfIds(counted, ids) => counted.among(scope, ids).await.map_err(Into::into),
             Self::OfIssue(root, issue, kind) => {
-                let key = IssueItems { root: *root, issue: *issue, kind: *kind };
+                let key = IssueItems {
+                    root: *root,
+                    issue: *issue,
+                    kind: *kind,
+                };
                 Ok(scope.rows.load_one(key).await?.unwrap_or_default())
             }
         }

@@ -15,7 +15,10 @@ use async_graphql::{
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::sync::Semaphore;
 
-use super::{Refusal, Viewer, error::finish, limit, loader::Rows, mutation::Mutation, query::Query, subscription::Changes};
+use super::{
+    Refusal, Viewer, error::finish, limit, loader::Rows, mutation::Mutation, query::Query,
+    subscription::Changes,
+};
 use crate::api::Api;
 
 /// Longest that a query or mutation may take.
@@ -34,7 +37,10 @@ pub(in crate::api) struct Endpoint {
 /// Returns the schema in the schema definition language, as it is committed in `docs/schema.graphql`.
 pub fn schema_language() -> String {
     let schema = Schema::new(Query, Mutation::default(), Changes);
-    let options = async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().use_space_ident();
+    let options = async_graphql::SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .use_space_ident();
     schema.sdl_with_options(options)
 }
 
@@ -47,7 +53,10 @@ impl Endpoint {
             .limit_complexity(limit::MAX_COMPLEXITY)
             .limit_directives(limit::MAX_DIRECTIVES)
             .finish();
-        Self { schema, api: api.clone() }
+        Self {
+            schema,
+            api: api.clone(),
+        }
     }
 
     /// Answers a query or mutation.
@@ -73,16 +82,23 @@ impl Endpoint {
     }
 
     /// Reads and bounds a request, and gives it what its resolvers need; returns it with the type of its operation.
-    fn prepare(&self, mut request: Request, viewer: &Viewer) -> Result<(Request, OperationType), Response> {
+    fn prepare(
+        &self,
+        mut request: Request,
+        viewer: &Viewer,
+    ) -> Result<(Request, OperationType), Response> {
         if request.query.len() > limit::MAX_TEXT {
             let told = format!("A query may have {} bytes", limit::MAX_TEXT);
             return Err(Refusal::TooMuch(told).into());
         }
-        let document = parse_query(&request.query).map_err(|error| Response::from_errors(vec![error.into()]))?;
+        let document = parse_query(&request.query)
+            .map_err(|error| Response::from_errors(vec![error.into()]))?;
         limit::check(&document, viewer.bearer().is_some())?;
         let operation = operation_type(&document, request.operation_name.as_deref());
         request.set_parsed_query(document);
-        let request = request.data(viewer.clone()).data(Rows::new(&self.api, viewer));
+        let request = request
+            .data(viewer.clone())
+            .data(Rows::new(&self.api, viewer));
         Ok((request, operation))
     }
 }
@@ -114,13 +130,18 @@ impl SocketExecutor {
         let clock = Arc::clone(&self.endpoint.api.crm.clock);
         let viewer = self.viewer.get().unwrap_or(&Viewer::Nobody);
         let prepared = match viewer.again(&self.endpoint.api).await {
-            Ok(viewer) => self.endpoint.prepare(request, &viewer).map(|prepared| (prepared, viewer)),
+            Ok(viewer) => self
+                .endpoint
+                .prepare(request, &viewer)
+                .map(|prepared| (prepared, viewer)),
             Err(refusal) => Err(refusal.into()),
         };
         match prepared {
             Ok(((request, OperationType::Subscription), _)) => {
                 let events = self.endpoint.schema.execute_stream(request);
-                events.map(move |response| finish(response, &*clock)).boxed()
+                events
+                    .map(move |response| finish(response, &*clock))
+                    .boxed()
             }
             Ok(((request, _), viewer)) => {
                 let answer = async move { self.endpoint.answer(request, &viewer).await };
@@ -137,7 +158,11 @@ impl Executor for SocketExecutor {
         self.endpoint.answer(request, viewer).await
     }
 
-    fn execute_stream(&self, request: Request, _: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+    fn execute_stream(
+        &self,
+        request: Request,
+        _: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let refusal = Refusal::TooMuch("Too many operations at a time".to_owned());
             let response = finish(refusal.into(), &*self.endpoint.api.crm.clock);

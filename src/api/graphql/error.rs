@@ -17,7 +17,9 @@ type Source = Arc<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Refusal {
     /// There is no such thing, or the asker has no right to it; both are told alike.
-    #[error("The resource that you are attempting to access does not exist or you don't have permission to perform this action")]
+    #[error(
+        "The resource that you are attempting to access does not exist or you don't have permission to perform this action"
+    )]
     NotAvailable,
     /// The CRM is off for the group.
     #[error("Feature disabled")]
@@ -130,7 +132,10 @@ impl From<Refusal> for Error {
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
         let error = Error::from(refusal).into_server_error(Pos::default());
-        Self::from_errors(vec![ServerError { locations: Vec::new(), ..error }])
+        Self::from_errors(vec![ServerError {
+            locations: Vec::new(),
+            ..error
+        }])
     }
 }
 
@@ -139,16 +144,28 @@ pub(super) fn finish(mut response: Response, clock: &dyn Clock) -> Response {
     let mut incident: Option<String> = None;
     for error in &mut response.errors {
         let extensions = error.extensions.get_or_insert_default();
-        if let Some(source) = error.source.take().and_then(|source| source.downcast::<Source>().ok()) {
+        if let Some(source) = error
+            .source
+            .take()
+            .and_then(|source| source.downcast::<Source>().ok())
+        {
             let id = incident.get_or_insert_with(|| {
                 let id = clock.id().to_string();
-                tracing::error!(incident = id, error = chain(&**source), "a query could not be answered");
+                tracing::error!(
+                    incident = id,
+                    error = chain(&**source),
+                    "a query could not be answered"
+                );
                 id
             });
             extensions.set("incident", id.as_str());
         }
         if extensions.get("code").is_none() {
-            let code = if error.path.is_empty() { "INVALID_QUERY" } else { "ARGUMENT_ERROR" };
+            let code = if error.path.is_empty() {
+                "INVALID_QUERY"
+            } else {
+                "ARGUMENT_ERROR"
+            };
             extensions.set("code", code);
         }
     }
@@ -183,7 +200,10 @@ mod tests {
         assert_eq!(shown[0]["message"], "Internal server error");
         assert_eq!(shown[0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
         assert!(shown[0]["extensions"]["incident"].is_string());
-        assert_eq!(shown[0]["extensions"]["incident"], shown[1]["extensions"]["incident"]);
+        assert_eq!(
+            shown[0]["extensions"]["incident"],
+            shown[1]["extensions"]["incident"]
+        );
     }
 
     #[test]

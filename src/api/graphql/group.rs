@@ -9,11 +9,11 @@ use super::{
     Refusal, Scope,
     contact::{Contact, ContactConnection, ContactSort, ContactState},
     count::{Count, Counted},
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::{ContactGid, OrganizationGid, group_gid},
     loader::GroupAccess,
     organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
-    page::{Page, cost},
+    page::{Page, cost, named},
 };
 use crate::{
     domain::{GroupId, Level, Listed, States},
@@ -51,7 +51,9 @@ impl Group {
             return Ok(None);
         };
         let access = scope.rows.load_one(GroupAccess(node.root, node.id)).await?;
-        let seen = access.filter(|access| access.active && access.contact_group.max(access.project) >= Level::Guest);
+        let seen = access.filter(|access| {
+            access.active && access.contact_group.max(access.project) >= Level::Guest
+        });
         Ok(seen.map(|access| Self { node, access }))
     }
 }
@@ -70,7 +72,12 @@ impl Group {
     /// Returns what is counted of a kind, in a search and some states.
     fn counted(&self, listed: Listed, search: Option<String>, states: States) -> Counted {
         let holder = self.holder();
-        Counted { holder, listed, search, states }
+        Counted {
+            holder,
+            listed,
+            search,
+            states,
+        }
     }
 
     /// Returns its id.
@@ -104,15 +111,21 @@ pub(super) struct OrganizationStateCounts {
 }
 
 /// A group.
-#[expect(clippy::too_many_arguments, reason = "the arguments of the fields are GitLab's")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the arguments of the fields are GitLab's"
+)]
 #[Object]
 impl Group {
     /// The contacts that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
     async fn contacts(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Words that must all be found in names, e-mail address, phone number, organization or description.")] search: Option<String>,
+        #[graphql(
+            desc = "Words that must all be found in names, e-mail address, phone number, organization or description."
+        )]
+        search: Option<String>,
         #[graphql(desc = "Only those in this state.")] state: Option<ContactState>,
         #[graphql(desc = "Only these.")] ids: Option<Vec<ContactGid>>,
         #[graphql(desc = "The order; by last name if nothing is said.")] sort: Option<ContactSort>,
@@ -122,25 +135,39 @@ impl Group {
         before: Option<String>,
     ) -> Result<ContactConnection> {
         let page = Page::new((first, last, after, before))?;
-        let ids = ids.unwrap_or_default().iter().map(ContactGid::read).collect::<Result<Vec<_>, Refusal>>()?;
+        let ids = ids
+            .unwrap_or_default()
+            .iter()
+            .map(ContactGid::read)
+            .collect::<Result<Vec<_>, Refusal>>()?;
         if !self.shows_contacts() {
             return Ok(page.connection([], Count::Nothing));
         }
-        let counted = self.counted(Listed::Contacts, search, state.map_or(States::All, States::from));
+        let counted = self.counted(
+            Listed::Contacts,
+            search,
+            state.map_or(States::All, States::from),
+        );
         let (sort, direction) = sort.unwrap_or(ContactSort::LastNameAsc).parts();
         let query = counted.query(ids, (sort, direction), page.of_list()?);
         let mut connection = Scope::of(context)?.single().await?;
-        let listing = search::contacts(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
+        let listing = search::contacts(&mut connection, counted.holder, &query)
+            .await
+            .map_err(Refusal::from)?;
         let count = counted.count(query.ids);
-        Ok(listed(listing, count, |row| Contact::row(self.node.root, row)))
+        Ok(listed(listing, count, |row| {
+            Contact::row(self.node.root, row)
+        }))
     }
 
     /// The organizations that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
     async fn organizations(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Words that must all be found in name or description.")] search: Option<String>,
+        #[graphql(desc = "Words that must all be found in name or description.")] search: Option<
+            String,
+        >,
         #[graphql(desc = "Only those in this state.")] state: Option<OrganizationState>,
         #[graphql(desc = "Only these.")] ids: Option<Vec<OrganizationGid>>,
         #[graphql(desc = "The order; by name if nothing is said.")] sort: Option<OrganizationSort>,
@@ -150,17 +177,29 @@ impl Group {
         before: Option<String>,
     ) -> Result<OrganizationConnection> {
         let page = Page::new((first, last, after, before))?;
-        let ids = ids.unwrap_or_default().iter().map(OrganizationGid::read).collect::<Result<Vec<_>, Refusal>>()?;
+        let ids = ids
+            .unwrap_or_default()
+            .iter()
+            .map(OrganizationGid::read)
+            .collect::<Result<Vec<_>, Refusal>>()?;
         if !self.shows_contacts() {
             return Ok(page.connection([], Count::Nothing));
         }
-        let counted = self.counted(Listed::Organizations, search, state.map_or(States::All, States::from));
+        let counted = self.counted(
+            Listed::Organizations,
+            search,
+            state.map_or(States::All, States::from),
+        );
         let (sort, direction) = sort.unwrap_or(OrganizationSort::NameAsc).parts();
         let query = counted.query(ids, (sort, direction), page.of_list()?);
         let mut connection = Scope::of(context)?.single().await?;
-        let listing = search::organizations(&mut connection, counted.holder, &query).await.map_err(Refusal::from)?;
+        let listing = search::organizations(&mut connection, counted.holder, &query)
+            .await
+            .map_err(Refusal::from)?;
         let count = counted.count(query.ids);
-        Ok(listed(listing, count, |row| Organization::row(self.node.root, row)))
+        Ok(listed(listing, count, |row| {
+            Organization::row(self.node.root, row)
+        }))
     }
 
     /// How many contacts there are by state; with a search, of those that match.
@@ -173,9 +212,17 @@ impl Group {
         if !self.shows_contacts() {
             return Ok(ContactStateCounts::default());
         }
-        let counted = self.counted(Listed::Contacts, search, state.map_or(States::All, States::from));
+        let counted = self.counted(
+            Listed::Contacts,
+            search,
+            state.map_or(States::All, States::from),
+        );
         let [all, active, inactive] = counted.by_state(Scope::of(context)?).await?;
-        Ok(ContactStateCounts { all, active, inactive })
+        Ok(ContactStateCounts {
+            all,
+            active,
+            inactive,
+        })
     }
 
     /// How many organizations there are by state; with a search, of those that match.
@@ -188,14 +235,27 @@ impl Group {
         if !self.shows_contacts() {
             return Ok(OrganizationStateCounts::default());
         }
-        let counted = self.counted(Listed::Organizations, search, state.map_or(States::All, States::from));
+        let counted = self.counted(
+            Listed::Organizations,
+            search,
+            state.map_or(States::All, States::from),
+        );
         let [all, active, inactive] = counted.by_state(Scope::of(context)?).await?;
-        Ok(OrganizationStateCounts { all, active, inactive })
+        Ok(OrganizationStateCounts {
+            all,
+            active,
+            inactive,
+        })
     }
 
     /// What was done to the contacts and organizations that the group uses, newest first; nothing for whoever may not see them.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
-    async fn crm_history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
+    async fn crm_history(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<HistoryConnection> {
         let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
         if !self.shows_contacts() {
             return Ok(page.connection([], EmptyFields));
@@ -244,8 +304,12 @@ fn listed<R, N: OutputType>(
     count: Count,
     node: impl Fn(R) -> N,
 ) -> Connection<String, N, Count, EmptyFields> {
-    let mut connection = Connection::with_additional_fields(listing.has_previous, listing.has_next, count);
-    let edges = listing.rows.into_iter().map(|(row, cursor)| Edge::new(cursor.to_string(), node(row)));
+    let mut connection =
+        Connection::with_additional_fields(listing.has_previous, listing.has_next, count);
+    let edges = listing
+        .rows
+        .into_iter()
+        .map(|(row, cursor)| Edge::new(cursor.to_string(), node(row)));
     connection.edges.extend(edges);
     connection
 }

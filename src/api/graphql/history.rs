@@ -13,7 +13,7 @@ use super::{
     issue::Issue,
     loader::ItemHistory,
     organization::Organization,
-    page::{Page, cursor_of},
+    page::{Page, cost, cursor_of},
     time::Time,
     user::User,
 };
@@ -25,6 +25,16 @@ use crate::{
 
 /// Most entries of one page.
 pub(super) const MAX_HISTORY: usize = 50;
+
+/// Returns what a page of the history costs at most.
+pub(super) fn history_cost(first: Option<i32>, entry: usize) -> usize {
+    let most = i32::try_from(MAX_HISTORY).unwrap_or(i32::MAX);
+    cost(
+        Some(first.map_or(most, |first| first.min(most))),
+        None,
+        entry,
+    )
+}
 
 /// A page of the history.
 pub(super) type HistoryConnection = Connection<String, History, EmptyFields, EmptyFields>;
@@ -46,7 +56,12 @@ impl History {
     ) -> Result<HistoryConnection, Refusal> {
         let slice = page.slice(true)?;
         let (before, limit) = (slice.below.unwrap_or(i64::MAX), slice.limit);
-        let key = ItemHistory { root: holder.0, item, before, limit };
+        let key = ItemHistory {
+            root: holder.0,
+            item,
+            before,
+            limit,
+        };
         let entries = scope.rows.load_one(key).await?;
         Ok(Self::page(entries.unwrap_or_default(), holder, page))
     }
@@ -63,12 +78,18 @@ impl History {
             // One more tells whether there are more.
             limit: page.size + 1,
         };
-        let entries = scope.api.crm.history(scope.asker()?, HistoryOf::Group(group), part).await?;
+        let entries = scope
+            .api
+            .crm
+            .history(scope.asker()?, HistoryOf::Group(group), part)
+            .await?;
         Ok(Self::page(entries, holder, page))
     }
 
     fn page(entries: Vec<HistoryEntry>, holder: Holder, page: &Page) -> HistoryConnection {
-        let rows = entries.into_iter().map(|entry| (cursor_of(entry.id), Self { entry, holder }));
+        let rows = entries
+            .into_iter()
+            .map(|entry| (cursor_of(entry.id), Self { entry, holder }));
         page.connection(rows, EmptyFields)
     }
 
@@ -172,7 +193,10 @@ impl History {
 
     /// The organization that it is about, while it exists.
     async fn organization(&self, context: &Context<'_>) -> Result<Option<Organization>> {
-        Ok(self.item(Scope::of(context)?).await?.and_then(Organization::of))
+        Ok(self
+            .item(Scope::of(context)?)
+            .await?
+            .and_then(Organization::of))
     }
 
     /// The issue on which it happened, if the asker may read it.
@@ -198,14 +222,19 @@ impl History {
 fn changes(detail: &Value) -> Vec<Change> {
     let part = |name: &str| detail.get(name).and_then(Value::as_object);
     let (before, after) = (part("before"), part("after"));
-    let mut fields: Vec<&String> = [before, after].into_iter().flatten().flat_map(|part| part.keys()).collect();
+    let mut fields: Vec<&String> = [before, after]
+        .into_iter()
+        .flatten()
+        .flat_map(|part| part.keys())
+        .collect();
     fields.sort_unstable();
     fields.dedup();
-    let shown = |part: Option<&serde_json::Map<String, Value>>, field: &str| match part?.get(field)? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    };
+    let shown =
+        |part: Option<&serde_json::Map<String, Value>>, field: &str| match part?.get(field)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
     let change = |field: &String| Change {
         field: field.clone(),
         before: shown(before, field),
@@ -226,13 +255,19 @@ mod tests {
             "before": { "phone": null, "active": true, "first_name": "Ada" },
             "after": { "phone": "12", "active": false, "first_name": "Augusta" },
         });
-        let told: Vec<_> = changes(&detail).into_iter().map(|change| (change.field, change.before, change.after)).collect();
+        let told: Vec<_> = changes(&detail)
+            .into_iter()
+            .map(|change| (change.field, change.before, change.after))
+            .collect();
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(told, [
-            ("active".to_owned(), some("true"), some("false")),
-            ("first_name".to_owned(), some("Ada"), some("Augusta")),
-            ("phone".to_owned(), None, some("12")),
-        ]);
+        assert_eq!(
+            told,
+            [
+                ("active".to_owned(), some("true"), some("false")),
+                ("first_name".to_owned(), some("Ada"), some("Augusta")),
+                ("phone".to_owned(), None, some("12")),
+            ]
+        );
         assert_eq!(changes(&json!({ "losers": [1] })), []);
     }
 }

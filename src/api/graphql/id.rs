@@ -12,13 +12,21 @@ use crate::domain::{GroupId, IssueId, ItemId, OperationId, PersonId, ProjectId};
 
 /// Returns the id of a thing of one of `models`. A number that no id can be names nothing that exists.
 fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal> {
-    let parts: Option<Vec<&str>> = text.strip_prefix("gid://").map(|rest| rest.splitn(3, '/').collect());
+    let parts: Option<Vec<&str>> = text
+        .strip_prefix("gid://")
+        .map(|rest| rest.splitn(3, '/').collect());
     let (model, id) = match parts.as_deref() {
         Some(&["gitlab", model, id]) if !model.is_empty() && !id.is_empty() => (model, id),
         Some(&[app, model, id]) if !app.is_empty() && !model.is_empty() && !id.is_empty() => {
-            return Err(Refusal::Argument(format!("{text:?} is not a Gitlab Global ID")));
+            return Err(Refusal::Argument(format!(
+                "{text:?} is not a Gitlab Global ID"
+            )));
         }
-        _ => return Err(Refusal::Argument(format!("{text:?} is not a valid Global ID"))),
+        _ => {
+            return Err(Refusal::Argument(format!(
+                "{text:?} is not a valid Global ID"
+            )));
+        }
     };
     if !models.contains(&model) {
         let expected = models.first().copied().unwrap_or_default();
@@ -128,14 +136,29 @@ mod tests {
     #[test]
     fn reads_ids_and_says_what_is_wrong_with_others() {
         let contact = |text: &str| ContactGid(text.to_owned()).read();
-        assert_eq!(contact("gid://gitlab/CustomerRelations::Contact/13").unwrap(), ItemId(13));
+        assert_eq!(
+            contact("gid://gitlab/CustomerRelations::Contact/13").unwrap(),
+            ItemId(13)
+        );
         for (text, message) in [
             ("13", "\"13\" is not a valid Global ID"),
             ("", "\"\" is not a valid Global ID"),
-            ("gid://gitlab/CustomerRelations::Contact", "\"gid://gitlab/CustomerRelations::Contact\" is not a valid Global ID"),
-            ("gid://gitlab/CustomerRelations::Contact/", "\"gid://gitlab/CustomerRelations::Contact/\" is not a valid Global ID"),
-            ("gid://other/CustomerRelations::Contact/13", "\"gid://other/CustomerRelations::Contact/13\" is not a Gitlab Global ID"),
-            ("gid://gitlab/Issue/13", "\"gid://gitlab/Issue/13\" does not represent an instance of CustomerRelations::Contact"),
+            (
+                "gid://gitlab/CustomerRelations::Contact",
+                "\"gid://gitlab/CustomerRelations::Contact\" is not a valid Global ID",
+            ),
+            (
+                "gid://gitlab/CustomerRelations::Contact/",
+                "\"gid://gitlab/CustomerRelations::Contact/\" is not a valid Global ID",
+            ),
+            (
+                "gid://other/CustomerRelations::Contact/13",
+                "\"gid://other/CustomerRelations::Contact/13\" is not a Gitlab Global ID",
+            ),
+            (
+                "gid://gitlab/Issue/13",
+                "\"gid://gitlab/Issue/13\" does not represent an instance of CustomerRelations::Contact",
+            ),
         ] {
             let Err(Refusal::Argument(said)) = contact(text) else {
                 panic!("{text} was read");
@@ -144,7 +167,10 @@ mod tests {
         }
         for text in ["x", "-", "1.5", "99999999999999999999999", "1/2", "1?a=b"] {
             let text = format!("gid://gitlab/CustomerRelations::Contact/{text}");
-            assert!(matches!(contact(&text), Err(Refusal::NotAvailable)), "{text}");
+            assert!(
+                matches!(contact(&text), Err(Refusal::NotAvailable)),
+                "{text}"
+            );
         }
     }
 
@@ -152,8 +178,14 @@ mod tests {
     fn what_is_written_reads_back() {
         let id = contact_gid(ItemId(13));
         assert_eq!(id.0, "gid://gitlab/CustomerRelations::Contact/13");
-        assert_eq!(IssuableGid(issue_gid(IssueId(5)).0).read().unwrap(), IssueId(5));
+        assert_eq!(
+            IssuableGid(issue_gid(IssueId(5)).0).read().unwrap(),
+            IssueId(5)
+        );
         let operation = OperationId(Uuid::from_u128(7));
-        assert_eq!(OperationGid(operation_gid(operation).0).read().unwrap(), operation);
+        assert_eq!(
+            OperationGid(operation_gid(operation).0).read().unwrap(),
+            operation
+        );
     }
 }

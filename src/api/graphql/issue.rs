@@ -41,7 +41,11 @@ impl Project {
         let nodes = tree::projects_at(&mut *scope.connection().await?, path).await?;
         // Tenants may know projects of the same path in trackers of theirs; the asker means the one that he sees.
         let places: Vec<_> = nodes.iter().map(|node| (node.root, node.id)).collect();
-        let readable = scope.api.crm.readable_projects(bearer.person, &places).await?;
+        let readable = scope
+            .api
+            .crm
+            .readable_projects(bearer.person, &places)
+            .await?;
         let seen = nodes.into_iter().find(|node| readable.contains(&node.id));
         Ok(seen.map(|node| Self { node }))
     }
@@ -49,7 +53,11 @@ impl Project {
 
 impl Project {
     /// Returns an issue of the project, if the asker may read it.
-    pub(super) async fn issue_at(&self, scope: Scope<'_>, iid: i64) -> Result<Option<Issue>, Refusal> {
+    pub(super) async fn issue_at(
+        &self,
+        scope: Scope<'_>,
+        iid: i64,
+    ) -> Result<Option<Issue>, Refusal> {
         let node = tree::issue_at(&mut *scope.connection().await?, self.node.id, iid).await?;
         Issue::seen(scope, node).await
     }
@@ -110,26 +118,58 @@ impl Issue {
     }
 
     /// Returns a page of the issues that an item is related to, as far as the asker may see what they are related to.
-    pub(super) async fn of_item(scope: Scope<'_>, (root, item): (RootId, ItemId), page: &Page) -> Result<IssueConnection, Refusal> {
-        let key = ItemSlice { root, item, slice: page.slice(true)? };
+    pub(super) async fn of_item(
+        scope: Scope<'_>,
+        (root, item): (RootId, ItemId),
+        page: &Page,
+    ) -> Result<IssueConnection, Refusal> {
+        let key = ItemSlice {
+            root,
+            item,
+            slice: page.slice(true)?,
+        };
         let nodes = scope.rows.load_one(key).await?.unwrap_or_default();
-        let accesses = scope.rows.load_many(nodes.iter().map(|node| IssueAccess(node.id))).await?;
+        let accesses = scope
+            .rows
+            .load_many(nodes.iter().map(|node| IssueAccess(node.id)))
+            .await?;
         // Hidden ones keep their places, so that a page ends where it would for everybody.
         let rows = nodes.into_iter().map(|node| {
-            let access = accesses.get(&IssueAccess(node.id)).filter(|access| access.allows(Right::ViewIssueContacts));
-            (cursor_of(node.id.0), access.map(|access| Self { access: *access, node }))
+            let access = accesses
+                .get(&IssueAccess(node.id))
+                .filter(|access| access.allows(Right::ViewIssueContacts));
+            (
+                cursor_of(node.id.0),
+                access.map(|access| Self {
+                    access: *access,
+                    node,
+                }),
+            )
         });
         Ok(page.connection_of_some(rows, EmptyFields))
     }
 
     /// Returns a page of its contacts or organizations, as far as the asker may see them.
-    async fn items(&self, scope: Scope<'_>, kind: ItemKind, page: &Page) -> Result<(Vec<ShownItem>, Count), Refusal> {
+    async fn items(
+        &self,
+        scope: Scope<'_>,
+        kind: ItemKind,
+        page: &Page,
+    ) -> Result<(Vec<ShownItem>, Count), Refusal> {
         if !self.access.allows(Right::ViewIssueContacts) {
             return Ok((Vec::new(), Count::Nothing));
         }
         let (root, issue) = (self.node.root, self.node.id);
         let slice = page.slice(false)?;
-        let items = scope.rows.load_one(IssueSlice { root, issue, kind, slice }).await?;
+        let items = scope
+            .rows
+            .load_one(IssueSlice {
+                root,
+                issue,
+                kind,
+                slice,
+            })
+            .await?;
         Ok((items.unwrap_or_default(), Count::OfIssue(root, issue, kind)))
     }
 
@@ -184,8 +224,12 @@ impl Issue {
         before: Option<String>,
     ) -> Result<ContactConnection> {
         let page = Page::new((first, last, after, before))?;
-        let (items, count) = self.items(Scope::of(context)?, ItemKind::Contact, &page).await?;
-        let nodes = items.into_iter().filter_map(|item| Some((cursor_of(item.id.0), Contact::of(item)?)));
+        let (items, count) = self
+            .items(Scope::of(context)?, ItemKind::Contact, &page)
+            .await?;
+        let nodes = items
+            .into_iter()
+            .filter_map(|item| Some((cursor_of(item.id.0), Contact::of(item)?)));
         Ok(page.connection(nodes, count))
     }
 
@@ -200,8 +244,12 @@ impl Issue {
         before: Option<String>,
     ) -> Result<OrganizationConnection> {
         let page = Page::new((first, last, after, before))?;
-        let (items, count) = self.items(Scope::of(context)?, ItemKind::Organization, &page).await?;
-        let nodes = items.into_iter().filter_map(|item| Some((cursor_of(item.id.0), Organization::of(item)?)));
+        let (items, count) = self
+            .items(Scope::of(context)?, ItemKind::Organization, &page)
+            .await?;
+        let nodes = items
+            .into_iter()
+            .filter_map(|item| Some((cursor_of(item.id.0), Organization::of(item)?)));
         Ok(page.connection(nodes, count))
     }
 

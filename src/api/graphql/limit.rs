@@ -46,7 +46,9 @@ impl Size {
 /// Checks the size of a query. Somebody unknown may not ask for the schema.
 pub(super) fn check(document: &ExecutableDocument, is_known: bool) -> Result<(), Refusal> {
     if document.operations.iter().count() > MAX_OPERATIONS {
-        return Err(Refusal::TooMuch(format!("A request may have {MAX_OPERATIONS} operations")));
+        return Err(Refusal::TooMuch(format!(
+            "A request may have {MAX_OPERATIONS} operations"
+        )));
     }
     let mut measure = Measure {
         document,
@@ -57,10 +59,14 @@ pub(super) fn check(document: &ExecutableDocument, is_known: bool) -> Result<(),
         total.add(measure.selection(&operation.node.selection_set)?);
     }
     if total.fields > MAX_FIELDS {
-        return Err(Refusal::TooMuch(format!("A query may have {MAX_FIELDS} fields")));
+        return Err(Refusal::TooMuch(format!(
+            "A query may have {MAX_FIELDS} fields"
+        )));
     }
     if total.aliases > MAX_ALIASES {
-        return Err(Refusal::TooMuch(format!("A query may have {MAX_ALIASES} aliases")));
+        return Err(Refusal::TooMuch(format!(
+            "A query may have {MAX_ALIASES} aliases"
+        )));
     }
     if total.asks_for_schema && !is_known {
         return Err(Refusal::Unauthenticated);
@@ -88,8 +94,12 @@ impl<'a> Measure<'a> {
                     });
                     size.add(self.selection(&field.selection_set)?);
                 }
-                Selection::InlineFragment(part) => size.add(self.selection(&part.node.selection_set)?),
-                Selection::FragmentSpread(spread) => size.add(self.fragment(&spread.node.fragment_name.node)?),
+                Selection::InlineFragment(part) => {
+                    size.add(self.selection(&part.node.selection_set)?)
+                }
+                Selection::FragmentSpread(spread) => {
+                    size.add(self.fragment(&spread.node.fragment_name.node)?)
+                }
             }
         }
         Ok(size)
@@ -103,7 +113,10 @@ impl<'a> Measure<'a> {
         }
         // An unknown one is told by the library's own check; it counts, or a tree of nothing else would have no size.
         let Some(fragment) = self.document.fragments.get(name) else {
-            return Ok(Size { fields: 1, ..Size::default() });
+            return Ok(Size {
+                fields: 1,
+                ..Size::default()
+            });
         };
         self.fragments.insert(name, None);
         let size = self.selection(&fragment.node.selection_set)?;
@@ -121,14 +134,19 @@ mod tests {
     use super::*;
 
     fn said(query: &str, is_known: bool) -> Option<String> {
-        check(&parse_query(query).unwrap(), is_known).err().map(|refusal| refusal.to_string())
+        check(&parse_query(query).unwrap(), is_known)
+            .err()
+            .map(|refusal| refusal.to_string())
     }
 
     #[test]
     fn bounds_what_a_query_asks_for() {
         let fields = |count| format!("{{ {} }}", "id ".repeat(count));
         assert_eq!(said(&fields(1000), true), None);
-        assert_eq!(said(&fields(1001), true).unwrap(), "A query may have 1000 fields");
+        assert_eq!(
+            said(&fields(1001), true).unwrap(),
+            "A query may have 1000 fields"
+        );
 
         let aliases = |count: usize| {
             let names = (0..count).fold(String::new(), |mut text, number| {
@@ -138,7 +156,10 @@ mod tests {
             format!("{{ {names} }}")
         };
         assert_eq!(said(&aliases(50), true), None);
-        assert_eq!(said(&aliases(51), true).unwrap(), "A query may have 50 aliases");
+        assert_eq!(
+            said(&aliases(51), true).unwrap(),
+            "A query may have 50 aliases"
+        );
     }
 
     #[test]
@@ -146,7 +167,10 @@ mod tests {
         let mut query = "{ ...F0 } ".to_owned();
         for number in 0..60 {
             let next = number + 1;
-            let _ = write!(query, "fragment F{number} on Query {{ ...F{next} ...F{next} }} ");
+            let _ = write!(
+                query,
+                "fragment F{number} on Query {{ ...F{next} ...F{next} }} "
+            );
         }
         for end in ["fragment F60 on Query { id }", ""] {
             let query = format!("{query} {end}");
@@ -156,7 +180,8 @@ mod tests {
 
     #[test]
     fn refuses_fragments_that_contain_themselves() {
-        let query = "{ ...A } fragment A on Query { ...B ...B } fragment B on Query { group { ...A } }";
+        let query =
+            "{ ...A } fragment A on Query { ...B ...B } fragment B on Query { group { ...A } }";
         assert_eq!(said(query, true).unwrap(), "Fragment A contains itself");
     }
 

@@ -98,7 +98,9 @@ impl Rows {
         if self.single.fetch_add(1, Ordering::Relaxed) < MAX_SINGLE {
             Ok(())
         } else {
-            Err(Refusal::TooMuch(format!("A query may have {MAX_SINGLE} lists of groups")))
+            Err(Refusal::TooMuch(format!(
+                "A query may have {MAX_SINGLE} lists of groups"
+            )))
         }
     }
 
@@ -126,7 +128,10 @@ impl Loader<ProjectId> for Rows {
     async fn load(&self, ids: &[ProjectId]) -> Result<HashMap<ProjectId, ProjectNode>, Refusal> {
         let mut connection = self.api.crm.pool.acquire().await?;
         let projects = tree::projects(&mut connection, ids).await?;
-        Ok(projects.into_iter().map(|project| (project.id, project)).collect())
+        Ok(projects
+            .into_iter()
+            .map(|project| (project.id, project))
+            .collect())
     }
 }
 
@@ -151,7 +156,10 @@ impl Loader<GroupAccess> for Rows {
         };
         let groups: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
         let found = self.api.crm.groups_access(person, &groups).await?;
-        Ok(found.into_iter().map(|((root, group), access)| (GroupAccess(root, group), access)).collect())
+        Ok(found
+            .into_iter()
+            .map(|((root, group), access)| (GroupAccess(root, group), access))
+            .collect())
     }
 }
 
@@ -165,7 +173,10 @@ impl Loader<IssueAccess> for Rows {
         };
         let issues: Vec<IssueId> = keys.iter().map(|key| key.0).collect();
         let found = self.api.crm.issues_access(person, &issues).await?;
-        Ok(found.into_iter().map(|(issue, access)| (IssueAccess(issue), access)).collect())
+        Ok(found
+            .into_iter()
+            .map(|(issue, access)| (IssueAccess(issue), access))
+            .collect())
     }
 }
 
@@ -196,14 +207,25 @@ impl Loader<IssueSlice> for Rows {
     type Value = Vec<ShownItem>;
     type Error = Refusal;
 
-    async fn load(&self, keys: &[IssueSlice]) -> Result<HashMap<IssueSlice, Vec<ShownItem>>, Refusal> {
+    async fn load(
+        &self,
+        keys: &[IssueSlice],
+    ) -> Result<HashMap<IssueSlice, Vec<ShownItem>>, Refusal> {
         let mut connection = self.api.crm.pool.acquire().await?;
         let mut found: HashMap<IssueSlice, Vec<ShownItem>> = HashMap::new();
         for ((kind, slice), keys) in alike(keys, |key| (key.kind, key.slice)) {
-            let issues: HashMap<IssueId, RootId> = keys.iter().map(|key| (key.issue, key.root)).collect();
+            let issues: HashMap<IssueId, RootId> =
+                keys.iter().map(|key| (key.issue, key.root)).collect();
             let wanted: Vec<_> = issues.iter().map(|(issue, root)| (*root, *issue)).collect();
-            for (issue, item) in shown::items_of_issues(&mut connection, kind, &wanted, slice).await? {
-                let key = IssueSlice { root: item.root, issue, kind, slice };
+            for (issue, item) in
+                shown::items_of_issues(&mut connection, kind, &wanted, slice).await?
+            {
+                let key = IssueSlice {
+                    root: item.root,
+                    issue,
+                    kind,
+                    slice,
+                };
                 found.entry(key).or_default().push(item);
             }
         }
@@ -219,9 +241,12 @@ impl Loader<IssueItems> for Rows {
         let mut connection = self.api.crm.pool.acquire().await?;
         let mut found = HashMap::new();
         for (kind, keys) in alike(keys, |key| key.kind) {
-            let roots: HashMap<IssueId, RootId> = keys.iter().map(|key| (key.issue, key.root)).collect();
+            let roots: HashMap<IssueId, RootId> =
+                keys.iter().map(|key| (key.issue, key.root)).collect();
             let wanted: Vec<_> = keys.iter().map(|key| (key.root, key.issue)).collect();
-            for (issue, count) in shown::item_counts_of_issues(&mut connection, kind, &wanted).await? {
+            for (issue, count) in
+                shown::item_counts_of_issues(&mut connection, kind, &wanted).await?
+            {
                 if let Some(&root) = roots.get(&issue) {
                     found.insert(IssueItems { root, issue, kind }, count);
                 }
@@ -235,13 +260,20 @@ impl Loader<ItemSlice> for Rows {
     type Value = Vec<IssueNode>;
     type Error = Refusal;
 
-    async fn load(&self, keys: &[ItemSlice]) -> Result<HashMap<ItemSlice, Vec<IssueNode>>, Refusal> {
+    async fn load(
+        &self,
+        keys: &[ItemSlice],
+    ) -> Result<HashMap<ItemSlice, Vec<IssueNode>>, Refusal> {
         let mut connection = self.api.crm.pool.acquire().await?;
         let mut found: HashMap<ItemSlice, Vec<IssueNode>> = HashMap::new();
         for (slice, keys) in alike(keys, |key| key.slice) {
             let wanted: Vec<_> = keys.iter().map(|key| (key.root, key.item)).collect();
             for (item, issue) in shown::issues_of_items(&mut connection, &wanted, slice).await? {
-                let key = ItemSlice { root: issue.root, item, slice };
+                let key = ItemSlice {
+                    root: issue.root,
+                    item,
+                    slice,
+                };
                 found.entry(key).or_default().push(issue);
             }
         }
@@ -253,13 +285,26 @@ impl Loader<ItemHistory> for Rows {
     type Value = Vec<HistoryEntry>;
     type Error = Refusal;
 
-    async fn load(&self, keys: &[ItemHistory]) -> Result<HashMap<ItemHistory, Vec<HistoryEntry>>, Refusal> {
+    async fn load(
+        &self,
+        keys: &[ItemHistory],
+    ) -> Result<HashMap<ItemHistory, Vec<HistoryEntry>>, Refusal> {
         let mut connection = self.api.crm.pool.acquire().await?;
         let mut found: HashMap<ItemHistory, Vec<HistoryEntry>> = HashMap::new();
         for ((before, limit), keys) in alike(keys, |key| (key.before, key.limit)) {
             let wanted: Vec<_> = keys.iter().map(|key| (key.root, key.item)).collect();
-            for (root, item, entry) in operation::of_items(&mut connection, &wanted, before, limit).await? {
-                found.entry(ItemHistory { root, item, before, limit }).or_default().push(entry);
+            for (root, item, entry) in
+                operation::of_items(&mut connection, &wanted, before, limit).await?
+            {
+                found
+                    .entry(ItemHistory {
+                        root,
+                        item,
+                        before,
+                        limit,
+                    })
+                    .or_default()
+                    .push(entry);
             }
         }
         Ok(found)

@@ -61,7 +61,9 @@ impl Viewer {
             return Ok(Self::Nobody);
         };
         let mut connection = api.crm.pool.acquire().await?;
-        let bearer = credential.bearer(&mut connection, api.crm.clock.now()).await?;
+        let bearer = credential
+            .bearer(&mut connection, api.crm.clock.now())
+            .await?;
         let again = bearer.map(|bearer| Self::Somebody(bearer, *credential));
         again.ok_or(Refusal::Unauthenticated)
     }
@@ -101,8 +103,16 @@ impl<'a> Scope<'a> {
     /// Says whether items are all of a kind; what is of another one is not there.
     async fn all_are(self, kind: ItemKind, items: &[ItemId]) -> Result<(), Refusal> {
         let found = self.rows.load_many(items.iter().copied()).await?;
-        let is = |item: &ItemId| found.get(item).is_some_and(|found| found.fields.kind() == kind);
-        if items.iter().all(is) { Ok(()) } else { Err(Refusal::NotAvailable) }
+        let is = |item: &ItemId| {
+            found
+                .get(item)
+                .is_some_and(|found| found.fields.kind() == kind)
+        };
+        if items.iter().all(is) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAvailable)
+        }
     }
 
     /// Returns the person who asks for a change; nobody changes nothing.

@@ -10,9 +10,9 @@ use rust_decimal::prelude::ToPrimitive;
 use super::{
     Refusal, Scope,
     count::Count,
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::organization_gid,
-    page::{Page, cost},
+    page::Page,
     time::Time,
 };
 use crate::{
@@ -112,8 +112,13 @@ impl Organization {
     }
 
     /// What was done to it, newest first.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
-    async fn history(&self, context: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<HistoryConnection> {
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
+    async fn history(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<HistoryConnection> {
         let page = Page::new((first, None, after, None))?.at_most(MAX_HISTORY);
         Ok(History::of_item(Scope::of(context)?, (self.holder, self.id), &page).await?)
     }
@@ -121,7 +126,10 @@ impl Organization {
 
 /// Which organizations are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(name = "CustomerRelationsOrganizationState", rename_items = "lowercase")]
+#[graphql(
+    name = "CustomerRelationsOrganizationState",
+    rename_items = "lowercase"
+)]
 pub(super) enum OrganizationState {
     /// All.
     All,

@@ -33,7 +33,9 @@ impl Page {
     pub(super) fn new((first, last, after, before): Given) -> Result<Self, Refusal> {
         let refused = |text: &str| Err(Refusal::Argument(text.to_owned()));
         let (size, backward) = match (first, last) {
-            (Some(_), Some(_)) => return refused("Can only provide either `first` or `last`, not both"),
+            (Some(_), Some(_)) => {
+                return refused("Can only provide either `first` or `last`, not both");
+            }
             (None, Some(last)) => (last, true),
             (first, None) => (first.unwrap_or(i32::MAX), false),
         };
@@ -61,7 +63,11 @@ impl Page {
     pub(super) fn slice(&self, newest_first: bool) -> Result<Slice, Refusal> {
         let id = |cursor: &Option<String>| cursor.as_deref().map(id_of).transpose();
         let (after, before) = (id(&self.after)?, id(&self.before)?);
-        let (above, below) = if newest_first { (before, after) } else { (after, before) };
+        let (above, below) = if newest_first {
+            (before, after)
+        } else {
+            (after, before)
+        };
         Ok(Slice {
             above,
             below,
@@ -90,7 +96,10 @@ impl Page {
         rows: impl IntoIterator<Item = (String, N)>,
         fields: F,
     ) -> Connection<String, N, F, EmptyFields> {
-        self.connection_of_some(rows.into_iter().map(|(cursor, node)| (cursor, Some(node))), fields)
+        self.connection_of_some(
+            rows.into_iter().map(|(cursor, node)| (cursor, Some(node))),
+            fields,
+        )
     }
 
     /// Returns the connection for rows of which the asker may not see all.
@@ -111,7 +120,9 @@ impl Page {
             (self.after.is_some(), more)
         };
         let mut connection = Connection::with_additional_fields(has_previous, has_next, fields);
-        let seen = rows.into_iter().filter_map(|(cursor, node)| Some(Edge::new(cursor, node?)));
+        let seen = rows
+            .into_iter()
+            .filter_map(|(cursor, node)| Some(Edge::new(cursor, node?)));
         connection.edges.extend(seen);
         // Without a cursor nobody gets further.
         connection.has_next_page &= self.backward || !connection.edges.is_empty();
@@ -132,15 +143,28 @@ fn id_of(cursor: &str) -> Result<i64, Refusal> {
 
 /// Returns what a page costs at most: each node as much as what is asked of it.
 pub(super) fn cost(first: Option<i32>, last: Option<i32>, node: usize) -> usize {
-    let size = first.or(last).map_or(MAX_PAGE, |size| usize::try_from(size).unwrap_or(0));
+    let size = first
+        .or(last)
+        .map_or(MAX_PAGE, |size| usize::try_from(size).unwrap_or(0));
     size.min(MAX_PAGE).saturating_mul(node).saturating_add(2)
+}
+
+/// Returns how many nodes are named at most, where they are named by their ids.
+pub(super) fn named<T>(ids: &Option<Vec<T>>) -> Option<i32> {
+    let ids = ids.as_deref().filter(|ids| !ids.is_empty())?;
+    Some(i32::try_from(ids.len()).unwrap_or(i32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn page(first: Option<i32>, last: Option<i32>, after: &str, before: &str) -> Result<Page, String> {
+    fn page(
+        first: Option<i32>,
+        last: Option<i32>,
+        after: &str,
+        before: &str,
+    ) -> Result<Page, String> {
         let given = (first, last, Some(after.to_owned()), Some(before.to_owned()));
         Page::new(given).map_err(|refusal| refusal.to_string())
     }
@@ -148,37 +172,84 @@ mod tests {
     #[test]
     fn takes_the_arguments_as_gitlab_does() {
         let all = page(None, None, "", "").unwrap();
-        assert_eq!((all.size, all.backward, all.after, all.before), (100, false, None, None));
+        assert_eq!(
+            (all.size, all.backward, all.after, all.before),
+            (100, false, None, None)
+        );
         let last = page(None, Some(20), "", "MTM").unwrap();
-        assert_eq!((last.size, last.backward, last.before.as_deref()), (20, true, Some("MTM")));
+        assert_eq!(
+            (last.size, last.backward, last.before.as_deref()),
+            (20, true, Some("MTM"))
+        );
         assert_eq!(page(Some(1000), None, "", "").unwrap().size, 100);
         assert_eq!(page(Some(0), None, "", "").unwrap().size, 0);
-        assert_eq!(page(Some(1), Some(1), "", "").unwrap_err(), "Can only provide either `first` or `last`, not both");
-        assert_eq!(page(Some(-1), None, "", "").unwrap_err(), "`first` and `last` cannot be negative");
+        assert_eq!(
+            page(Some(1), Some(1), "", "").unwrap_err(),
+            "Can only provide either `first` or `last`, not both"
+        );
+        assert_eq!(
+            page(Some(-1), None, "", "").unwrap_err(),
+            "`first` and `last` cannot be negative"
+        );
     }
 
     #[test]
     fn slices_run_from_the_end_that_is_wanted() {
         let cursor = cursor_of(13);
-        let slice = page(Some(2), None, &cursor, "").unwrap().slice(false).unwrap();
-        assert_eq!((slice.above, slice.below, slice.descending, slice.limit), (Some(13), None, false, 3));
-        let slice = page(None, Some(2), "", &cursor).unwrap().slice(false).unwrap();
-        assert_eq!((slice.above, slice.below, slice.descending), (None, Some(13), true));
-        let slice = page(Some(2), None, &cursor, "").unwrap().slice(true).unwrap();
-        assert_eq!((slice.above, slice.below, slice.descending), (None, Some(13), true));
-        let wrong = page(Some(2), None, "x", "").unwrap().slice(false).unwrap_err();
+        let slice = page(Some(2), None, &cursor, "")
+            .unwrap()
+            .slice(false)
+            .unwrap();
+        assert_eq!(
+            (slice.above, slice.below, slice.descending, slice.limit),
+            (Some(13), None, false, 3)
+        );
+        let slice = page(None, Some(2), "", &cursor)
+            .unwrap()
+            .slice(false)
+            .unwrap();
+        assert_eq!(
+            (slice.above, slice.below, slice.descending),
+            (None, Some(13), true)
+        );
+        let slice = page(Some(2), None, &cursor, "")
+            .unwrap()
+            .slice(true)
+            .unwrap();
+        assert_eq!(
+            (slice.above, slice.below, slice.descending),
+            (None, Some(13), true)
+        );
+        let wrong = page(Some(2), None, "x", "")
+            .unwrap()
+            .slice(false)
+            .unwrap_err();
         assert_eq!(wrong.to_string(), "Please provide a valid cursor");
     }
 
     #[test]
     fn a_page_tells_what_is_around_it() {
-        let rows = |ids: &[i64]| ids.iter().map(|id| (cursor_of(*id), i32::try_from(*id).unwrap())).collect::<Vec<_>>();
-        let forward = page(Some(2), None, "MQ", "").unwrap().connection(rows(&[2, 3, 4]), EmptyFields);
+        let rows = |ids: &[i64]| {
+            ids.iter()
+                .map(|id| (cursor_of(*id), i32::try_from(*id).unwrap()))
+                .collect::<Vec<_>>()
+        };
+        let forward = page(Some(2), None, "MQ", "")
+            .unwrap()
+            .connection(rows(&[2, 3, 4]), EmptyFields);
         let nodes: Vec<_> = forward.edges.iter().map(|edge| edge.node).collect();
-        assert_eq!((nodes, forward.has_previous_page, forward.has_next_page), (vec![2, 3], true, true));
-        let backward = page(None, Some(2), "", "").unwrap().connection(rows(&[4, 3]), EmptyFields);
+        assert_eq!(
+            (nodes, forward.has_previous_page, forward.has_next_page),
+            (vec![2, 3], true, true)
+        );
+        let backward = page(None, Some(2), "", "")
+            .unwrap()
+            .connection(rows(&[4, 3]), EmptyFields);
         let nodes: Vec<_> = backward.edges.iter().map(|edge| edge.node).collect();
-        assert_eq!((nodes, backward.has_previous_page, backward.has_next_page), (vec![3, 4], false, false));
+        assert_eq!(
+            (nodes, backward.has_previous_page, backward.has_next_page),
+            (vec![3, 4], false, false)
+        );
     }
 
     #[test]

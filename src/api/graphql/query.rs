@@ -50,7 +50,11 @@ impl Query {
     ) -> Result<CommandPreview> {
         let scope = Scope::of(context)?;
         scope.rows.loader().single()?;
-        let preview = scope.api.crm.preview(scope.asker()?, issue_id.read()?, &text).await;
+        let preview = scope
+            .api
+            .crm
+            .preview(scope.asker()?, issue_id.read()?, &text)
+            .await;
         Ok(CommandPreview(preview.map_err(Refusal::from)?))
     }
 }

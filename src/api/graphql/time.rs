@@ -15,7 +15,9 @@ impl ScalarType for Time {
             return Err(InputValueError::expected_type(value));
         };
         let moment = DateTime::parse_from_rfc3339(text);
-        moment.map(|moment| Self(moment.to_utc())).map_err(InputValueError::custom)
+        moment
+            .map(|moment| Self(moment.to_utc()))
+            .map_err(InputValueError::custom)
     }
 
     fn to_value(&self) -> Value {

@@ -137,7 +137,11 @@ struct MergePayload {
 #[Object]
 impl ContactMutation {
     /// Creates a contact.
-    async fn customer_relations_contact_create(&self, context: &Context<'_>, input: CreateInput) -> Result<CreatePayload> {
+    async fn customer_relations_contact_create(
+        &self,
+        context: &Context<'_>,
+        input: CreateInput,
+    ) -> Result<CreatePayload> {
         let scope = Scope::of(context)?;
         let form = ContactForm {
             first_name: input.first_name,
@@ -147,17 +151,29 @@ impl ContactMutation {
             description: input.description,
             organization: input.organization_id.map(|id| id.read()).transpose()?,
         };
-        let created = scope.api.crm.create_contact(scope.asker()?, input.group_id.read()?, &form).await;
+        let created = scope
+            .api
+            .crm
+            .create_contact(scope.asker()?, input.group_id.read()?, &form)
+            .await;
         let (contact, errors) = match told(created)? {
             Ok(id) => (Contact::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;
-        Ok(CreatePayload { client_mutation_id, contact, errors })
+        Ok(CreatePayload {
+            client_mutation_id,
+            contact,
+            errors,
+        })
     }
 
     /// Changes a contact.
-    async fn customer_relations_contact_update(&self, context: &Context<'_>, input: UpdateInput) -> Result<UpdatePayload> {
+    async fn customer_relations_contact_update(
+        &self,
+        context: &Context<'_>,
+        input: UpdateInput,
+    ) -> Result<UpdatePayload> {
         let scope = Scope::of(context)?;
         let organization = clearable(input.organization_id);
         let patch = ContactPatch {
@@ -166,23 +182,41 @@ impl ContactMutation {
             email: clearable(input.email),
             phone: clearable(input.phone),
             description: clearable(input.description),
-            organization: organization.map(|id| id.map(|id| id.read()).transpose()).transpose()?,
+            organization: organization
+                .map(|id| id.map(|id| id.read()).transpose())
+                .transpose()?,
             active: input.active,
         };
         let id = input.id.read()?;
-        let changed = scope.api.crm.update_contact(scope.asker()?, id, &patch).await;
+        let changed = scope
+            .api
+            .crm
+            .update_contact(scope.asker()?, id, &patch)
+            .await;
         let (contact, errors) = match told(changed)? {
             Ok(()) => (Contact::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;
-        Ok(UpdatePayload { client_mutation_id, contact, errors })
+        Ok(UpdatePayload {
+            client_mutation_id,
+            contact,
+            errors,
+        })
     }
 
     /// Deletes contacts with their relations to issues. It can be taken back.
-    async fn customer_relations_contact_delete(&self, context: &Context<'_>, input: DeleteInput) -> Result<DeletePayload> {
+    async fn customer_relations_contact_delete(
+        &self,
+        context: &Context<'_>,
+        input: DeleteInput,
+    ) -> Result<DeletePayload> {
         let scope = Scope::of(context)?;
-        let ids: Vec<_> = input.ids.iter().map(ContactGid::read).collect::<Result<_, _>>()?;
+        let ids: Vec<_> = input
+            .ids
+            .iter()
+            .map(ContactGid::read)
+            .collect::<Result<_, _>>()?;
         let asker = scope.asker()?;
         scope.all_are(ItemKind::Contact, &ids).await?;
         let (operation, errors) = match told(scope.api.crm.delete(asker, &ids).await)? {
@@ -197,12 +231,22 @@ impl ContactMutation {
     }
 
     /// Merges contacts into one of them, which gets their issues and the fields that it lacks. It can be taken back.
-    async fn customer_relations_contact_merge(&self, context: &Context<'_>, input: MergeInput) -> Result<MergePayload> {
+    async fn customer_relations_contact_merge(
+        &self,
+        context: &Context<'_>,
+        input: MergeInput,
+    ) -> Result<MergePayload> {
         let scope = Scope::of(context)?;
         let id = input.id.read()?;
-        let losers: Vec<_> = input.merged_ids.iter().map(ContactGid::read).collect::<Result<_, Refusal>>()?;
+        let losers: Vec<_> = input
+            .merged_ids
+            .iter()
+            .map(ContactGid::read)
+            .collect::<Result<_, Refusal>>()?;
         let asker = scope.asker()?;
-        scope.all_are(ItemKind::Contact, &[&[id], losers.as_slice()].concat()).await?;
+        scope
+            .all_are(ItemKind::Contact, &[&[id], losers.as_slice()].concat())
+            .await?;
         let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers).await)? {
             Ok(operation) => (Some(operation), Vec::new()),
             Err(errors) => (None, errors),

@@ -56,18 +56,30 @@ struct UpdatePayload {
 #[Object]
 impl GroupMutation {
     /// Switches the CRM of a group and says where it keeps its contacts. For maintainers and owners.
-    async fn group_update(&self, context: &Context<'_>, input: UpdateInput) -> Result<UpdatePayload> {
+    async fn group_update(
+        &self,
+        context: &Context<'_>,
+        input: UpdateInput,
+    ) -> Result<UpdatePayload> {
         let scope = Scope::of(context)?;
         let asker = scope.asker()?;
-        let group = Group::at(scope, &input.full_path).await?.ok_or(Refusal::NotAvailable)?;
+        let group = Group::at(scope, &input.full_path)
+            .await?
+            .ok_or(Refusal::NotAvailable)?;
         let source = clearable(input.crm_source_group_id);
         let settings = GroupSettings {
             crm_enabled: input.crm_enabled,
-            contact_source: source.map(|id| id.map(|id| id.read()).transpose()).transpose()?,
+            contact_source: source
+                .map(|id| id.map(|id| id.read()).transpose())
+                .transpose()?,
             relates_automatically: input.crm_relates_automatically,
         };
         let report = if input.dry_run {
-            scope.api.crm.preview_group(asker, group.id(), settings).await
+            scope
+                .api
+                .crm
+                .preview_group(asker, group.id(), settings)
+                .await
         } else {
             scope.api.crm.set_group(asker, group.id(), settings).await
         };
@@ -83,7 +95,9 @@ impl GroupMutation {
             },
             groups_affected: report.map_or(0, |report| report.groups_affected),
             relations_removed: report.map_or(0, |report| report.relations_removed),
-            operation_id: report.and_then(|report| report.operation).map(operation_gid),
+            operation_id: report
+                .and_then(|report| report.operation)
+                .map(operation_gid),
             errors,
         })
     }

@@ -64,7 +64,11 @@ struct SetPayload {
 #[Object]
 impl IssueMutation {
     /// Sets, adds or removes contacts of an issue.
-    async fn issue_set_crm_contacts(&self, context: &Context<'_>, input: SetInput) -> Result<SetPayload> {
+    async fn issue_set_crm_contacts(
+        &self,
+        context: &Context<'_>,
+        input: SetInput,
+    ) -> Result<SetPayload> {
         let scope = Scope::of(context)?;
         let asker = scope.asker()?;
         let issue = Project::at(scope, &input.project_path).await?;
@@ -76,14 +80,25 @@ impl IssueMutation {
         if is_off(issue.access()) {
             return Err(Refusal::FeatureDisabled.into());
         }
-        let ids: Vec<_> = input.contact_ids.iter().map(ContactGid::read).collect::<Result<_, Refusal>>()?;
-        let names = ContactNames { ids, emails: Vec::new() };
+        let ids: Vec<_> = input
+            .contact_ids
+            .iter()
+            .map(ContactGid::read)
+            .collect::<Result<_, Refusal>>()?;
+        let names = ContactNames {
+            ids,
+            emails: Vec::new(),
+        };
         let wanted = match input.operation_mode.unwrap_or_default() {
             MutationOperationMode::Replace => SetContacts::Replace(names),
             MutationOperationMode::Append => SetContacts::append(names),
             MutationOperationMode::Remove => SetContacts::remove(names),
         };
-        let set = scope.api.crm.set_issue_contacts(asker, issue.id(), &wanted).await;
+        let set = scope
+            .api
+            .crm
+            .set_issue_contacts(asker, issue.id(), &wanted)
+            .await;
         let (operation, errors) = match told(set)? {
             Ok(report) => (report.operation, Vec::new()),
             Err(errors) => (None, errors),
@@ -99,5 +114,8 @@ impl IssueMutation {
 
 /// Returns whether the CRM is off, said to those only who could use it if it were on.
 fn is_off(access: Access) -> bool {
-    !access.crm_enabled && access.active && access.issue_readable && access.project >= Level::Planner
+    !access.crm_enabled
+        && access.active
+        && access.issue_readable
+        && access.project >= Level::Planner
 }

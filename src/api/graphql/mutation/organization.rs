@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 use super::{Refusal, Scope, clearable, required, told};
 use crate::{
     api::graphql::{
-        organization::Organization,
         id::{GroupGid, OrganizationGid, operation_gid},
+        organization::Organization,
     },
     domain::{ItemKind, OrganizationForm, OrganizationPatch},
 };
@@ -126,24 +126,40 @@ struct MergePayload {
 #[Object]
 impl OrganizationMutation {
     /// Creates an organization.
-    async fn customer_relations_organization_create(&self, context: &Context<'_>, input: CreateInput) -> Result<CreatePayload> {
+    async fn customer_relations_organization_create(
+        &self,
+        context: &Context<'_>,
+        input: CreateInput,
+    ) -> Result<CreatePayload> {
         let scope = Scope::of(context)?;
         let form = OrganizationForm {
             name: input.name,
             default_rate: input.default_rate.map(rate),
             description: input.description,
         };
-        let created = scope.api.crm.create_organization(scope.asker()?, input.group_id.read()?, &form).await;
+        let created = scope
+            .api
+            .crm
+            .create_organization(scope.asker()?, input.group_id.read()?, &form)
+            .await;
         let (organization, errors) = match told(created)? {
             Ok(id) => (Organization::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;
-        Ok(CreatePayload { client_mutation_id, organization, errors })
+        Ok(CreatePayload {
+            client_mutation_id,
+            organization,
+            errors,
+        })
     }
 
     /// Changes an organization.
-    async fn customer_relations_organization_update(&self, context: &Context<'_>, input: UpdateInput) -> Result<UpdatePayload> {
+    async fn customer_relations_organization_update(
+        &self,
+        context: &Context<'_>,
+        input: UpdateInput,
+    ) -> Result<UpdatePayload> {
         let scope = Scope::of(context)?;
         let patch = OrganizationPatch {
             name: required(input.name),
@@ -152,19 +168,35 @@ impl OrganizationMutation {
             active: input.active,
         };
         let id = input.id.read()?;
-        let changed = scope.api.crm.update_organization(scope.asker()?, id, &patch).await;
+        let changed = scope
+            .api
+            .crm
+            .update_organization(scope.asker()?, id, &patch)
+            .await;
         let (organization, errors) = match told(changed)? {
             Ok(()) => (Organization::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;
-        Ok(UpdatePayload { client_mutation_id, organization, errors })
+        Ok(UpdatePayload {
+            client_mutation_id,
+            organization,
+            errors,
+        })
     }
 
     /// Deletes organizations; their contacts stay without one. It can be taken back.
-    async fn customer_relations_organization_delete(&self, context: &Context<'_>, input: DeleteInput) -> Result<DeletePayload> {
+    async fn customer_relations_organization_delete(
+        &self,
+        context: &Context<'_>,
+        input: DeleteInput,
+    ) -> Result<DeletePayload> {
         let scope = Scope::of(context)?;
-        let ids: Vec<_> = input.ids.iter().map(OrganizationGid::read).collect::<Result<_, _>>()?;
+        let ids: Vec<_> = input
+            .ids
+            .iter()
+            .map(OrganizationGid::read)
+            .collect::<Result<_, _>>()?;
         let asker = scope.asker()?;
         scope.all_are(ItemKind::Organization, &ids).await?;
         let (operation, errors) = match told(scope.api.crm.delete(asker, &ids).await)? {
@@ -179,12 +211,22 @@ impl OrganizationMutation {
     }
 
     /// Merges organizations into one of them, which gets their contacts and the fields that it lacks. It can be taken back.
-    async fn customer_relations_organization_merge(&self, context: &Context<'_>, input: MergeInput) -> Result<MergePayload> {
+    async fn customer_relations_organization_merge(
+        &self,
+        context: &Context<'_>,
+        input: MergeInput,
+    ) -> Result<MergePayload> {
         let scope = Scope::of(context)?;
         let id = input.id.read()?;
-        let losers: Vec<_> = input.merged_ids.iter().map(OrganizationGid::read).collect::<Result<_, Refusal>>()?;
+        let losers: Vec<_> = input
+            .merged_ids
+            .iter()
+            .map(OrganizationGid::read)
+            .collect::<Result<_, Refusal>>()?;
         let asker = scope.asker()?;
-        scope.all_are(ItemKind::Organization, &[&[id], losers.as_slice()].concat()).await?;
+        scope
+            .all_are(ItemKind::Organization, &[&[id], losers.as_slice()].concat())
+            .await?;
         let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers).await)? {
             Ok(operation) => (Some(operation), Vec::new()),
             Err(errors) => (None, errors),
@@ -203,5 +245,9 @@ impl OrganizationMutation {
 
 /// Returns a rate as a decimal number. One that no decimal holds is beyond the limit anyway, which is then told.
 fn rate(value: f64) -> Decimal {
-    Decimal::try_from(value).unwrap_or(if value < 0.0 { Decimal::MIN } else { Decimal::MAX })
+    Decimal::try_from(value).unwrap_or(if value < 0.0 {
+        Decimal::MIN
+    } else {
+        Decimal::MAX
+    })
 }

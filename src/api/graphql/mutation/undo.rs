@@ -41,14 +41,20 @@ impl UndoMutation {
     /// Takes back an operation, as far as nobody changed since what it changed.
     async fn crm_undo(&self, context: &Context<'_>, input: UndoInput) -> Result<UndoPayload> {
         let scope = Scope::of(context)?;
-        let undone = scope.api.crm.undo(scope.asker()?, input.operation_id.read()?).await;
+        let undone = scope
+            .api
+            .crm
+            .undo(scope.asker()?, input.operation_id.read()?)
+            .await;
         let (report, errors) = match told(undone)? {
             Ok(report) => (Some(report), Vec::new()),
             Err(errors) => (None, errors),
         };
         Ok(UndoPayload {
             client_mutation_id: input.client_mutation_id,
-            operation_id: report.as_ref().map(|report| operation_gid(report.operation)),
+            operation_id: report
+                .as_ref()
+                .map(|report| operation_gid(report.operation)),
             undone: report.as_ref().map_or(0, |report| report.undone),
             kept: report.map_or_else(Vec::new, |report| report.kept),
             errors,
