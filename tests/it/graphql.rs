@@ -424,7 +424,7 @@ async fn a_group_without_crm_says_so_to_those_who_could_use_it() {
         world.ask(demo.order, demo.rita, "/add_contacts ada@example.com").await;
         let (rita, mona, sam) = (token_of(world, demo.rita).await, token_of(world, demo.mona).await, token_of(world, demo.stranger).await);
         let update = "mutation($input: GroupUpdateInput!) { groupUpdate(input: $input) { group { crmEnabled crmAutomaticRelations } errors } }";
-        let off = json!({ "input": { "fullPath": "acme", "crmEnabled": false, "crmAutomaticRelations": ["AUTHOR"] } });
+        let off = json!({ "input": { "fullPath": "acme/support", "crmEnabled": false, "crmAutomaticRelations": ["AUTHOR"] } });
         assert_eq!(ask(world, &rita, update, off.clone()).await["errors"][0]["message"], NOT_AVAILABLE);
         let changed = data(world, &mona, update, off).await;
         assert_eq!(changed["groupUpdate"], json!({ "group": { "crmEnabled": false, "crmAutomaticRelations": ["AUTHOR"] }, "errors": [] }));
@@ -432,7 +432,7 @@ async fn a_group_without_crm_says_so_to_those_who_could_use_it() {
         let told = ask(world, &rita, SET, input.clone()).await;
         assert_eq!((&told["errors"][0]["message"], &told["errors"][0]["extensions"]["code"]), (&json!("Feature disabled"), &json!("FEATURE_DISABLED")));
         assert_eq!(ask(world, &sam, SET, input).await["errors"][0]["message"], NOT_AVAILABLE);
-        let list = data(world, &mona, "{ group(fullPath: \"acme\") { contacts { nodes { id } } } }", json!({})).await;
+        let list = data(world, &mona, "{ group(fullPath: \"acme/support\") { contacts { nodes { id } } } }", json!({})).await;
         assert_eq!(list["group"]["contacts"]["nodes"], json!([]));
     })
     .await;

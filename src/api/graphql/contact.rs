@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Refusal, Scope,
     count::Count,
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::contact_gid,
     issue::{Issue, IssueConnection},
     organization::Organization,
@@ -149,7 +149,7 @@ impl Contact {
     }
 
     /// What was done to it, newest first.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
     async fn history(
         &self,
         context: &Context<'_>,

@@ -9,11 +9,11 @@ use super::{
     Refusal, Scope,
     contact::{Contact, ContactConnection, ContactSort, ContactState},
     count::{Count, Counted},
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::{ContactGid, OrganizationGid, group_gid},
     loader::GroupAccess,
     organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
-    page::{Page, cost},
+    page::{Page, cost, named},
 };
 use crate::{
     domain::{GroupId, Level, Listed, RelationSource, States},
@@ -118,7 +118,7 @@ pub(super) struct OrganizationStateCounts {
 #[Object]
 impl Group {
     /// The contacts that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
     async fn contacts(
         &self,
         context: &Context<'_>,
@@ -161,7 +161,7 @@ impl Group {
     }
 
     /// The organizations that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
     async fn organizations(
         &self,
         context: &Context<'_>,
@@ -249,7 +249,7 @@ impl Group {
     }
 
     /// What was done to the contacts and organizations that the group uses, newest first; nothing for whoever may not see them.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
     async fn crm_history(
         &self,
         context: &Context<'_>,

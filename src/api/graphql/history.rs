@@ -13,7 +13,7 @@ use super::{
     issue::Issue,
     loader::ItemHistory,
     organization::Organization,
-    page::{Page, cursor_of},
+    page::{Page, cost, cursor_of},
     time::Time,
     user::User,
 };
@@ -25,6 +25,16 @@ use crate::{
 
 /// Most entries of one page.
 pub(super) const MAX_HISTORY: usize = 50;
+
+/// Returns what a page of the history costs at most.
+pub(super) fn history_cost(first: Option<i32>, entry: usize) -> usize {
+    let most = i32::try_from(MAX_HISTORY).unwrap_or(i32::MAX);
+    cost(
+        Some(first.map_or(most, |first| first.min(most))),
+        None,
+        entry,
+    )
+}
 
 /// A page of the history.
 pub(super) type HistoryConnection = Connection<String, History, EmptyFields, EmptyFields>;

@@ -10,9 +10,9 @@ use rust_decimal::prelude::ToPrimitive;
 use super::{
     Refusal, Scope,
     count::Count,
-    history::{History, HistoryConnection, MAX_HISTORY},
+    history::{History, HistoryConnection, MAX_HISTORY, history_cost},
     id::organization_gid,
-    page::{Page, cost},
+    page::Page,
     time::Time,
 };
 use crate::{
@@ -112,7 +112,7 @@ impl Organization {
     }
 
     /// What was done to it, newest first.
-    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    #[graphql(complexity = "history_cost(first, child_complexity)")]
     async fn history(
         &self,
         context: &Context<'_>,
