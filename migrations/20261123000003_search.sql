@@ -169,13 +169,18 @@ CREATE FUNCTION items_index_updated() RETURNS trigger LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     -- Words change with the names in them and with what their rows are keyed by; most edits change neither.
-    DELETE FROM item_words USING (
-        SELECT root_id, group_id, kind, state, id, first_name, last_name, title, email FROM old_rows
-        EXCEPT SELECT root_id, group_id, kind, state, id, first_name, last_name, title, email FROM new_rows) AS gone,
-        item_words_of(first_name, last_name, title, email) AS its
-    WHERE item_words.root_id = gone.root_id AND item_words.group_id = gone.group_id AND item_words.kind = gone.kind
-      AND item_words.active = (gone.state = 'active') AND item_words.rank = its.rank AND item_words.word = its.word COLLATE "C"
-      AND item_words.item_id = gone.id;
+    -- Each is looked up by its whole key: a join may read all words of a group for every item.
+    DELETE FROM item_words WHERE ctid = ANY(ARRAY(
+        SELECT known.ctid FROM (
+            SELECT root_id, group_id, kind, state, id, first_name, last_name, title, email FROM old_rows
+            EXCEPT SELECT root_id, group_id, kind, state, id, first_name, last_name, title, email FROM new_rows) AS gone
+        CROSS JOIN LATERAL item_words_of(first_name, last_name, title, email) AS its
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM item_words AS found
+            WHERE found.root_id = gone.root_id AND found.group_id = gone.group_id AND found.kind = gone.kind
+              AND found.active = (gone.state = 'active') AND found.rank = its.rank AND found.word = its.word COLLATE "C"
+              AND found.item_id = gone.id
+            LIMIT 1) AS known));
     INSERT INTO item_words (root_id, group_id, kind, active, rank, word, item_id)
     SELECT root_id, group_id, kind, state = 'active', rank, word, id
     FROM (SELECT root_id, group_id, kind, state, id, first_name, last_name, title, email FROM new_rows
@@ -200,10 +205,15 @@ END $$;
 CREATE FUNCTION items_index_deleted() RETURNS trigger LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
-    DELETE FROM item_words USING old_rows AS gone, item_words_of(first_name, last_name, title, email) AS its
-    WHERE item_words.root_id = gone.root_id AND item_words.group_id = gone.group_id AND item_words.kind = gone.kind
-      AND item_words.active = (gone.state = 'active') AND item_words.rank = its.rank AND item_words.word = its.word COLLATE "C"
-      AND item_words.item_id = gone.id;
+    DELETE FROM item_words WHERE ctid = ANY(ARRAY(
+        SELECT known.ctid FROM old_rows AS gone
+        CROSS JOIN LATERAL item_words_of(first_name, last_name, title, email) AS its
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM item_words AS found
+            WHERE found.root_id = gone.root_id AND found.group_id = gone.group_id AND found.kind = gone.kind
+              AND found.active = (gone.state = 'active') AND found.rank = its.rank AND found.word = its.word COLLATE "C"
+              AND found.item_id = gone.id
+            LIMIT 1) AS known));
 
     INSERT INTO item_counts (root_id, group_id, kind, state, change)
     SELECT root_id, group_id, kind, state, -count(*) FROM old_rows GROUP BY root_id, group_id, kind, state;

@@ -1,9 +1,6 @@
 //! Deliveries: stored in groups, read in order, settled once.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
@@ -81,14 +78,6 @@ pub enum InboxVerdict {
 /// The arrivals must be sorted by root, webhook and dedupe key, so that two groups cannot wait for each other.
 pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
     let column = Columns::of(arrivals);
-    // One order for all who lock several lanes, so that they cannot wait for each other in a circle.
-    let lanes: BTreeSet<_> = arrivals
-        .iter()
-        .map(|arrival| (arrival.root, arrival.lane, arrival.connection))
-        .collect();
-    let lane_roots: Vec<i64> = lanes.iter().map(|(root, ..)| root.0).collect();
-    let lane_keys: Vec<i64> = lanes.iter().map(|(_, lane, _)| lane.0).collect();
-    let lane_connections: Vec<i64> = lanes.iter().map(|(.., connection)| connection.0).collect();
     // A lane that exists is locked without being changed: whoever is about to remove it waits and then finds the new work.
     let new = sqlx::query_scalar!(
         r#"WITH stored AS (
@@ -99,12 +88,13 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
                FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[], $8::bytea[])
                    AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
                ON CONFLICT (root_id, webhook_id, dedupe_key) DO NOTHING
-               RETURNING root_id, id, lane),
+               RETURNING root_id, id, webhook_id, lane),
            queued AS (
                INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
-               SELECT root_id, 'inbox', lane, connection_id, now()
-               FROM unnest($9::bigint[], $10::bigint[], $11::bigint[]) AS used (root_id, lane, connection_id)
-               WHERE (root_id, lane) IN (SELECT root_id, lane FROM stored)
+               -- In one order for all who lock several lanes, so that they cannot wait for each other in a circle.
+               SELECT DISTINCT stored.root_id, 'inbox', stored.lane, webhooks.connection_id, now()
+               FROM stored JOIN webhooks ON webhooks.id = stored.webhook_id
+               ORDER BY root_id, lane
                ON CONFLICT (root_id, queue, lane) DO UPDATE SET lease = lanes.lease WHERE false)
            SELECT id AS "id: DeliveryId" FROM stored"#,
         &column.roots,
@@ -115,9 +105,6 @@ pub async fn store(pool: &PgPool, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stor
         &column.received,
         &column.headers as &[&str],
         &column.bodies as &[&[u8]],
-        &lane_roots,
-        &lane_keys,
-        &lane_connections,
     )
     .fetch_all(pool)
     .await?;
