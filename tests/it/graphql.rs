@@ -74,7 +74,7 @@ mutation set($input: IssueSetCrmContactsInput!) {
 }"#;
 
 /// Makes a token for a user of the tracker, whom Liaison knows from then on.
-async fn token_of(world: &World, user: u64) -> String {
+pub(crate) async fn token_of(world: &World, user: u64) -> String {
     let person: i64 = sqlx::query_scalar(
         "WITH known AS (SELECT person_id FROM identities WHERE remote_id = $1),
               new AS (INSERT INTO people (username, name, email, created_at)
@@ -119,7 +119,7 @@ async fn post(world: &World, token: Option<&str>, body: &Value) -> (StatusCode, 
 }
 
 /// Asks and returns the answer, errors included.
-async fn ask(world: &World, token: &str, query: &str, variables: Value) -> Value {
+pub(crate) async fn ask(world: &World, token: &str, query: &str, variables: Value) -> Value {
     let (status, answer) = post(
         world,
         Some(token),
@@ -131,7 +131,7 @@ async fn ask(world: &World, token: &str, query: &str, variables: Value) -> Value
 }
 
 /// Asks what has to be answered without errors; returns the data.
-async fn data(world: &World, token: &str, query: &str, variables: Value) -> Value {
+pub(crate) async fn data(world: &World, token: &str, query: &str, variables: Value) -> Value {
     let answer = ask(world, token, query, variables).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
     answer["data"].clone()

@@ -24,5 +24,6 @@ mod moves;
 mod program;
 mod road;
 mod search;
+mod transfer;
 mod tree;
 mod upkeep;

@@ -5,6 +5,7 @@ mod contact;
 mod group;
 mod issue;
 mod organization;
+mod transfer;
 mod undo;
 
 use async_graphql::{MaybeUndefined, MergedObject};
@@ -20,6 +21,7 @@ pub(super) struct Mutation(
     organization::OrganizationMutation,
     issue::IssueMutation,
     group::GroupMutation,
+    transfer::TransferMutation,
     undo::UndoMutation,
 );
 
