@@ -17,7 +17,6 @@ pub mod road;
 pub mod search;
 pub mod shown;
 pub mod standing;
-pub mod standings;
 pub mod token;
 pub mod tree;
 pub mod webhook;

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
-use super::{Refusal, Scope, clearable, told};
+use super::{Refusal, Scope, told};
 use crate::{
     api::graphql::{
         group::Group,
@@ -66,12 +66,10 @@ impl GroupMutation {
         let group = Group::at(scope, &input.full_path)
             .await?
             .ok_or(Refusal::NotAvailable)?;
-        let source = clearable(input.crm_source_group_id);
+        let source = input.crm_source_group_id.map_value(|id| id.read());
         let settings = GroupSettings {
             crm_enabled: input.crm_enabled,
-            contact_source: source
-                .map(|id| id.map(|id| id.read()).transpose())
-                .transpose()?,
+            contact_source: source.transpose()?.into(),
             relates_automatically: input.crm_relates_automatically,
         };
         let report = if input.dry_run {
