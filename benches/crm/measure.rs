@@ -134,7 +134,7 @@ fn tabs() -> impl Iterator<Item = (Direction, States)> {
 
 fn ends(turn: usize) -> Page {
     let count = PAGE;
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         Page::First { count, after: None }
     } else {
         Page::Last {
@@ -146,7 +146,7 @@ fn ends(turn: usize) -> Page {
 
 fn beside(turn: usize, place: &Cursor) -> Page {
     let (count, place) = (PAGE, Some(place.clone()));
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         Page::First {
             count,
             after: place,

@@ -13,7 +13,7 @@ use crate::{
     store::{
         access,
         road::Fresh,
-        standing::{self, Held, Known},
+        standing::{self, GroupStanding, Held, IssueStanding, Known},
     },
 };
 
@@ -74,25 +74,20 @@ impl Crm {
         (root, group, held): (RootId, GroupId, Held),
         fresh: Fresh,
     ) -> Result<(Access, GroupId), Failure> {
-        let known = standing::towards_group(connection, (root, group, held), person, fresh).await?;
-        let standing = known.ok_or(Refused::NotFound)?;
+        let groups = (&[(root, group)][..], held);
+        let known = standing::towards_groups(connection, groups, person, fresh).await?;
+        let (_, _, standing) = known.into_iter().next().ok_or(Refused::NotFound)?;
         let level = match &standing.tracker {
             // Nobody needs to be asked about somebody who may do nothing.
             _ if !standing.active => Level::None,
-            Some((on, id)) => level((root, *on), (Scope::Group, id), &standing.known)?,
+            Some((on, id)) => level_there((root, *on), (Scope::Group, id), true, &standing.known)
+                .map_err(Failure::Ask)?,
             None => {
                 let now = self.clock.now();
                 access::own_level(connection, root, standing.holder, person, now).await?
             }
         };
-        let access = Access {
-            active: standing.active,
-            crm_enabled: standing.crm_enabled,
-            contact_group: level,
-            project: Level::None,
-            issue_readable: true,
-        };
-        Ok((access, standing.holder))
+        Ok((on_group(&standing, level), standing.holder))
     }
 
     /// Returns what a person may do with the contacts of an issue.
@@ -103,33 +98,12 @@ impl Crm {
         (root, issue): (RootId, IssueId),
         fresh: Fresh,
     ) -> Result<OnIssue, Failure> {
-        let known = standing::towards_issue(connection, (root, issue), person, fresh).await?;
-        let standing = known.ok_or(Refused::NotFound)?;
-        if !standing.placed {
-            return Err(Failure::Ask(vec![Question {
-                root,
-                connection: standing.connection,
-                about: About::Place(standing.project),
-            }]));
-        }
+        let known = standing::towards_issues(connection, &[issue], person, fresh).await?;
+        let mut known = known.into_iter().filter(|(of, ..)| *of == root);
+        let (_, _, standing) = known.next().ok_or(Refused::NotFound)?;
         let place = (root, standing.group, Held::Anywhere);
         let (access, holder) = self.towards_group(connection, person, place, fresh).await?;
-        let project = if access.active {
-            let scope = (Scope::Project, standing.project.as_str());
-            level((root, standing.connection), scope, &standing.known)?
-        } else {
-            Level::None
-        };
-        // Without an account in the tracker he reads what everybody reads.
-        let accounts = standing.known.iter().map(|(account, _)| account.as_str());
-        let issue_readable = accounts.chain(std::iter::once("")).any(|account| {
-            issue_is_readable(&standing.facts, standing.visibility, account, project)
-        });
-        let access = Access {
-            project,
-            issue_readable,
-            ..access
-        };
+        let access = on_issue(root, &standing, access).map_err(Failure::Ask)?;
         Ok(OnIssue { access, holder })
     }
 
@@ -162,25 +136,73 @@ impl Crm {
     }
 }
 
-/// Returns the highest level of a person's accounts, or the questions to ask first. Without an account he has none.
-fn level(
+/// Returns what somebody with a standing and a level may do with the contacts of a group.
+pub(super) fn on_group(standing: &GroupStanding, level: Level) -> Access {
+    Access {
+        active: standing.active,
+        crm_enabled: standing.crm_enabled,
+        contact_group: level,
+        project: Level::None,
+        issue_readable: true,
+    }
+}
+
+/// Returns what somebody may do with the contacts of an issue, or what to ask first.
+pub(super) fn on_issue(
+    root: RootId,
+    standing: &IssueStanding,
+    on_group: Access,
+) -> Result<Access, Vec<Question>> {
+    let project = if on_group.active {
+        let scope = (Scope::Project, standing.project.as_str());
+        level_there(
+            (root, standing.connection),
+            scope,
+            standing.placed,
+            &standing.known,
+        )?
+    } else {
+        Level::None
+    };
+    // Without an account in the tracker he reads what everybody reads.
+    let accounts = standing.known.iter().map(|(account, _)| account.as_str());
+    let issue_readable = accounts
+        .chain(std::iter::once(""))
+        .any(|account| issue_is_readable(&standing.facts, standing.visibility, account, project));
+    Ok(Access {
+        project,
+        issue_readable,
+        ..on_group
+    })
+}
+
+/// Returns the highest level of a person's accounts somewhere, or what to ask first: where a project is, then the levels there.
+pub(super) fn level_there(
     (root, connection): (RootId, ConnectionId),
     (scope, id): (Scope, &str),
+    placed: bool,
     known: &[Known],
-) -> Result<Level, Failure> {
-    let questions: Vec<Question> = known
+) -> Result<Level, Vec<Question>> {
+    let question = |about| Question {
+        root,
+        connection,
+        about,
+    };
+    if !placed {
+        return Err(vec![question(About::Place(id.to_owned()))]);
+    }
+    let open: Vec<Question> = known
         .iter()
         .filter(|(_, level)| level.is_none())
-        .map(|(account, _)| Question {
-            root,
-            connection,
-            about: About::Level(account.clone(), scope, id.to_owned()),
-        })
+        .map(|(account, _)| question(About::Level(account.clone(), scope, id.to_owned())))
         .collect();
-    if questions.is_empty() {
-        let levels = known.iter().filter_map(|(_, level)| *level);
-        Ok(levels.max().unwrap_or(Level::None))
+    if open.is_empty() {
+        Ok(known
+            .iter()
+            .filter_map(|(_, level)| *level)
+            .max()
+            .unwrap_or(Level::None))
     } else {
-        Err(Failure::Ask(questions))
+        Err(open)
     }
 }

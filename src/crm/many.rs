@@ -9,16 +9,16 @@ use sqlx::PgConnection;
 
 use super::{
     Crm, CrmError, Outage,
-    error::{About, Question},
+    access::{level_there, on_group, on_issue},
+    error::Question,
 };
 use crate::{
-    domain::{ConnectionId, GroupId, IssueId, Level, PersonId, ProjectId, RootId, Scope},
-    rules::{Access, issue_is_readable, project_is_readable},
+    domain::{GroupId, IssueId, Level, PersonId, ProjectId, RootId, Scope},
+    rules::{Access, project_is_readable},
     store::{
         StoreError,
         road::Fresh,
-        standing::{GroupStanding, IssueStanding, Known},
-        standings,
+        standing::{self, GroupStanding, Held},
     },
 };
 
@@ -82,7 +82,7 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<Looked<IssueId, Access>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let standings = standings::towards_issues(&mut connection, issues, person, fresh).await?;
+        let standings = standing::towards_issues(&mut connection, issues, person, fresh).await?;
         let homes: BTreeSet<_> = standings
             .iter()
             .map(|(root, _, issue)| (*root, issue.group))
@@ -112,10 +112,10 @@ impl Crm {
         person: PersonId,
         projects: &[(RootId, ProjectId)],
         fresh: Fresh,
-    ) -> Result<Looked<ProjectId, ()>, StoreError> {
+    ) -> Result<Looked<ProjectId, Level>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let standings =
-            standings::towards_projects(&mut connection, projects, person, fresh).await?;
+            standing::towards_projects(&mut connection, projects, person, fresh).await?;
         let mut looked = Looked {
             found: HashMap::new(),
             questions: Vec::new(),
@@ -132,7 +132,7 @@ impl Crm {
                 &standing.known,
             ) {
                 Ok(level) if project_is_readable(standing.visibility, level) => {
-                    looked.found.insert(id, ());
+                    looked.found.insert(id, level);
                 }
                 Ok(_) => {}
                 Err(open) => looked.questions.extend(open),
@@ -159,7 +159,8 @@ impl Crm {
         groups: &[(RootId, GroupId)],
         fresh: Fresh,
     ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
-        let standings = standings::towards_groups(connection, groups, person, fresh).await?;
+        let standings =
+            standing::towards_groups(connection, (groups, Held::Anywhere), person, fresh).await?;
         let told = |standing: &GroupStanding| standing.tracker.is_some();
         let own: BTreeSet<_> = standings
             .iter()
@@ -170,7 +171,7 @@ impl Crm {
             HashMap::new()
         } else {
             let own: Vec<_> = own.into_iter().collect();
-            let levels = standings::own_levels(connection, &own, person, self.clock.now()).await?;
+            let levels = standing::own_levels(connection, &own, person, self.clock.now()).await?;
             levels.into_iter().collect()
         };
         let mut looked = Looked {
@@ -222,76 +223,5 @@ impl Crm {
             .await
             .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
         Ok(looked.found)
-    }
-}
-
-/// Returns what somebody with a standing and a level may do with the contacts of a group.
-fn on_group(standing: &GroupStanding, level: Level) -> Access {
-    Access {
-        active: standing.active,
-        crm_enabled: standing.crm_enabled,
-        contact_group: level,
-        project: Level::None,
-        issue_readable: true,
-    }
-}
-
-/// Returns what somebody may do with the contacts of an issue, or what to ask first.
-fn on_issue(
-    root: RootId,
-    standing: &IssueStanding,
-    on_group: Access,
-) -> Result<Access, Vec<Question>> {
-    let project = if on_group.active {
-        let scope = (Scope::Project, standing.project.as_str());
-        level_there(
-            (root, standing.connection),
-            scope,
-            standing.placed,
-            &standing.known,
-        )?
-    } else {
-        Level::None
-    };
-    // Without an account in the tracker he reads what everybody reads.
-    let accounts = standing.known.iter().map(|(account, _)| account.as_str());
-    let issue_readable = accounts
-        .chain(std::iter::once(""))
-        .any(|account| issue_is_readable(&standing.facts, standing.visibility, account, project));
-    Ok(Access {
-        project,
-        issue_readable,
-        ..on_group
-    })
-}
-
-/// Returns the highest level of a person's accounts somewhere, or what to ask first: where a project is, then the levels there.
-fn level_there(
-    (root, connection): (RootId, ConnectionId),
-    (scope, id): (Scope, &str),
-    placed: bool,
-    known: &[Known],
-) -> Result<Level, Vec<Question>> {
-    let question = |about| Question {
-        root,
-        connection,
-        about,
-    };
-    if !placed {
-        return Err(vec![question(About::Place(id.to_owned()))]);
-    }
-    let open: Vec<Question> = known
-        .iter()
-        .filter(|(_, level)| level.is_none())
-        .map(|(account, _)| question(About::Level(account.clone(), scope, id.to_owned())))
-        .collect();
-    if open.is_empty() {
-        Ok(known
-            .iter()
-            .filter_map(|(_, level)| *level)
-            .max()
-            .unwrap_or(Level::None))
-    } else {
-        Err(open)
     }
 }

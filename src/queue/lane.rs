@@ -119,45 +119,7 @@ pub(super) async fn release_in(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let removed = match queue {
-        Queue::Inbox => {
-            sqlx::query!(
-                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
-                     SELECT idle.ctid FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS mine (root_id, lane, lease)
-                     CROSS JOIN LATERAL (
-                         SELECT ctid FROM lanes
-                         WHERE lanes.root_id = mine.root_id AND lanes.queue = 'inbox' AND lanes.lane = mine.lane AND lanes.lease = mine.lease
-                           AND (SELECT id FROM deliveries
-                                WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL LIMIT 1) IS NULL
-                         LIMIT 1) AS idle))",
-                &roots,
-                &keys,
-                &leases,
-            )
-            .execute(&mut *connection)
-            .await?
-        }
-        Queue::Reply | Queue::Call => {
-            sqlx::query!(
-                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
-                     SELECT idle.ctid FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
-                     CROSS JOIN LATERAL (
-                         SELECT ctid FROM lanes
-                         WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
-                           AND (SELECT id FROM effects
-                                WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
-                                LIMIT 1) IS NULL
-                         LIMIT 1) AS idle))",
-                queue.word(),
-                &roots,
-                &keys,
-                &leases,
-            )
-            .execute(&mut *connection)
-            .await?
-        }
-    };
-    let removed = usize::try_from(removed.rows_affected()).unwrap_or(usize::MAX);
+    let removed = remove_idle(&mut *connection, queue, [&roots, &keys], &leases).await?;
     let busy = held.len().saturating_sub(removed);
     if busy > 0 {
         sqlx::query!(
@@ -182,6 +144,54 @@ pub(super) async fn release_in(
         held: held.len(),
         busy,
     })
+}
+
+/// Removes those of locked lanes that have no work, and returns how many they were.
+async fn remove_idle(
+    connection: &mut PgConnection,
+    queue: Queue,
+    [roots, keys]: [&[i64]; 2],
+    leases: &[Uuid],
+) -> sqlx::Result<usize> {
+    let removed = match queue {
+        Queue::Inbox => {
+            sqlx::query!(
+                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
+                     SELECT idle.ctid FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS mine (root_id, lane, lease)
+                     CROSS JOIN LATERAL (
+                         SELECT ctid FROM lanes
+                         WHERE lanes.root_id = mine.root_id AND lanes.queue = 'inbox' AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                           AND (SELECT id FROM deliveries
+                                WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL LIMIT 1) IS NULL
+                         LIMIT 1) AS idle))",
+                roots,
+                keys,
+                leases,
+            )
+            .execute(connection)
+            .await?
+        }
+        Queue::Reply | Queue::Call => {
+            sqlx::query!(
+                "DELETE FROM lanes WHERE ctid = ANY(ARRAY(
+                     SELECT idle.ctid FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS mine (root_id, lane, lease)
+                     CROSS JOIN LATERAL (
+                         SELECT ctid FROM lanes
+                         WHERE lanes.root_id = mine.root_id AND lanes.queue = $1 AND lanes.lane = mine.lane AND lanes.lease = mine.lease
+                           AND (SELECT id FROM effects
+                                WHERE effects.root_id = mine.root_id AND effects.queue = $1 AND effects.lane = mine.lane AND settled_at IS NULL
+                                LIMIT 1) IS NULL
+                         LIMIT 1) AS idle))",
+                queue.word(),
+                roots,
+                keys,
+                leases,
+            )
+            .execute(connection)
+            .await?
+        }
+    };
+    Ok(usize::try_from(removed.rows_affected()).unwrap_or(usize::MAX))
 }
 
 /// Leases lanes again that nobody holds, under their old leases: Postgres forgot those in a crash, and [`repair`] put the lanes back to

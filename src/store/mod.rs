@@ -21,7 +21,6 @@ pub mod road;
 pub mod search;
 pub mod shown;
 pub mod standing;
-pub mod standings;
 pub mod token;
 pub mod transfer;
 pub mod tree;

@@ -205,7 +205,7 @@ impl Run<'_> {
         let outcome = format!("{run} command{s} run, {changes} change{}", plural(changes));
         let verdict = self.job.settle(tx, InboxVerdict::Done(outcome)).await?;
         // An answer that is edited is looked up, with the note that holds it.
-        let answer = answered.is_none().then(|| Answer {
+        let answer = answered.is_none().then_some(Answer {
             note: None,
             lines: state.reply_lines,
             internal: state.reply_internal,

@@ -49,29 +49,29 @@ fragment ContactParts on CustomerRelationsContact {
 }"#;
 
 /// The contacts of an issue as GitLab's sidebar asks for them.
-const SIDEBAR: &str = r#"
+const SIDEBAR: &str = r"
 query issueCrmContacts($id: IssueID!) { issue(id: $id) { ...CrmContacts } }
 fragment CrmContacts on Issue {
   id
   customerRelationsContacts {
     nodes { id firstName lastName email phone description organization { id name } }
   }
-}"#;
+}";
 
 /// The same, told while it happens.
-const FOLLOW: &str = r#"
+const FOLLOW: &str = r"
 subscription issueCrmContactsUpdated($id: IssuableID!) {
   issueCrmContactsUpdated(issuableId: $id) {
     ... on Issue { id customerRelationsContacts { nodes { email } } }
   }
-}"#;
+}";
 
-const SET: &str = r#"
+const SET: &str = r"
 mutation set($input: IssueSetCrmContactsInput!) {
   issueSetCrmContacts(input: $input) {
     clientMutationId errors issue { iid customerRelationsContacts { nodes { email } } }
   }
-}"#;
+}";
 
 /// Makes a token for a user of the tracker, whom Liaison knows from then on.
 pub(crate) async fn token_of(world: &World, user: u64) -> String {
@@ -558,7 +558,8 @@ async fn what_a_request_may_ask_for_is_bounded() {
             let answer = ask(world, &rita, query, json!({})).await;
             answer["errors"][0]["extensions"]["code"].as_str().unwrap().to_owned()
         };
-        let aliases: String = (0..51).map(|number| format!("a{number}: currentUser {{ id }} ")).collect();
+        let aliases: Vec<String> = (0..51).map(|number| format!("a{number}: currentUser {{ id }}")).collect();
+        let aliases = aliases.join(" ");
         assert_eq!(code(&format!("{{ {aliases} }}")).await, "QUERY_TOO_LARGE");
         let issues = "issues { nodes { customerRelationsContacts { nodes { issues { nodes { id } } } } } }";
         assert_eq!(code(&format!("{{ group(fullPath: \"acme\") {{ contacts {{ nodes {{ {issues} }} }} }} }}")).await, "INVALID_QUERY");
@@ -568,7 +569,10 @@ async fn what_a_request_may_ask_for_is_bounded() {
         let wrong = ask(world, &rita, "{ issue(id: \"13\") { id } }", json!({})).await;
         assert_eq!((&wrong["errors"][0]["message"], &wrong["errors"][0]["extensions"]["code"]), (&json!("\"13\" is not a valid Global ID"), &json!("ARGUMENT_ERROR")));
 
-        let lists = |count: usize| (0..count).map(|number| format!("g{number}: organizations(first: 1) {{ nodes {{ id }} }} ")).collect::<String>();
+        let lists = |count: usize| {
+            let lists: Vec<String> = (0..count).map(|number| format!("g{number}: organizations(first: 1) {{ nodes {{ id }} }}")).collect();
+            lists.join(" ")
+        };
         let answer = ask(world, &rita, &format!("{{ group(fullPath: \"acme\") {{ {} }} }}", lists(25)), json!({})).await;
         assert_eq!(answer.get("errors"), None);
         assert_eq!(code(&format!("{{ group(fullPath: \"acme\") {{ {} }} }}", lists(26))).await, "QUERY_TOO_LARGE");
@@ -822,10 +826,8 @@ impl Socket {
 
     async fn receive(&mut self) -> Message {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.0.next())
-                .await
-                .expect("nothing was told");
-            match message.unwrap().unwrap() {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            match message.unwrap().unwrap().unwrap() {
                 Message::Ping(_) => {}
                 other => return other,
             }
@@ -852,9 +854,10 @@ impl Socket {
             Signal::IssueContacts(IssueId(issue.rsplit('/').next().unwrap().parse().unwrap()));
         loop {
             queue::notify(&world.pool, signal).await.unwrap();
-            match tokio::time::timeout(Duration::from_millis(50), self.told()).await {
-                Ok(event) => return assert_eq!(event["type"], "next", "{event}"),
-                Err(_) => {}
+            let told = tokio::time::timeout(Duration::from_millis(50), self.told()).await;
+            if let Ok(event) = told {
+                assert_eq!(event["type"], "next", "{event}");
+                return;
             }
         }
     }

@@ -27,7 +27,7 @@ const ALL: [Role; 4] = [Role::Receive, Role::Process, Role::Deliver, Role::Web];
 
 /// Two tenants that have to do with a move, and a third that has not. Contacts of acme: Ada, who is in globex too, with her organization;
 /// Bob, who has no address; Cid; Dora, whom no issue has; and Eve, whom only the sales group has.
-const TENANTS: &str = r#"
+const TENANTS: &str = r"
     INSERT INTO connections (id, name, kind, url, bot_username, created_at) OVERRIDING SYSTEM VALUE
     VALUES (1, 'gitlab', 'gitlab', 'https://gitlab.example', 'liaison', now());
     INSERT INTO people (id, username, name, created_at) OVERRIDING SYSTEM VALUE VALUES (1, 'ann', 'Ann', now());
@@ -83,7 +83,7 @@ const TENANTS: &str = r#"
     FROM unnest(ARRAY[1, 3]) AS n;
     INSERT INTO access_levels (root_id, connection_id, remote_user_id, scope, remote_scope_id, level, checked_at)
     VALUES (1000, 1, '7', 'group', '11', 30, now()), (1000, 1, '7', 'project', '101', 30, now()), (1000, 1, '7', 'group', '10', 30, now());
-"#;
+";
 
 /// Every table that belongs to a tenant, and whether a move takes its rows along.
 const TENANT_TABLES: [&str; 17] = [

@@ -8,13 +8,13 @@ use crate::{
     harness::{World, run},
 };
 
-const TRANSFER: &str = r#"
+const TRANSFER: &str = r"
 mutation($input: GroupTransferInput!) {
   groupTransfer(input: $input) {
     errors group { fullPath }
     report { groups contacts { moved copied merged } organizations { moved copied merged } relationsRemoved }
   }
-}"#;
+}";
 
 /// Two root groups that Liaison keeps itself: `old` with three contacts, and `new` with one that `old` has too.
 /// The levels are those of Mona in `old` and in `new`.

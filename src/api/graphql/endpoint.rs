@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_graphql::{
-    Data, Executor, Request, Response, Schema,
+    Data, Executor, Name, Request, Response, Schema, ServerError,
     parser::{
         parse_query,
         types::{ExecutableDocument, OperationType},
@@ -61,15 +61,21 @@ impl Endpoint {
 
     /// Answers a query or mutation.
     pub(in crate::api) async fn answer(&self, request: Request, viewer: &Viewer) -> Response {
-        let answered = async {
-            let (request, _) = self.prepare(request, viewer)?;
-            Ok(self.schema.execute(request).await)
-        };
-        let response = match tokio::time::timeout(TIME_LIMIT, answered).await {
-            Ok(Ok(response) | Err(response)) => response,
-            Err(_) => Refusal::TimedOut.into(),
-        };
+        match self.prepare(request, viewer) {
+            Ok((request, _)) => self.run(request).await,
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Runs a query or mutation that was read and bounded.
+    async fn run(&self, request: Request) -> Response {
+        let answered = tokio::time::timeout(TIME_LIMIT, self.schema.execute(request)).await;
+        let response = answered.unwrap_or_else(|_| Refusal::TimedOut.into());
         finish(response, &*self.api.crm.clock)
+    }
+
+    fn refuse(&self, error: ServerError) -> Response {
+        finish(Response::from_errors(vec![error]), &*self.api.crm.clock)
     }
 
     /// Returns an executor for one socket, which may have as many operations under way as there are places.
@@ -86,13 +92,12 @@ impl Endpoint {
         &self,
         mut request: Request,
         viewer: &Viewer,
-    ) -> Result<(Request, OperationType), Response> {
+    ) -> Result<(Request, OperationType), ServerError> {
         if request.query.len() > limit::MAX_TEXT {
             let told = format!("A query may have {} bytes", limit::MAX_TEXT);
             return Err(Refusal::TooMuch(told).into());
         }
-        let document = parse_query(&request.query)
-            .map_err(|error| Response::from_errors(vec![error.into()]))?;
+        let document = parse_query(&request.query)?;
         limit::check(&document, viewer.bearer().is_some())?;
         let operation = operation_type(&document, request.operation_name.as_deref());
         request.set_parsed_query(document);
@@ -107,7 +112,7 @@ impl Endpoint {
 fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> OperationType {
     let mut operations = document.operations.iter();
     operations
-        .find(|(known, _)| name.is_none() || known.map(|known| known.as_str()) == name)
+        .find(|(known, _)| name.is_none() || known.map(Name::as_str) == name)
         .map_or(OperationType::Query, |(_, operation)| operation.node.ty)
 }
 
@@ -127,27 +132,24 @@ impl SocketExecutor {
     }
 
     async fn start(self, request: Request) -> BoxStream<'static, Response> {
-        let clock = Arc::clone(&self.endpoint.api.crm.clock);
-        let viewer = self.viewer.get().unwrap_or(&Viewer::Nobody);
-        let prepared = match viewer.again(&self.endpoint.api).await {
-            Ok(viewer) => self
-                .endpoint
-                .prepare(request, &viewer)
-                .map(|prepared| (prepared, viewer)),
+        let Self {
+            endpoint, viewer, ..
+        } = self;
+        let viewer = viewer.get().unwrap_or(&Viewer::Nobody);
+        let prepared = match viewer.again(&endpoint.api).await {
+            Ok(viewer) => endpoint.prepare(request, &viewer),
             Err(refusal) => Err(refusal.into()),
         };
         match prepared {
-            Ok(((request, OperationType::Subscription), _)) => {
-                let events = self.endpoint.schema.execute_stream(request);
+            Ok((request, OperationType::Subscription)) => {
+                let clock = Arc::clone(&endpoint.api.crm.clock);
+                let events = endpoint.schema.execute_stream(request);
                 events
                     .map(move |response| finish(response, &*clock))
                     .boxed()
             }
-            Ok(((request, _), viewer)) => {
-                let answer = async move { self.endpoint.answer(request, &viewer).await };
-                stream::once(answer).boxed()
-            }
-            Err(response) => stream::once(std::future::ready(finish(response, &*clock))).boxed(),
+            Ok((request, _)) => stream::once(async move { endpoint.run(request).await }).boxed(),
+            Err(error) => stream::once(std::future::ready(endpoint.refuse(error))).boxed(),
         }
     }
 }
@@ -165,7 +167,7 @@ impl Executor for SocketExecutor {
     ) -> BoxStream<'static, Response> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let refusal = Refusal::TooMuch("Too many operations at a time".to_owned());
-            let response = finish(refusal.into(), &*self.endpoint.api.crm.clock);
+            let response = self.endpoint.refuse(refusal.into());
             return stream::once(std::future::ready(response)).boxed();
         };
         let started = stream::once(self.clone().start(request)).flatten();

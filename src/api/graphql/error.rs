@@ -129,13 +129,20 @@ impl From<Refusal> for Error {
     }
 }
 
-impl From<Refusal> for Response {
+impl From<Refusal> for ServerError {
     fn from(refusal: Refusal) -> Self {
         let error = Error::from(refusal).into_server_error(Pos::default());
-        Self::from_errors(vec![ServerError {
+        // It is about the request as a whole and not about a place in it.
+        Self {
             locations: Vec::new(),
             ..error
-        }])
+        }
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Self::from_errors(vec![refusal.into()])
     }
 }
 

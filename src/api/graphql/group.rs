@@ -118,7 +118,7 @@ pub(super) struct OrganizationStateCounts {
 #[Object]
 impl Group {
     /// The contacts that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(ids.as_deref())), last, child_complexity)")]
     async fn contacts(
         &self,
         context: &Context<'_>,
@@ -161,7 +161,7 @@ impl Group {
     }
 
     /// The organizations that the group uses, wherever they are held; none for whoever may not see them.
-    #[graphql(complexity = "cost(first.or(named(&ids)), last, child_complexity)")]
+    #[graphql(complexity = "cost(first.or(named(ids.as_deref())), last, child_complexity)")]
     async fn organizations(
         &self,
         context: &Context<'_>,

@@ -95,10 +95,10 @@ impl<'a> Measure<'a> {
                     size.add(self.selection(&field.selection_set)?);
                 }
                 Selection::InlineFragment(part) => {
-                    size.add(self.selection(&part.node.selection_set)?)
+                    size.add(self.selection(&part.node.selection_set)?);
                 }
                 Selection::FragmentSpread(spread) => {
-                    size.add(self.fragment(&spread.node.fragment_name.node)?)
+                    size.add(self.fragment(&spread.node.fragment_name.node)?);
                 }
             }
         }

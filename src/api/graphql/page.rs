@@ -150,8 +150,8 @@ pub(super) fn cost(first: Option<i32>, last: Option<i32>, node: usize) -> usize 
 }
 
 /// Returns how many nodes are named at most, where they are named by their ids.
-pub(super) fn named<T>(ids: &Option<Vec<T>>) -> Option<i32> {
-    let ids = ids.as_deref().filter(|ids| !ids.is_empty())?;
+pub(super) fn named<T>(ids: Option<&[T]>) -> Option<i32> {
+    let ids = ids.filter(|ids| !ids.is_empty())?;
     Some(i32::try_from(ids.len()).unwrap_or(i32::MAX))
 }
 

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
-use super::{Refusal, Scope, clearable, required, told};
+use super::{Refusal, Scope, required, told};
 use crate::{
     api::graphql::{
         contact::Contact,
@@ -175,16 +175,14 @@ impl ContactMutation {
         input: UpdateInput,
     ) -> Result<UpdatePayload> {
         let scope = Scope::of(context)?;
-        let organization = clearable(input.organization_id);
+        let organization = input.organization_id.map_value(|id| id.read());
         let patch = ContactPatch {
             first_name: required(input.first_name),
             last_name: required(input.last_name),
-            email: clearable(input.email),
-            phone: clearable(input.phone),
-            description: clearable(input.description),
-            organization: organization
-                .map(|id| id.map(|id| id.read()).transpose())
-                .transpose()?,
+            email: input.email.into(),
+            phone: input.phone.into(),
+            description: input.description.into(),
+            organization: organization.transpose()?.into(),
             active: input.active,
         };
         let id = input.id.read()?;

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
-use super::{Refusal, Scope, clearable, told};
+use super::{Refusal, Scope, told};
 use crate::{
     api::graphql::{
         group::{CrmAutomaticRelation, Group},
@@ -66,14 +66,14 @@ impl GroupMutation {
         let group = Group::at(scope, &input.full_path)
             .await?
             .ok_or(Refusal::NotAvailable)?;
-        let source = clearable(input.crm_source_group_id);
+        let source = input.crm_source_group_id.map_value(|id| id.read());
         let settings = GroupSettings {
             crm_enabled: input.crm_enabled,
-            contact_source: source
-                .map(|id| id.map(|id| id.read()).transpose())
-                .transpose()?,
-            automatic_relations: clearable(input.crm_automatic_relations)
-                .map(|chosen| chosen.map(|list| list.into_iter().map(Into::into).collect())),
+            contact_source: source.transpose()?.into(),
+            automatic_relations: input
+                .crm_automatic_relations
+                .map_value(|chosen| chosen.into_iter().map(Into::into).collect())
+                .into(),
         };
         let report = if input.dry_run {
             scope

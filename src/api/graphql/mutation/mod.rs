@@ -34,16 +34,11 @@ fn told<T>(outcome: Result<T, CrmError>) -> Result<Result<T, Vec<String>>, Refus
     }
 }
 
-/// Returns what is to change of a field that can be cleared: nothing, to nothing, or to a value.
-fn clearable<T>(given: MaybeUndefined<T>) -> Option<Option<T>> {
-    match given {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
-    }
-}
-
 /// Returns what is to change of a field that cannot be cleared; null is taken for blank, which is then told.
 fn required(given: MaybeUndefined<String>) -> Option<String> {
-    clearable(given).map(Option::unwrap_or_default)
+    match given {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(String::new()),
+        MaybeUndefined::Value(value) => Some(value),
+    }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use rust_decimal::Decimal;
 
-use super::{Refusal, Scope, clearable, required, told};
+use super::{Refusal, Scope, required, told};
 use crate::{
     api::graphql::{
         id::{GroupGid, OrganizationGid, operation_gid},
@@ -163,8 +163,8 @@ impl OrganizationMutation {
         let scope = Scope::of(context)?;
         let patch = OrganizationPatch {
             name: required(input.name),
-            default_rate: clearable(input.default_rate).map(|given| given.map(rate)),
-            description: clearable(input.description),
+            default_rate: input.default_rate.map_value(rate).into(),
+            description: input.description.into(),
             active: input.active,
         };
         let id = input.id.read()?;
