@@ -75,7 +75,7 @@ pub(super) struct User {
     pub(super) name: String,
     #[serde(default, deserialize_with = "text")]
     pub(super) username: String,
-    /// "[REDACTED]" unless the user made it public.
+    /// `[REDACTED]` unless the user made it public.
     #[serde(default, deserialize_with = "optional_text")]
     pub(super) email: Option<String>,
 }

@@ -3,8 +3,8 @@
 //! Reads only. What it reads beside the plain columns is generated or kept by triggers (see the migration named search), so that nothing
 //! here has to be told of a change. `docs/PLANS.md` has the plans of these statements.
 //!
-//! **Two ways of planning.** A statement that looks up a range of one index is right with the one plan that the settings of [`by_index`]
-//! leave. A statement that looks for a substring depends on what is looked for, and is planned anew each time ([`by_estimate`]). Both hold
+//! **Two ways of planning.** A statement that looks up a range of one index is right with the one plan that the settings of `by_index`
+//! leave. A statement that looks for a substring depends on what is looked for, and is planned anew each time (`by_estimate`). Both hold
 //! whatever the settings of the connection are and whatever was planned on it before, since they open a transaction (or a savepoint) of
 //! their own.
 

@@ -1,7 +1,7 @@
 //! Moves of groups and projects, within a root group and from one to another.
 //!
-//! A move is one transaction, all or nothing, made of statements over whole sets. What it will do is written down first ([`plan`]), so
-//! that the report before and the one after are counted from the same rows; then it is done ([`apply`]).
+//! A move is one transaction, all or nothing, made of statements over whole sets. What it will do is written down first (`plan`), so
+//! that the report before and the one after are counted from the same rows; then it is done (`apply`).
 //!
 //! Contacts and organizations move along with a group: those that it held itself go, those that its issues use and that somebody else
 //! holds are copied, and one that the new holder has already takes the place of the one that comes. A project takes no contacts along.

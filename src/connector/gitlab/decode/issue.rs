@@ -56,7 +56,7 @@ pub(super) fn issue(body: &[u8]) -> Result<Decoded, DecodeError> {
     }))))
 }
 
-/// Returns the address of a user who shows it; others are "[REDACTED]".
+/// Returns the address of a user who shows it; others are `[REDACTED]`.
 fn address(shown: Option<&str>) -> Option<String> {
     addresses(shown?).pop()
 }
