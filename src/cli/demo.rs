@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
@@ -18,10 +18,10 @@ use crate::{
     app::{Database, Parts, Role, Service},
     config::{self, Config, Overrides},
     crypto::{digest, random_token},
-    domain::{Clock, ContactDraft},
+    domain::{Clock, ContactDraft, RemoteUser},
     sandbox::{HookOwner, NewHook, Sandbox},
     server,
-    store::{group, item},
+    store::{connection, group, item, person, token},
     telemetry,
 };
 
@@ -57,7 +57,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     // From before there is something to clean up.
     let mut signals = StopSignals::listen()?;
     let folder = Folder::create()?;
-    let token = random_token("glpat-");
+    let bot_token = random_token("glpat-");
     let signing = format!(
         "whsec_{}",
         STANDARD.encode(digest(random_token("").expose_secret().as_bytes()))
@@ -66,7 +66,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         &folder,
         &service_url,
         &tracker_url,
-        [token.expose_secret(), &signing],
+        [bot_token.expose_secret(), &signing],
     )?;
     telemetry::init(&config.log.filter, telemetry::Format::Auto)?;
 
@@ -86,7 +86,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
 
     let sandbox = Sandbox::new(tracker_url.clone());
     let seeded = sandbox
-        .seed_demo(token.expose_secret())
+        .seed_demo(bot_token.expose_secret())
         .context("the sandbox tracker could not be filled")?;
     let mut hook = NewHook::to(service_url.join("/hooks/acme-gitlab")?);
     hook.signing_token = Some(signing);
@@ -101,7 +101,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         MAX_CONNECTIONS,
         stop.clone(),
     ));
-    greet(&tracker_url, &service_url);
+    let api_token = api_token(&database, seeded.mona, &*clock()).await?;
+    greet(&tracker_url, &service_url, &api_token);
 
     signals.wait().await;
     print::line("Stopping …");
@@ -116,7 +117,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn greet(tracker: &Url, service: &Url) {
+fn greet(tracker: &Url, service: &Url, api_token: &SecretString) {
+    let api_token = api_token.expose_secret();
     print::line(&format!(
         "
 Liaison runs. Open the sandbox tracker:
@@ -135,8 +137,42 @@ Liaison answers below your comment. Guests may not see customers; Reporters may 
 Developers may create them. Customers to try: ada@example.com, grace@example.com, linus@example.org,
 mary.ann@example.org, noor@example.net, and otto@example.net, who is inactive.
 
+The API takes GitLab's queries, here as Mona, who is Maintainer:
+
+    curl {service}api/graphql --header 'PRIVATE-TOKEN: {api_token}' --json \\
+      '{{\"query\":\"{{ group(fullPath: \\\"acme\\\") {{ contacts {{ nodes {{ id firstName lastName email }} }} }} }}\"}}'
+
 The service itself is at {service} (try {service}-/readiness). Ctrl-C ends both; nothing is kept."
     ));
+}
+
+/// Returns a token for the API that acts for an account of the sandbox.
+async fn api_token(
+    database: &Database,
+    account: u64,
+    clock: &dyn Clock,
+) -> anyhow::Result<SecretString> {
+    const NAME: &str = "mona";
+    let user = RemoteUser {
+        id: account.to_string(),
+        username: NAME.to_owned(),
+        name: "Mona".to_owned(),
+        is_bot: false,
+    };
+    let mut tx = database.pool.begin().await?;
+    let connections = connection::list(&mut tx).await?;
+    let gitlab = connections
+        .first()
+        .context("the connection gitlab is declared")?;
+    person::meet(&mut tx, gitlab.id, &user, clock.now()).await?;
+    let person = person::find(&mut tx, NAME)
+        .await?
+        .context("Mona was met a moment ago")?;
+    let secret = random_token("lia_");
+    let hash = digest(secret.expose_secret().as_bytes());
+    token::create(&mut tx, person, "demo", &hash, (clock.now(), None)).await?;
+    tx.commit().await?;
+    Ok(secret)
 }
 
 async fn tracker_listener(args: &DemoArgs) -> anyhow::Result<TcpListener> {

@@ -11,6 +11,7 @@ mod process;
 mod pump;
 mod reconcile;
 mod remote;
+mod reply;
 mod retry;
 mod tell;
 mod tree;

@@ -107,6 +107,22 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     }
     println!("answered after {:?}", posted.elapsed());
 
+    let token = greeting
+        .split_once("PRIVATE-TOKEN: ")
+        .and_then(|(_, rest)| rest.split('\'').next())
+        .unwrap();
+    let mut call = Call::new(Method::POST, service.join("/api/graphql").unwrap());
+    call.headers = headers(&[
+        ("content-type", "application/json"),
+        ("private-token", token),
+    ]);
+    let query = "{ group(fullPath: \"acme\") { contacts { nodes { email } } } }";
+    call.body = json!({ "query": query }).to_string().into();
+    let answer = egress.send(call).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    let contacts = &answer["data"]["group"]["contacts"]["nodes"];
+    assert_eq!(contacts.as_array().unwrap().len(), 6, "{answer}");
+
     // A page that is open, with its stream of events, does not keep the demo from ending.
     let open = Call::new(Method::GET, tracker.join("/sandbox/events").unwrap());
     let (_, status) = tokio::join!(egress.send(open), async {
