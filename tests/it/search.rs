@@ -12,7 +12,7 @@ use liaison::{
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
-use crate::harness::{database, pool};
+use crate::harness::{database, pool, spawn};
 
 /// The group that the tests look at: a root with a group below it, which holds contacts of its own.
 const HERE: (RootId, GroupId) = (RootId(1), GroupId(1));
@@ -616,7 +616,9 @@ async fn a_contact_and_the_new_name_of_its_organization_meet_in_either_order() {
         one.execute(first).await.unwrap();
         let other = {
             let pool = pool.clone();
-            tokio::task::spawn(async move { pool.execute(second).await.unwrap() })
+            spawn(async move {
+                pool.execute(second).await.unwrap();
+            })
         };
         // Until it waits for the first; if it should not wait at all, what it leaves is looked at below.
         loop {

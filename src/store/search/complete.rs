@@ -102,9 +102,7 @@ impl Asked {
             .bind(self.issue.map(|issue| issue.0));
         let words = self.words.iter().cloned();
         let beginnings = self.words.iter().map(|word| beginning(word));
-        words
-            .chain(beginnings)
-            .fold(query, |query, text| query.bind(text))
+        words.chain(beginnings).fold(query, QueryAs::bind)
     }
 
     /// Writes that a text has a word that begins as one of those that were typed. That it has it at all is found out sooner.
@@ -314,13 +312,14 @@ impl Asked {
 
     /// Looks at the contacts of the issue.
     async fn on_issue(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
-        let conditions: String = (0..self.words.len())
-            .map(|word| format!(" AND {}", self.begins_word("search_text", word)))
-            .collect();
+        let mut conditions = vec!["items.group_id = $2 AND items.kind = 'contact'".to_owned()];
+        let words = 0..self.words.len();
+        conditions.extend(words.map(|word| self.begins_word("search_text", word)));
         let sql = format!(
             "{COMPLETION} FROM issue_items CROSS JOIN LATERAL ({ITEM} AND id = issue_items.item_id OFFSET 0) AS items
-             WHERE issue_items.root_id = $1 AND issue_items.issue_id = $4 AND items.group_id = $2 AND items.kind = 'contact'{conditions}
+             WHERE issue_items.root_id = $1 AND issue_items.issue_id = $4 AND {}
              ORDER BY {}, items.id LIMIT $3",
+            conditions.join(" AND "),
             order::FIRST_NAME
         );
         let mut reading = by_index(connection).await?;
