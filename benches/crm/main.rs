@@ -3,12 +3,6 @@
 //! `cargo bench --bench crm [-- lists|search|complete|counts|related|write] [postgres://…]`. Without an address it starts a private Postgres,
 //! fills it and throws it away; a database at an address is filled once and kept.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_wrap,
-    reason = "turns run through small lists, and are counted in thousands"
-)]
-
 mod data;
 mod figure;
 mod measure;

@@ -39,8 +39,8 @@ fn figure(name: impl Into<String>, target: u64) -> Figure {
 /// Runs what is measured once to warm up and then some times.
 async fn repeat<T, E>(
     figure: &mut Figure,
-    times: usize,
-    mut run: impl AsyncFnMut(usize) -> Result<T, E>,
+    times: i64,
+    mut run: impl AsyncFnMut(i64) -> Result<T, E>,
 ) -> Result<(), E> {
     run(0).await?;
     for turn in 0..times {
@@ -126,15 +126,15 @@ pub(crate) async fn lists(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn tabs() -> impl Iterator<Item = (Direction, States)> {
+fn tabs() -> impl Iterator<Item = (Direction, States)> + Clone {
     DIRECTIONS
         .into_iter()
         .flat_map(|direction| STATES.map(|states| (direction, states)))
 }
 
-fn ends(turn: usize) -> Page {
+fn ends(turn: i64) -> Page {
     let count = PAGE;
-    if turn.is_multiple_of(2) {
+    if turn % 2 == 0 {
         Page::First { count, after: None }
     } else {
         Page::Last {
@@ -144,9 +144,9 @@ fn ends(turn: usize) -> Page {
     }
 }
 
-fn beside(turn: usize, place: &Cursor) -> Page {
+fn beside(turn: i64, place: &Cursor) -> Page {
     let (count, place) = (PAGE, Some(place.clone()));
-    if turn.is_multiple_of(2) {
+    if turn % 2 == 0 {
         Page::First {
             count,
             after: place,
@@ -216,19 +216,16 @@ pub(crate) async fn search(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     let mut long = figure("search of three letters and more, all sorts in turn", 60);
     let mut short = figure("search of one and two letters, all sorts in turn", 60);
     for (turn, text) in searches().into_iter().enumerate() {
+        let begins: String = text.chars().take(1 + turn % 2).collect();
         for (place, sort) in ContactSort::ALL.into_iter().enumerate() {
-            let mut asked = query(sort, DIRECTIONS[(turn + place) % 2], STATES[turn % 3]);
-            let begins: String = text.chars().take(1 + turn % 2).collect();
-            for (figure, text) in [(&mut long, text.clone()), (&mut short, begins)] {
-                asked.search = Some(text);
+            let tab = tabs().cycle().nth((turn + place) % 6);
+            let (direction, states) = tab.context("no tab")?;
+            let mut asked = query(sort, direction, states);
+            for (figure, text) in [(&mut long, &text), (&mut short, &begins)] {
+                asked.search = Some(text.clone());
                 let begun = Instant::now();
                 search::contacts(&mut connection, HERE, &asked).await?;
                 figure.times.push(begun.elapsed());
-                if std::env::args().any(|argument| argument == "slow")
-                    && begun.elapsed() > figure.target
-                {
-                    crate::line(&format!("{:?} {asked:?}", begun.elapsed()))?;
-                }
             }
         }
     }
@@ -276,7 +273,11 @@ pub(crate) async fn complete(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
             &mut one
         };
         let issue = IssueId(1 + i64::try_from(turn)? * 97 % ISSUES);
-        let purpose = [Purpose::Add, Purpose::Any][turn % 2];
+        let purpose = if turn % 2 == 0 {
+            Purpose::Add
+        } else {
+            Purpose::Any
+        };
         let begun = Instant::now();
         search::complete(&mut connection, HERE, term, Some(issue), purpose, 10).await?;
         // The first ones make the plans that the connection keeps.
@@ -312,19 +313,19 @@ pub(crate) async fn related(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     let mut by_ids = figure("100 contacts by their ids", 25);
     repeat(&mut contacts, 200, async |turn| {
         let ids: Vec<IssueId> = (0..20)
-            .map(|place| IssueId(1 + (turn as i64 * 131 + place * 7919) % ISSUES))
+            .map(|place| IssueId(1 + (turn * 131 + place * 7919) % ISSUES))
             .collect();
         search::contacts_of_issues(&mut connection, HERE, &ids, 20, None).await
     })
     .await?;
     repeat(&mut issues, 200, async |turn| {
-        let contact = ItemId(ORGANIZATIONS + 1 + turn as i64);
+        let contact = ItemId(ORGANIZATIONS + 1 + turn);
         search::issues_of_contact(&mut connection, HERE.0, contact, 20, None).await
     })
     .await?;
     repeat(&mut by_ids, 200, async |turn| {
         let ids: Vec<ItemId> = (0..100)
-            .map(|place| ItemId(ORGANIZATIONS + 1 + (turn as i64 * 131 + place * 7919) % CONTACTS))
+            .map(|place| ItemId(ORGANIZATIONS + 1 + (turn * 131 + place * 7919) % CONTACTS))
             .collect();
         search::contacts_by_ids(&mut connection, HERE, &ids).await
     })

@@ -312,13 +312,14 @@ impl Asked {
 
     /// Looks at the contacts of the issue.
     async fn on_issue(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
-        let conditions = (0..self.words.len()).fold(String::new(), |conditions, word| {
-            conditions + " AND " + &self.begins_word("search_text", word)
-        });
+        let mut conditions = vec!["items.group_id = $2 AND items.kind = 'contact'".to_owned()];
+        let words = 0..self.words.len();
+        conditions.extend(words.map(|word| self.begins_word("search_text", word)));
         let sql = format!(
             "{COMPLETION} FROM issue_items CROSS JOIN LATERAL ({ITEM} AND id = issue_items.item_id OFFSET 0) AS items
-             WHERE issue_items.root_id = $1 AND issue_items.issue_id = $4 AND items.group_id = $2 AND items.kind = 'contact'{conditions}
+             WHERE issue_items.root_id = $1 AND issue_items.issue_id = $4 AND {}
              ORDER BY {}, items.id LIMIT $3",
+            conditions.join(" AND "),
             order::FIRST_NAME
         );
         let mut reading = by_index(connection).await?;
