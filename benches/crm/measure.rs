@@ -396,7 +396,7 @@ async fn without_derived(connection: &mut PgConnection) -> anyhow::Result<Vec<Du
              VALUES (1, nextval(pg_get_serial_sequence('items', 'id')), 1, 'contact', 'active', 'Ada', 'Ada', $1, $2, now(), now())",
         )
         .bind(format!("Byron {turn}"))
-        .bind(format!("ada{turn}@bench.example"))
+        .bind(format!("bare{turn}@bench.example"))
         .execute(&mut *connection)
         .await?;
         times.push(begun.elapsed());
