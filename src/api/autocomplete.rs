@@ -243,7 +243,9 @@ fn offered(contact: Completion, on_issue: bool) -> Offered {
 
 fn denied(error: CrmError) -> Denied {
     match error {
-        CrmError::NotFound | CrmError::Denied(_) | CrmError::Invalid(_) => Denied::NotFound,
+        CrmError::NotFound | CrmError::Denied(_) | CrmError::Invalid(_) | CrmError::Changed => {
+            Denied::NotFound
+        }
         CrmError::Unavailable(outage) => {
             tracing::error!(error = %outage, "contacts could not be completed");
             Denied::Unavailable

@@ -8,4 +8,4 @@ mod service;
 pub use database::{Database, DatabaseError};
 pub use declare::{DeclareError, declare};
 pub use health::Health;
-pub use service::{Parts, Role, Service, StartError};
+pub use service::{Parts, Role, Service, StartError, sessions};

@@ -19,7 +19,7 @@ use crate::{
     config::{self, Config, Overrides},
     crypto::{digest, random_token},
     domain::{Clock, ContactDraft, RemoteUser},
-    sandbox::{HookOwner, NewHook, Sandbox},
+    sandbox::{Demo, HookOwner, NewHook, Sandbox},
     server,
     store::{connection, group, item, person, token},
     telemetry,
@@ -80,6 +80,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         listener,
         admin: None,
         roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
+        demo: true,
     };
     let service = Service::start(&config, parts).await?;
     sample_contacts(&database, &*clock()).await?;
@@ -101,7 +102,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         MAX_CONNECTIONS,
         stop.clone(),
     ));
-    let api_token = api_token(&database, seeded.mona, &*clock()).await?;
+    let api_token = people(&database, &seeded, &*clock()).await?;
     greet(&tracker_url, &service_url, &api_token);
 
     signals.wait().await;
@@ -137,40 +138,51 @@ Liaison answers below your comment. Guests may not see customers; Reporters may 
 Developers may create them. Customers to try: ada@example.com, grace@example.com, linus@example.org,
 mary.ann@example.org, noor@example.net, and otto@example.net, who is inactive.
 
+The pages show customers, their issues and their history; sign in as anybody by a click:
+
+    {service}groups/acme/-/crm/contacts
+
 The API takes GitLab's queries, here as Mona, who is Maintainer:
 
     curl {service}api/graphql --header 'PRIVATE-TOKEN: {api_token}' --json \\
       '{{\"query\":\"{{ group(fullPath: \\\"acme\\\") {{ contacts {{ nodes {{ id firstName lastName email }} }} }} }}\"}}'
 
-The service itself is at {service} (try {service}-/readiness). Ctrl-C ends both; nothing is kept."
+Whether the service is well says {service}-/readiness. Ctrl-C ends both; nothing is kept."
     ));
 }
 
-/// Returns a token for the API that acts for an account of the sandbox.
-async fn api_token(
+/// Has the people of the sandbox be known, so that one may sign in as any of them; returns a token for the API that acts for Mona.
+async fn people(
     database: &Database,
-    account: u64,
+    seeded: &Demo,
     clock: &dyn Clock,
 ) -> anyhow::Result<SecretString> {
-    const NAME: &str = "mona";
-    let user = RemoteUser {
-        id: account.to_string(),
-        username: NAME.to_owned(),
-        name: "Mona".to_owned(),
-        is_bot: false,
-    };
     let mut tx = database.pool.begin().await?;
     let connections = connection::list(&mut tx).await?;
     let gitlab = connections
         .first()
         .context("the connection gitlab is declared")?;
-    person::meet(&mut tx, gitlab.id, &user, clock.now()).await?;
-    let person = person::find(&mut tx, NAME)
+    for (account, username, name) in [
+        (seeded.gus, "gus", "Guest Gus"),
+        (seeded.rita, "rita", "Reporter Rita"),
+        (seeded.dan, "dan", "Developer Dan"),
+        (seeded.mona, "mona", "Maintainer Mona"),
+        (seeded.stranger, "sam", "Stranger Sam"),
+    ] {
+        let user = RemoteUser {
+            id: account.to_string(),
+            username: username.to_owned(),
+            name: name.to_owned(),
+            is_bot: false,
+        };
+        person::meet(&mut tx, gitlab.id, &user, clock.now()).await?;
+    }
+    let mona = person::find(&mut tx, "mona")
         .await?
         .context("Mona was met a moment ago")?;
     let secret = random_token("lia_");
     let hash = digest(secret.expose_secret().as_bytes());
-    token::create(&mut tx, person, "demo", &hash, (clock.now(), None)).await?;
+    token::create(&mut tx, mona, "demo", &hash, (clock.now(), None)).await?;
     tx.commit().await?;
     Ok(secret)
 }

@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod import;
 mod parse;
+mod person;
 mod print;
 mod reconcile;
 mod serve;
@@ -62,6 +63,11 @@ enum Command {
     Migrate,
     /// Reads a comment from standard input and prints what would run.
     Parse(parse::ParseArgs),
+    /// People who sign in to the pages.
+    #[command(subcommand)]
+    Person(person::PersonCommand),
+    /// Makes a link that signs a person in to the pages, once.
+    LoginLink(person::LinkArgs),
     /// API tokens of people.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -134,6 +140,8 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Check(args) => check::check(&overrides(Vec::new()), args).await,
         Command::Migrate => migrate(&quiet(&overrides(Vec::new()))?).await,
         Command::Parse(args) => parse::parse(&args),
+        Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::LoginLink(args) => person::login_link(&quiet(&overrides(Vec::new()))?, args).await,
         Command::Token(command) => token::token(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Webhook(command) => {
             webhook::webhook(&quiet(&overrides(Vec::new()))?, command).await

@@ -1,5 +1,6 @@
 //! Contacts and organizations: created, edited, deleted, merged.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
@@ -33,15 +34,20 @@ impl Crm {
             .await
     }
 
-    /// Changes a contact. What is as it should be is not written again.
+    /// Changes a contact. What is as it should be is not written again. Whoever says when what he saw had been changed last is refused
+    /// where somebody changed it since.
+    ///
+    /// # Errors
+    /// [`CrmError::Changed`] where it is not any more what was seen.
     pub async fn update_contact(
         &self,
         asker: Asker,
         contact: ItemId,
         patch: &ContactPatch,
+        seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Contact(patch.clone());
-        self.decide(|fresh| self.update(asker, contact, &patch, fresh))
+        self.decide(|fresh| self.update(asker, contact, (&patch, seen), fresh))
             .await
     }
 
@@ -57,15 +63,19 @@ impl Crm {
             .await
     }
 
-    /// Changes an organization. What is as it should be is not written again.
+    /// Changes an organization, as [`Self::update_contact`] does a contact.
+    ///
+    /// # Errors
+    /// [`CrmError::Changed`] where it is not any more what was seen.
     pub async fn update_organization(
         &self,
         asker: Asker,
         organization: ItemId,
         patch: &OrganizationPatch,
+        seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Organization(patch.clone());
-        self.decide(|fresh| self.update(asker, organization, &patch, fresh))
+        self.decide(|fresh| self.update(asker, organization, (&patch, seen), fresh))
             .await
     }
 
@@ -131,15 +141,19 @@ impl Crm {
         &self,
         asker: Asker,
         item: ItemId,
-        patch: &ItemPatch,
+        (patch, seen): (&ItemPatch, Option<DateTime<Utc>>),
         fresh: Fresh,
     ) -> Result<(), Failure> {
         let mut tx = self.pool.begin().await?;
         let (access, root, group) = self.towards_item(&mut tx, asker, item, fresh).await?;
         let stored = locked(&mut tx, (root, group), &[item]).await?;
-        let before = &stored.first().ok_or(Refused::NotFound)?.fields;
+        let stored = stored.first().ok_or(Refused::NotFound)?;
+        let before = &stored.fields;
         let (form, active) = patch.onto(before).ok_or(Refused::NotFound)?;
         rules::may_manage(&access, form.kind())?;
+        if seen.is_some_and(|seen| seen != stored.updated_at) {
+            return Err(Failure::Changed);
+        }
         let which = (form.kind(), Some(item));
         let (unique, organization) = (form.unique(), form.organization());
         let mut beside =

@@ -82,6 +82,7 @@ impl Crm {
                 Err(Failure::Ask(questions)) => self.ask(questions).await?,
                 Err(Failure::Conflict) => {}
                 Err(Failure::Refused(refused)) => return Err(refused.into()),
+                Err(Failure::Changed) => return Err(CrmError::Changed),
                 Err(Failure::Store(error)) => {
                     return Err(CrmError::Unavailable(Outage::Store(error)));
                 }

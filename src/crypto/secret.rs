@@ -33,6 +33,13 @@ pub fn random_token(prefix: &str) -> SecretString {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)).into()
 }
 
+/// Returns 128 random bits to hash a password with.
+pub fn random_salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    rand::rng().fill_bytes(&mut salt);
+    salt
+}
+
 /// Compares two secrets in a time that tells neither their contents nor their lengths.
 pub fn same_secret(given: &[u8], expected: &[u8]) -> bool {
     digest(given).ct_eq(&digest(expected)).into()

@@ -13,6 +13,7 @@ pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;
+pub mod login;
 pub mod operation;
 pub mod person;
 pub mod place;

@@ -49,12 +49,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("auth", &["crypto", "store"]),
+    ("auth", &["crypto", "domain", "store"]),
     (
         "api",
         &[
             "auth",
             "crm",
+            "domain",
+            "queue",
+            "quick_action",
+            "rules",
+            "store",
+        ],
+    ),
+    (
+        "web",
+        &[
+            "auth",
+            "crm",
+            "crypto",
             "domain",
             "queue",
             "quick_action",

@@ -208,6 +208,7 @@ impl World {
             listener,
             admin: None,
             roles: self.roles.clone(),
+            demo: false,
         };
         self.service = Some(Service::start(&self.config, parts).await.unwrap());
     }
@@ -418,6 +419,7 @@ impl World {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             admin: None,
             roles: roles.to_vec(),
+            demo: false,
         };
         Service::start(&self.config, parts).await.unwrap()
     }

@@ -189,7 +189,7 @@ impl ContactMutation {
         let changed = scope
             .api
             .crm
-            .update_contact(scope.asker()?, id, &patch)
+            .update_contact(scope.asker()?, id, &patch, None)
             .await;
         let (contact, errors) = match told(changed)? {
             Ok(()) => (Contact::changed(scope, id).await?, Vec::new()),

@@ -171,7 +171,7 @@ impl OrganizationMutation {
         let changed = scope
             .api
             .crm
-            .update_organization(scope.asker()?, id, &patch)
+            .update_organization(scope.asker()?, id, &patch, None)
             .await;
         let (organization, errors) = match told(changed)? {
             Ok(()) => (Organization::changed(scope, id).await?, Vec::new()),

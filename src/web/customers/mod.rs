@@ -1,0 +1,45 @@
+//! Contacts and organizations: their lists, pages and forms, and what is done with them.
+
+mod actions;
+mod contact_form;
+mod contact_list;
+mod contact_page;
+mod history;
+mod issues;
+mod suggest;
+
+use axum::Router;
+
+use super::{Web, problem::Problem, visit::InGroup};
+use crate::{
+    domain::{ItemId, ItemKind},
+    store::shown::{self, ShownItem},
+};
+
+/// Returns the routes within a group.
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .merge(contact_list::routes())
+        .merge(contact_form::routes())
+        .merge(contact_page::routes())
+        .merge(suggest::routes())
+        .merge(actions::routes())
+}
+
+/// Returns the path of a kind's pages below the group's.
+fn folder(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Contact => "crm/contacts",
+        ItemKind::Organization => "crm/organizations",
+    }
+}
+
+/// Returns an item of the group's customers; one of elsewhere or of the other kind is not there.
+async fn find<R>(visit: &InGroup<R>, kind: ItemKind, item: ItemId) -> Result<ShownItem, Problem> {
+    let mut connection = visit.visitor.connection().await?;
+    let found = shown::items(&mut connection, &[item]).await?;
+    found
+        .into_iter()
+        .find(|found| (found.root, found.group) == visit.holder() && found.fields.kind() == kind)
+        .ok_or(Problem::NotFound)
+}
