@@ -147,7 +147,7 @@ The API takes GitLab's queries, here as Mona, who is Maintainer:
     curl {service}api/graphql --header 'PRIVATE-TOKEN: {api_token}' --json \\
       '{{\"query\":\"{{ group(fullPath: \\\"acme\\\") {{ contacts {{ nodes {{ id firstName lastName email }} }} }} }}\"}}'
 
-Whether the service is well says {service}-/readiness. Ctrl-C ends both; nothing is kept."
+The service itself is at {service} (try {service}-/readiness). Ctrl-C ends both; nothing is kept."
     ));
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{Asker, Crm, CrmError, error::Failure};
 use crate::{
     domain::{
-        ContactForm, ContactPatch, GroupId, ItemForm, ItemId, ItemPatch, OperationId,
+        ContactForm, ContactPatch, GroupId, ItemField, ItemForm, ItemId, ItemPatch, OperationId,
         OrganizationForm, OrganizationPatch, RootId,
     },
     rules::{self, Access, Edit, Refused, Right},
@@ -92,14 +92,16 @@ impl Crm {
     /// Merges items into one of them, all of one kind and group; returns the operation, by which it is undone.
     ///
     /// The survivor keeps his fields and gets those he lacks, the issues of the others, and, as an organization, their contacts.
+    /// `picks` says of which of them he gets a field in any case.
     pub async fn merge(
         &self,
         asker: Asker,
         survivor: ItemId,
         losers: &[ItemId],
+        picks: &[(ItemField, ItemId)],
     ) -> Result<OperationId, CrmError> {
         rules::may_be_merged(survivor, losers)?;
-        self.decide(|fresh| self.merge_once(asker, survivor, losers, fresh))
+        self.decide(|fresh| self.merge_once(asker, (survivor, losers), picks, fresh))
             .await
     }
 
@@ -134,6 +136,7 @@ impl Crm {
         item_fields::insert(&mut tx, (root, group), &[(id, fields, act.at)], act.at).await?;
         operation::append(&mut tx, &act, vec![told]).await?;
         tx.commit().await?;
+        self.notify(group, &[]).await;
         Ok(id)
     }
 
@@ -164,6 +167,7 @@ impl Crm {
         if let Some(edit) = Edit::between(item, before, fields) {
             write(&mut tx, &self.act(asker, root, group), vec![edit]).await?;
             tx.commit().await?;
+            self.notify(group, &[]).await;
         }
         Ok(())
     }
@@ -201,8 +205,8 @@ impl Crm {
     async fn merge_once(
         &self,
         asker: Asker,
-        survivor: ItemId,
-        losers: &[ItemId],
+        (survivor, losers): (ItemId, &[ItemId]),
+        picks: &[(ItemField, ItemId)],
         fresh: Fresh,
     ) -> Result<OperationId, Failure> {
         let mut tx = self.pool.begin().await?;
@@ -227,7 +231,11 @@ impl Crm {
         let named = losers
             .iter()
             .filter_map(|id| stored.iter().find(|item| item.id == *id));
-        let fields = rules::merged(&winner.fields, named.map(|item| &item.fields));
+        let mut fields = rules::merged(&winner.fields, named.map(|item| &item.fields));
+        for (field, of) in picks {
+            let from = stored.iter().find(|item| item.id == *of);
+            fields.take(*field, &from.ok_or(Refused::NotFound)?.fields);
+        }
         let act = self.act(asker, root, group);
         let gone = || stored.iter().filter(|item| item.id != survivor);
         let ids: Vec<i64> = gone().map(|item| item.id.0).collect();

@@ -17,8 +17,8 @@ mod via;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
 pub use contact::{
-    ContactDraft, ContactFields, ContactForm, ContactPatch, ItemFields, ItemForm, ItemKind,
-    ItemPatch, OrganizationFields, OrganizationForm, OrganizationPatch,
+    ContactDraft, ContactFields, ContactForm, ContactPatch, ItemField, ItemFields, ItemForm,
+    ItemKind, ItemPatch, OrganizationFields, OrganizationForm, OrganizationPatch,
 };
 pub use effect::{CommentRef, Effect, Queue, Reaction};
 pub use event::{

@@ -82,7 +82,7 @@ impl Frame {
     }
 
     /// Adds the group that the page is about; `path` is that of the page.
-    pub(super) fn within(self, group: &GroupNode, access: &Access, path: &str) -> Self {
+    pub(super) fn within(self, group: &GroupNode, access: Access, path: &str) -> Self {
         let base = base(&group.path);
         let ways = WAYS
             .iter()

@@ -69,7 +69,7 @@ struct Place {
 }
 
 /// What is typed to sign in. The password is no part of any `Debug`.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Input {
     #[serde(default)]
     username: String,
@@ -136,19 +136,6 @@ pub(super) async fn with_kept_form(web: &Web, path: &str, form: &str) -> Respons
     login_page(web, &input, Some(error))
         .await
         .unwrap_or_else(IntoResponse::into_response)
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self {
-            username: String::new(),
-            password: None,
-            person: None,
-            token: String::new(),
-            return_to: String::new(),
-            kept: String::new(),
-        }
-    }
 }
 
 async fn page(

@@ -8,15 +8,19 @@ mod body;
 mod cookie;
 mod customers;
 mod dispatch;
+mod exchange;
 mod flash;
 mod form;
 mod frame;
 mod guard;
 mod home;
+mod issues;
+mod live;
 mod login;
 mod moment;
 mod people;
 mod problem;
+mod suggestion;
 mod table;
 mod visit;
 
@@ -58,7 +62,10 @@ pub struct Web {
 impl Web {
     /// Returns the routes of the pages, and after them those of `others`: what no page is at is theirs to answer.
     pub fn router(self, others: Router) -> Router {
-        let in_groups = customers::routes();
+        let in_groups = customers::routes()
+            .merge(exchange::routes())
+            .merge(issues::routes())
+            .merge(live::routes());
         dispatch::router(&self, in_groups, others)
             .merge(guard::open(&self, login::routes().merge(assets::routes())))
             .merge(guard::signed_in(&self, home::routes()))

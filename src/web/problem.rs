@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     crm::{CrmError, Outage},
-    store::StoreError,
+    store::{StoreError, search::ListError},
 };
 
 /// Why a request gets no page.
@@ -128,6 +128,16 @@ impl From<CrmError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         CrmError::Unavailable(Outage::Store(error)).into()
+    }
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Self {
+        match error {
+            // The address is one of another list, or made up.
+            ListError::Cursor(_) => Self::NotFound,
+            ListError::Store(error) => error.into(),
+        }
     }
 }
 

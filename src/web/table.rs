@@ -99,6 +99,14 @@ impl Cell {
 }
 
 impl Cell {
+    /// Returns a way to another page.
+    pub(super) fn link(text: &str, path: String) -> Self {
+        Self::Link {
+            text: text.to_owned(),
+            path,
+        }
+    }
+
     /// Returns the cell of a state.
     pub(super) fn state(active: bool) -> Self {
         if active {
@@ -195,7 +203,7 @@ impl Asked {
     }
 
     /// Returns the same from its first page on.
-    pub(super) fn from_the_first(&self) -> Self {
+    pub(super) fn restarted(&self) -> Self {
         Self {
             after: String::new(),
             before: String::new(),
@@ -226,7 +234,7 @@ impl Asked {
             count: shown(count),
             path: Self {
                 state: state.to_owned(),
-                ..self.from_the_first()
+                ..self.restarted()
             }
             .link(path),
             is_here: states == here,
@@ -262,7 +270,7 @@ impl Asked {
                 };
                 let by = Self {
                     sort: format!("{word}_{next}"),
-                    ..self.from_the_first()
+                    ..self.restarted()
                 };
                 Column {
                     label,
@@ -277,11 +285,11 @@ impl Asked {
     pub(super) fn pager<R>(&self, path: &str, listing: &Listing<R>) -> [Option<String>; 2] {
         let first = listing.rows.first().map(|(_, cursor)| Self {
             before: cursor.to_string(),
-            ..self.from_the_first()
+            ..self.restarted()
         });
         let last = listing.rows.last().map(|(_, cursor)| Self {
             after: cursor.to_string(),
-            ..self.from_the_first()
+            ..self.restarted()
         });
         [
             first

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use axum::{extract::FromRequestParts, response::Response};
+use chrono::{DateTime, Utc};
 use http::request::Parts;
 use sqlx::{Postgres, pool::PoolConnection};
 use url::Url;
@@ -12,6 +13,7 @@ use super::{
     dispatch::Place,
     flash::Flash,
     frame::{Frame, base},
+    moment::Moment,
     problem::Problem,
 };
 use crate::{
@@ -53,6 +55,11 @@ impl SignedIn {
     /// Returns the frame of a page.
     pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
         Frame::of(&self.bearer, self.flash.clone()).titled(title)
+    }
+
+    /// Returns a time as it is seen now.
+    pub(super) fn moment(&self, at: DateTime<Utc>) -> Moment {
+        Moment::new(at, self.web.crm.clock.now())
     }
 
     /// Goes on to a page on which something is said.
@@ -104,6 +111,12 @@ purposes! {
     ToView: ViewContacts, "see contacts and organizations";
     /// To create and edit them.
     ToManage: CreateContacts, "manage contacts and organizations";
+    /// To merge them.
+    ToMerge: MergeContacts, "merge contacts and organizations";
+    /// To bring lists of them in.
+    ToImport: ImportContacts, "import contacts";
+    /// To take lists of them out.
+    ToExport: ExportContacts, "export contacts";
 }
 
 /// Somebody on a page of a group who has the right that it asks for. Whoever may not even see the group's customers is told that there
@@ -132,7 +145,7 @@ impl<R> InGroup<R> {
     /// Returns the frame of a page.
     pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
         let frame = self.visitor.frame(title);
-        frame.within(&self.group, &self.access, &self.path)
+        frame.within(&self.group, self.access, &self.path)
     }
 
     /// Returns the address of a page of the group: `to("crm/contacts")`.

@@ -213,9 +213,11 @@ impl Run<'_> {
             comment_internal: state.is_internal,
         });
         calls.make(answer);
-        // Whoever has the issue open sees its contacts change.
+        // Whoever has the issue or the customers open sees them change.
         if !plan.operations.is_empty() {
-            self.job.worker.wake.announce(Signal::IssueContacts(issue));
+            let wake = &self.job.worker.wake;
+            wake.announce(Signal::IssueContacts(issue));
+            wake.announce(Signal::Customers(self.place.contact_group));
         }
         Ok(verdict)
     }

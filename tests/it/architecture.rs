@@ -66,9 +66,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "web",
         &[
             "auth",
+            "bulk",
             "crm",
             "crypto",
             "domain",
+            "exchange",
             "queue",
             "quick_action",
             "rules",

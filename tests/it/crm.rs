@@ -495,7 +495,7 @@ async fn attempt(
         "delete" => hall.crm.delete(asker, &[contact().await]).await.map(drop),
         "merge" => {
             let (survivor, loser) = (contact().await, contact().await);
-            let merged = hall.crm.merge(asker, survivor, &[loser]).await;
+            let merged = hall.crm.merge(asker, survivor, &[loser], &[]).await;
             merged.map(drop)
         }
         "configure" => {
@@ -911,7 +911,7 @@ async fn a_merge_unites_and_is_split_again() {
                                (SELECT string_agg(issue_id || '-' || item_id, ';' ORDER BY issue_id, item_id) FROM issue_items))";
     let before: String = hall.one(world).await;
 
-    let merge = crm.merge(owner, survivor, &[loser]).await.unwrap();
+    let merge = crm.merge(owner, survivor, &[loser], &[]).await.unwrap();
     assert_eq!(hall.related(tree.issue).await, [survivor.0]);
     assert_eq!(hall.related(tree.confidential).await, [survivor.0]);
     let row: String = hall
@@ -957,7 +957,7 @@ async fn a_merge_unites_and_is_split_again() {
     assert_eq!(paged, told);
 
     // Organizations: their contacts go over.
-    let united = crm.merge(owner, new, &[old]).await.unwrap();
+    let united = crm.merge(owner, new, &[old], &[]).await.unwrap();
     let of_new: i64 = hall
         .one(&format!(
             "SELECT count(*) FROM items WHERE organization_id = {new}"
@@ -965,7 +965,7 @@ async fn a_merge_unites_and_is_split_again() {
         .await;
     assert_eq!(of_new, 1);
     assert_eq!(
-        invalid(crm.merge(owner, new, &[survivor]).await),
+        invalid(crm.merge(owner, new, &[survivor], &[]).await),
         ["Contacts and organizations cannot be merged with each other"]
     );
     assert_eq!(crm.undo(owner, united).await.unwrap().kept, [""; 0]);
@@ -1045,7 +1045,7 @@ async fn merges_and_relations_that_race_lose_nothing() {
             .await;
         let merge = |survivor, loser| {
             let crm = hall.crm.clone();
-            async move { crm.merge(owner, survivor, &[loser]).await.is_ok() }
+            async move { crm.merge(owner, survivor, &[loser], &[]).await.is_ok() }
         };
         let relate = {
             let crm = hall.crm.clone();

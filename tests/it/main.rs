@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod cli;
 mod cluster;
 mod crash;
@@ -27,3 +28,4 @@ mod search;
 mod transfer;
 mod tree;
 mod upkeep;
+mod web;

@@ -90,3 +90,26 @@ function combobox(field) {
     open(false);
   });
 }
+
+// What changed elsewhere is shown without a reload: the page asks for itself and takes the part that listens. A page that is not looked
+// at does not listen, since a browser opens few connections to one place.
+let told;
+const listen = () => {
+  const part = document.querySelector("[data-live]");
+  told?.close();
+  told = undefined;
+  if (!part || document.hidden) return;
+  told = new EventSource(part.dataset.live);
+  told.addEventListener("change", refresh);
+};
+const refresh = () => {
+  const part = document.querySelector("[data-live]");
+  // Nobody is interrupted who is about to confirm something.
+  if (!part || part.querySelector("details[open]")) return;
+  htmx.ajax("GET", location.href, { target: `#${part.id}`, select: `#${part.id}`, swap: "outerHTML" });
+};
+listen();
+document.addEventListener("visibilitychange", () => {
+  listen();
+  if (!document.hidden) refresh();
+});

@@ -11,6 +11,7 @@
 mod complete;
 mod count;
 mod cursor;
+mod issues;
 mod list;
 mod order;
 mod related;
@@ -23,10 +24,11 @@ use sqlx::{Acquire, Executor, PgConnection, Postgres, Transaction};
 pub use complete::{Completion, Purpose, complete};
 pub use count::{Count, StateCounts, counts, fold_counts};
 pub use cursor::{Cursor, InvalidCursor};
+pub use issues::{Among, ListedIssue, issues};
 pub use list::{ListError, Listing, Page, Query, contacts, organizations};
 pub use related::{
-    ContactIssue, IssueContacts, contacts_by_ids, contacts_of_issues, issues_of_contact,
-    organizations_by_ids,
+    ContactIssue, IssueContacts, contacts_by_ids, contacts_of_issues, contacts_of_organization,
+    issues_of_contact, organizations_by_ids,
 };
 pub use row::{ContactRow, OrganizationRow};
 

@@ -4,16 +4,11 @@
 //! decides. The form carries when what it began with had been changed last.
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::Path,
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, extract::Path, response::Response, routing::get};
 use chrono::DateTime;
-use http::StatusCode;
 use serde::Deserialize;
 
+use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
 use crate::{
     crm::CrmError,
     domain::{ContactForm, ContactPatch, ItemId, ItemKind},
@@ -23,23 +18,12 @@ use crate::{
     },
     web::{
         Web,
-        flash::Flash,
         form::{Errors, Typed},
         frame::{Frame, html},
         problem::Problem,
         visit::{InGroup, ToManage},
     },
 };
-
-/// Labels of the fields, by which errors find them.
-const LABELS: [&str; 6] = [
-    "First name",
-    "Last name",
-    "Email",
-    "Phone",
-    "Organization",
-    "Description",
-];
 
 /// What is typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -71,14 +55,11 @@ struct Theirs {
 #[template(path = "customers/contact_form.html")]
 struct FormPage {
     frame: Frame,
+    place: FormPlace,
     input: Input,
     theirs: Theirs,
     errors: Errors,
-    others: Vec<String>,
-    /// Where the form is sent.
-    action: String,
-    /// Where one goes who changes his mind.
-    back: String,
+    /// Where organizations are suggested.
     organizations: String,
 }
 
@@ -100,31 +81,19 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
     }
     let (wanted, mut errors) = read(&visit, &input).await?;
     if errors.is_empty() {
-        let asker = visit.visitor.asker();
-        let group = visit.group.contact_group;
-        match visit
-            .visitor
-            .web
-            .crm
-            .create_contact(asker, group, &wanted)
-            .await
-        {
-            Ok(id) => {
-                let path = visit.to(format_args!("crm/contacts/{id}"));
-                return Ok(visit
-                    .visitor
-                    .say(Flash::done("The contact was created."), &path));
-            }
+        let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
+        let crm = &visit.visitor.web.crm;
+        match crm.create_contact(asker, group, &wanted).await {
+            Ok(id) => return Ok(form::saved(&visit, (ItemKind::Contact, id), true)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
     }
-    Ok(refused(page(&visit, None, input, errors)))
+    Ok(form::refused(page(&visit, None, input, errors)))
 }
 
 async fn filled(visit: InGroup<ToManage>, Path(id): Path<ItemId>) -> Result<Response, Problem> {
-    let contact = stored(&visit, id).await?;
-    let input = Input::from(&contact);
+    let input = Input::from(&stored(&visit, id).await?);
     Ok(page(&visit, Some(id), input, Errors::default()))
 }
 
@@ -134,7 +103,7 @@ async fn update(
     form: Typed<Input>,
 ) -> Result<Response, Problem> {
     // One of another group is not there.
-    super::find(&visit, ItemKind::Contact, id).await?;
+    let now = Input::from(&stored(&visit, id).await?);
     let input = form.values;
     if form.is_restored {
         return Ok(page(&visit, Some(id), input, Errors::default()));
@@ -150,65 +119,45 @@ async fn update(
             organization: Some(wanted.organization),
             active: None,
         };
-        let seen = DateTime::from_timestamp_micros(input.version);
-        let asker = visit.visitor.asker();
-        match visit
-            .visitor
-            .web
-            .crm
-            .update_contact(asker, id, &patch, seen)
-            .await
-        {
-            Ok(()) => {
-                let path = visit.to(format_args!("crm/contacts/{id}"));
-                return Ok(visit
-                    .visitor
-                    .say(Flash::done("The contact was saved."), &path));
-            }
-            Err(CrmError::Changed) => return overtaken(&visit, id, input).await,
+        let (asker, seen) = (
+            visit.visitor.asker(),
+            DateTime::from_timestamp_micros(input.version),
+        );
+        let crm = &visit.visitor.web.crm;
+        match crm.update_contact(asker, id, &patch, seen).await {
+            Ok(()) => return Ok(form::saved(&visit, (ItemKind::Contact, id), false)),
+            Err(CrmError::Changed) => return Ok(overtaken(&visit, id, input, now)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
     }
-    Ok(refused(page(&visit, Some(id), input, errors)))
+    Ok(form::refused(page(&visit, Some(id), input, errors)))
 }
 
 /// Answers whoever comes second: what he typed stays, what is there now stands beside it, and saving again is meant.
-async fn overtaken(
-    visit: &InGroup<ToManage>,
-    id: ItemId,
-    typed: Input,
-) -> Result<Response, Problem> {
-    let now = Input::from(&stored(visit, id).await?);
-    let differs = |typed: &str, now: String| (typed.trim() != now).then_some(now);
+fn overtaken(visit: &InGroup<ToManage>, id: ItemId, typed: Input, now: Input) -> Response {
     let theirs = Theirs {
-        first_name: differs(&typed.first_name, now.first_name),
-        last_name: differs(&typed.last_name, now.last_name),
-        email: differs(&typed.email, now.email),
-        phone: differs(&typed.phone, now.phone),
-        organization: differs(&typed.organization, now.organization),
-        description: differs(&typed.description, now.description),
+        first_name: differing(&typed.first_name, now.first_name),
+        last_name: differing(&typed.last_name, now.last_name),
+        email: differing(&typed.email, now.email),
+        phone: differing(&typed.phone, now.phone),
+        organization: differing(&typed.organization, now.organization),
+        description: differing(&typed.description, now.description),
     };
-    let sentence = "Somebody else saved this contact since you opened it. Where it differs from what you typed, what is there now stands below the field: saving again replaces it.";
     let input = Input {
         version: now.version,
         ..typed
     };
-    let mut form = form_page(
-        visit,
-        Some(id),
-        input,
-        Errors::new(vec![sentence.to_owned()]),
-    );
-    form.theirs = theirs;
-    let mut response = html(&form);
-    *response.status_mut() = StatusCode::CONFLICT;
-    Ok(response)
+    let errors = Errors::new(vec![OVERTAKEN.to_owned()]);
+    let page = FormPage {
+        theirs,
+        ..form_page(visit, Some(id), input, errors)
+    };
+    form::overtaken(html(&page))
 }
 
 /// Returns what was typed as the CRM takes it, and what is wrong with it before the CRM is asked.
 async fn read(visit: &InGroup<ToManage>, input: &Input) -> Result<(ContactForm, Errors), Problem> {
-    let optional = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
     let mut form = ContactForm {
         first_name: input.first_name.clone(),
         last_name: input.last_name.clone(),
@@ -271,35 +220,13 @@ fn form_page(
     input: Input,
     errors: Errors,
 ) -> FormPage {
-    let (title, action, back) = match id {
-        Some(id) => (
-            "Edit contact",
-            visit.to(format_args!("crm/contacts/{id}/edit")),
-            visit.to(format_args!("crm/contacts/{id}")),
-        ),
-        None => (
-            "New contact",
-            visit.to("crm/contacts/new"),
-            visit.to("crm/contacts"),
-        ),
-    };
+    let place = FormPlace::of(visit, ItemKind::Contact, id);
     FormPage {
-        frame: visit.frame(title),
+        frame: visit.frame(&place.title),
+        place,
         input,
         theirs: Theirs::default(),
-        others: errors
-            .others(&LABELS)
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
         errors,
-        action,
-        back,
         organizations: visit.to("crm/organizations/suggest"),
     }
-}
-
-fn refused(mut page: Response) -> Response {
-    *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-    page.into_response()
 }

@@ -2,29 +2,36 @@
 
 use askama::Template;
 use axum::{Router, extract::Path, response::Response, routing::get};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    history::{self, Entry},
-    issues::{self, IssueLink},
-};
+use super::history::{self, Entry};
 use crate::{
     domain::ItemId,
     rules::Right,
-    store::search::{self, ContactRow},
+    store::search::{self, Among, ContactRow},
     web::{
         Web,
         frame::{Frame, html},
+        issues::{IssueLink, newest},
         moment::Moment,
         problem::Problem,
         visit::{InGroup, ToView},
     },
 };
 
+/// What is written otherwise in a `mailto:` address.
+const IN_ADDRESS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'@')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
+
 #[derive(Template)]
 #[template(path = "customers/contact_page.html")]
 struct ContactPage {
     frame: Frame,
     contact: ContactRow,
+    mailto: String,
     created: Moment,
     updated: Moment,
     issues: Vec<IssueLink>,
@@ -32,7 +39,9 @@ struct ContactPage {
     /// Where the group's pages are.
     base: String,
     /// Where this page is.
-    here: String,
+    item: String,
+    kind: &'static str,
+    active: bool,
     may_edit: bool,
     may_delete: bool,
 }
@@ -47,14 +56,17 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
     let mut found = search::contacts_by_ids(&mut connection, visit.holder(), &[id]).await?;
     drop(connection);
     let contact = found.remove(&id).ok_or(Problem::NotFound)?;
-    let now = visit.visitor.web.crm.clock.now();
+    let email = contact.email.as_deref().unwrap_or_default();
     Ok(html(&ContactPage {
         frame: visit.frame(format!("{} {}", contact.first_name, contact.last_name)),
-        created: Moment::new(contact.created_at, now),
-        updated: Moment::new(contact.updated_at, now),
-        issues: issues::of_contact(&visit, id).await?,
+        mailto: format!("mailto:{}", utf8_percent_encode(email, IN_ADDRESS)),
+        created: visit.visitor.moment(contact.created_at),
+        updated: visit.visitor.moment(contact.updated_at),
+        issues: newest(&visit, Among::Contact(id)).await?,
         history: history::of_item(&visit, id).await?,
-        here: visit.path.clone(),
+        item: visit.path.clone(),
+        kind: "contact",
+        active: contact.active,
         may_edit: visit.access.allows(Right::CreateContacts),
         may_delete: visit.access.allows(Right::DeleteContacts),
         base: visit.base,

@@ -4,8 +4,13 @@ mod actions;
 mod contact_form;
 mod contact_list;
 mod contact_page;
+mod form;
 mod history;
-mod issues;
+mod list;
+mod merge;
+mod organization_form;
+mod organization_list;
+mod organization_page;
 mod suggest;
 
 use axum::Router;
@@ -22,6 +27,10 @@ pub(super) fn routes() -> Router<Web> {
         .merge(contact_list::routes())
         .merge(contact_form::routes())
         .merge(contact_page::routes())
+        .merge(organization_list::routes())
+        .merge(organization_form::routes())
+        .merge(organization_page::routes())
+        .merge(merge::routes())
         .merge(suggest::routes())
         .merge(actions::routes())
 }

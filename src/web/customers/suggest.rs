@@ -1,16 +1,16 @@
 //! Options for whoever types into a combobox: a fragment of a page, asked for while typing.
 
-use askama::Template;
 use axum::{Router, extract::Query, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
     domain::{Direction, OrganizationSort, States},
-    store::search::{self, ListError, Page},
+    store::search::{self, Page, Purpose},
     web::{
         Web,
         frame::html,
         problem::Problem,
+        suggestion::{Choice, Options},
         visit::{InGroup, ToView},
     },
 };
@@ -25,22 +25,20 @@ struct Asked {
     q: String,
 }
 
-/// An option: what is put into the field, what is shown, and what tells it apart.
-struct Choice {
-    value: String,
-    label: String,
-    note: String,
-}
-
-#[derive(Template)]
-#[template(path = "parts/options.html")]
-struct Options {
-    options: Vec<Choice>,
-}
-
 /// Returns the routes.
 pub(super) fn routes() -> Router<Web> {
-    Router::new().route("/crm/organizations/suggest", get(organizations))
+    Router::new()
+        .route("/crm/contacts/suggest", get(contacts))
+        .route("/crm/organizations/suggest", get(organizations))
+}
+
+async fn contacts(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let mut connection = visit.visitor.connection().await?;
+    let (holder, any) = (visit.holder(), Purpose::Any);
+    let found = search::complete(&mut connection, holder, &asked.q, None, any, MOST).await?;
+    Ok(html(&Options {
+        options: found.into_iter().map(Choice::from).collect(),
+    }))
 }
 
 async fn organizations(
@@ -59,11 +57,7 @@ async fn organizations(
         },
     };
     let mut connection = visit.visitor.connection().await?;
-    let found = search::organizations(&mut connection, visit.holder(), &query).await;
-    let found = found.map_err(|error| match error {
-        ListError::Cursor(_) => Problem::NotFound,
-        ListError::Store(error) => error.into(),
-    })?;
+    let found = search::organizations(&mut connection, visit.holder(), &query).await?;
     let options = found.rows.into_iter().map(|(organization, _)| Choice {
         value: organization.title.clone(),
         label: organization.title,

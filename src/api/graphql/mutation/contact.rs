@@ -245,7 +245,7 @@ impl ContactMutation {
         scope
             .all_are(ItemKind::Contact, &[&[id], losers.as_slice()].concat())
             .await?;
-        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers).await)? {
+        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers, &[]).await)? {
             Ok(operation) => (Some(operation), Vec::new()),
             Err(errors) => (None, errors),
         };
