@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// Somebody who holds what one comment needs keeps the others waiting for a moment only: then each is decided on by itself.
+const BEGIN_GROUP: &str = "BEGIN; SET LOCAL lock_timeout = 1000";
+
 /// What came of deciding.
 pub(super) struct Decided {
     /// Deliveries that are settled, and committed.
@@ -49,7 +52,10 @@ pub(super) async fn decide(
         queue::settle(&mut connection, &decided.settled).await?;
         return Ok(decided);
     }
-    let mut tx = job.worker.pool.begin().await?;
+    let mut tx = match posted {
+        [_] => job.worker.pool.begin().await?,
+        _ => job.worker.pool.begin_with(BEGIN_GROUP).await?,
+    };
     let root = job.claimed.root;
     let asked: Vec<_> = posted
         .iter()

@@ -27,6 +27,8 @@ use crate::{
 
 /// Deliveries of one lane that are worked under one lease.
 const PER_LANE: usize = 20;
+/// Lanes whose heads are decided on together.
+const TOGETHER: usize = 64;
 /// Lanes that are given back with one commit.
 const GROUP: usize = 256;
 
@@ -125,7 +127,9 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
             .collect();
         lanes.sort_by_key(|lane| lane.claimed.root);
         while let Some(root) = lanes.last().map(|lane| lane.claimed.root) {
-            let first = lanes.partition_point(|lane| lane.claimed.root < root);
+            let first = lanes
+                .partition_point(|lane| lane.claimed.root < root)
+                .max(lanes.len().saturating_sub(TOGETHER));
             let crew = Crew {
                 worker: worker.clone(),
                 remote: Arc::clone(&remote),
