@@ -68,7 +68,7 @@ impl<'a> Posted<'a> {
     }
 
     /// Returns what is to be done about the comment.
-    pub(super) fn stance<'p>(&'p self, known: Surroundings) -> Stance<'p> {
+    pub(super) fn stance(&self, known: Surroundings) -> Stance<'_> {
         if self.parsed.commands.is_empty() && known.seen.is_none() {
             return Stance::Ignore(NO_COMMANDS.to_owned());
         }

@@ -12,8 +12,8 @@ use super::{
     process::{Failure, Job},
 };
 use crate::{
-    domain::{IssueId, RootId},
-    queue::{self, InboxVerdict, Settled, Signal},
+    domain::{EffectId, IssueId, RootId},
+    queue::{self, InboxVerdict, NewEffect, Settled, Signal},
     rules::{Needs, Plan, Snapshot, needs, plan},
     store::{
         StoreError, access,
@@ -223,13 +223,7 @@ async fn write(
 }
 
 /// Returns the calls that follow, and the answers that are known.
-fn effects(
-    runs: &[Run<'_>],
-    outcomes: &[Outcome],
-) -> (
-    Vec<queue::NewEffect>,
-    Vec<(crate::domain::EffectId, Answer)>,
-) {
+fn effects(runs: &[Run<'_>], outcomes: &[Outcome]) -> (Vec<NewEffect>, Vec<(EffectId, Answer)>) {
     let mut answers = Vec::new();
     let effects = runs
         .iter()
