@@ -3,6 +3,7 @@
 //! In every folder `verify`, `wire`, `decode` and `render` are pure; `client` alone makes calls, through `egress`.
 
 pub mod gitlab;
+pub mod messenger;
 
 use std::collections::BTreeMap;
 
