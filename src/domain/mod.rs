@@ -2,6 +2,7 @@
 //!
 //! Plain data that every other room may name. It does no I/O and names no other room.
 
+mod chat;
 mod clock;
 mod connection;
 mod contact;
@@ -14,6 +15,7 @@ mod listing;
 mod place;
 mod via;
 
+pub use chat::{ChatEvent, ChatMessage, Heard};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
 pub use contact::{
