@@ -2,20 +2,19 @@
 //!
 //! Plain data that every other room may name. It does no I/O and names no other room.
 
-mod chat;
 mod clock;
 mod connection;
 mod contact;
 mod effect;
 mod event;
 mod field;
+mod heard;
 mod id;
 mod level;
 mod listing;
 mod place;
 mod via;
 
-pub use chat::{ChatEvent, ChatMessage, Heard};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
 pub use contact::{
@@ -28,6 +27,7 @@ pub use event::{
     RemoteProject, RemoteUser, Scope, TreeChange, Visibility,
 };
 pub use field::{FieldError, is_email_address};
+pub use heard::{ChatEvent, ChatMessage, Heard};
 pub use id::{
     ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, Lane, OperationId, PersonId,
     ProjectId, ReplyId, RootId, WebhookId,
