@@ -15,9 +15,10 @@ mod reply;
 mod retry;
 mod tell;
 mod tree;
+mod trouble;
 mod way;
 
-pub use deliver::deliver;
+pub use deliver::{deliver, deliver_to_messenger};
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;
