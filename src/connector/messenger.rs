@@ -4,18 +4,9 @@
 //! cannot do, or refuses, is a [`Refusal`], which is about one person or chat and is not tried again by itself; a call that brought
 //! no answer is the connector's own error, which says when to try again.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Who may read what was written in a chat before he came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum History {
-    /// Everybody in it may read all.
-    All,
-    /// Everybody reads from his joining on.
-    FromJoining,
-}
+pub use crate::domain::ChatHistory as History;
 
 /// A chat that is to be made.
 #[derive(Debug, Clone)]
@@ -122,7 +113,7 @@ pub struct Message<'a> {
 /// What a messenger can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
-    /// Whether the past of a chat can be hidden from one person.
+    /// Whether the past of a chat can be hidden from one person; what [`crate::domain::ConnectionKind::hides_history`] says of the kind.
     pub hides_history: bool,
     /// Whether a chat has somebody who leads it.
     pub has_admin: bool,

@@ -162,6 +162,8 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error("the stored effect does not read: {0}")]
     Unreadable(String),
+    #[error("this connection is a tracker's: it has no chats and takes no messages")]
+    NoMessenger,
 }
 
 impl From<LookupError> for Failure {
@@ -183,7 +185,9 @@ impl Failure {
     fn retry(&self) -> Retry {
         match self {
             Self::Call(error) => error.retry(),
-            Self::Unreadable(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
+            Self::Unreadable(_) | Self::NoMessenger | Self::Store(StoreError::Refused { .. }) => {
+                Retry::Never
+            }
             Self::Store(_) => Retry::Later { after: None },
         }
     }
@@ -203,6 +207,8 @@ async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
         Ok(Effect::Reply { .. }) => "reply",
         Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
+        Ok(Effect::SettleChat { .. }) => "settle_chat",
+        Ok(Effect::Notify { .. }) => "notify",
         Err(_) => "unreadable",
     };
     let delivery = pending.delivery.map(tracing::field::display);
@@ -298,6 +304,7 @@ async fn make(
 ) -> Result<Done, Failure> {
     match &pending.effect {
         Err(error) => Err(Failure::Unreadable(error.clone())),
+        Ok(Effect::SettleChat { .. } | Effect::Notify { .. }) => Err(Failure::NoMessenger),
         Ok(Effect::React {
             on,
             reaction,
