@@ -8,6 +8,7 @@ mod contacts;
 mod group_settings;
 mod issue_contacts;
 mod items;
+mod observers;
 mod past;
 mod permission;
 mod refused;
@@ -28,6 +29,10 @@ pub use issue_contacts::{
 pub use items::{
     Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
     merged,
+};
+pub use observers::{
+    Added, Following, Hidden, Inviter, Newcomer, Observer, ObserverChange, ObserverOutcome,
+    Policies, Responsible, Watched, Watching, carried, combined, follow_ups,
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, Right, issue_is_readable, project_is_readable};

@@ -188,6 +188,8 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error("the stored effect does not read: {0}")]
     Unreadable(String),
+    #[error("this connection is of a kind that makes no such calls")]
+    Misplaced,
 }
 
 impl From<LookupError> for Failure {
@@ -211,7 +213,7 @@ impl Failure {
         match self {
             Self::Call(error) => error.is_throttled().then(|| error.retry()),
             Self::Messenger(Trouble::Call(error)) => error.is_throttled().then(|| error.retry()),
-            Self::Messenger(_) | Self::Store(_) | Self::Unreadable(_) => None,
+            Self::Messenger(_) | Self::Store(_) | Self::Unreadable(_) | Self::Misplaced => None,
         }
     }
 
@@ -219,7 +221,7 @@ impl Failure {
         match self {
             Self::Call(error) => error.retry(),
             Self::Messenger(trouble) => trouble.retry(),
-            Self::Unreadable(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
+            Self::Unreadable(_) | Self::Misplaced | Self::Store(StoreError::Refused { .. }) => Retry::Never,
             Self::Store(_) => Retry::Later { after: None },
         }
     }
@@ -239,6 +241,8 @@ async fn attempt<C: Maker>(worker: &Worker, remote: &Remote<C>, due: Due) -> Fin
         Ok(Effect::Reply { .. }) => "reply",
         Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
+        Ok(Effect::SettleChat { .. }) => "settle_chat",
+        Ok(Effect::Notify { .. }) => "notify",
         Err(_) => "unreadable",
     };
     let delivery = pending.delivery.map(tracing::field::display);
@@ -335,6 +339,7 @@ impl Maker for Client {
     ) -> Result<Done, Failure> {
         match &pending.effect {
             Err(error) => Err(Failure::Unreadable(error.clone())),
+            Ok(Effect::SettleChat { .. } | Effect::Notify { .. }) => Err(Failure::Misplaced),
             Ok(Effect::React {
                 on,
                 reaction,
@@ -379,15 +384,5 @@ impl Maker for Client {
                 reply.put(worker, remote, pending, answer).await
             }
         }
-    }
-}
-impl Maker for Messenger {
-    async fn make(
-        _w: &Worker,
-        _r: &Remote<Self>,
-        _p: &Pending,
-        _a: Option<Answer>,
-    ) -> Result<Done, Failure> {
-        Ok("x".into())
     }
 }
