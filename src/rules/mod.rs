@@ -4,6 +4,7 @@
 //! together and the lines of the answer. There is no other way to change anything.
 
 mod answer;
+mod chat;
 mod contacts;
 mod group_settings;
 mod issue_contacts;
@@ -21,6 +22,7 @@ mod working;
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use chat::{Comings, Compared, MemberStanding, Orders, Present, SeenMember, WantedMember};
 pub use group_settings::{GroupSettings, GroupState, configure};
 pub use issue_contacts::{
     Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,

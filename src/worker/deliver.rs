@@ -221,7 +221,9 @@ impl Failure {
         match self {
             Self::Call(error) => error.retry(),
             Self::Messenger(trouble) => trouble.retry(),
-            Self::Unreadable(_) | Self::Misplaced | Self::Store(StoreError::Refused { .. }) => Retry::Never,
+            Self::Unreadable(_) | Self::Misplaced | Self::Store(StoreError::Refused { .. }) => {
+                Retry::Never
+            }
             Self::Store(_) => Retry::Later { after: None },
         }
     }

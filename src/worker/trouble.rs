@@ -1,7 +1,11 @@
 //! What goes wrong between the rules and a messenger, and whether to try again.
 
 use crate::{
-    connector::messenger, egress::Retry, lookup::LookupError, queue::QueueError, store::StoreError,
+    connector::messenger,
+    crm::{CrmError, Outage},
+    egress::Retry,
+    queue::QueueError,
+    store::StoreError,
 };
 
 /// Why something about a messenger is not done yet.
@@ -18,7 +22,7 @@ pub(super) enum Trouble {
     Call(#[from] messenger::CallError),
     /// The tracker, which knows who may do what, did not answer.
     #[error(transparent)]
-    Tracker(#[from] LookupError),
+    Crm(#[from] CrmError),
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -45,10 +49,8 @@ impl Trouble {
         match self {
             Self::Hopeless(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
             Self::Call(error) => again(error.retry()),
-            Self::Tracker(LookupError::Call(error)) => again(error.retry()),
-            Self::Lost | Self::Store(_) | Self::Tracker(LookupError::Store(_)) => {
-                Retry::Later { after: None }
-            }
+            Self::Crm(CrmError::Unavailable(Outage::Tracker(error))) => again(error.retry()),
+            Self::Lost | Self::Store(_) | Self::Crm(_) => Retry::Later { after: None },
         }
     }
 }

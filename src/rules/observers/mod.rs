@@ -177,6 +177,9 @@ pub struct Watching {
     pub told: Vec<(PersonId, Happening)>,
     /// What came of each person that was named.
     pub outcomes: Vec<(PersonId, ObserverOutcome)>,
+    /// Those who are to be in the chat on purpose, though nothing changes for them: one who left a moment ago, which nobody noticed yet,
+    /// comes back.
+    pub again: Vec<PersonId>,
     /// Whether the chat has to be compared with the list.
     pub settle: bool,
 }
@@ -194,6 +197,7 @@ impl Watching {
         self.changes.extend(other.changes);
         self.told.extend(other.told);
         self.outcomes.extend(other.outcomes);
+        self.again.extend(other.again);
         self.settle |= other.settle;
     }
 }
@@ -250,7 +254,7 @@ impl Watched {
             }
             self.add_one(person, (how, show_history), &mut watching);
         }
-        watching.settle = !watching.changes.is_empty();
+        watching.settle = !watching.changes.is_empty() || !watching.again.is_empty();
         Ok(watching)
     }
 
@@ -292,6 +296,9 @@ impl Watched {
                     ..*before
                 };
                 if after == *before {
+                    if after.in_chat {
+                        watching.again.push(person);
+                    }
                     ObserverOutcome::AlreadyThere
                 } else {
                     let (item, before) = (self.item, *before);
@@ -384,6 +391,7 @@ impl Watched {
             after,
         });
         if let Some(person) = to {
+            watching.again.push(person);
             watching.tell(by, person, Happening::Responsible);
         }
         if let Some(before) = before {
