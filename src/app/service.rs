@@ -16,7 +16,7 @@ use crate::{
     connector::gitlab::Client,
     crm::Crm,
     crypto::SealingKey,
-    domain::{Clock, ConnectionId, Queue},
+    domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
     intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
     queue::{self, Wake},
@@ -326,7 +326,11 @@ async fn remotes(
         );
     }
     let mut remotes = Vec::new();
-    for declared in &config.connection {
+    let trackers = config
+        .connection
+        .iter()
+        .filter(|declared| declared.kind == ConnectionKind::Gitlab);
+    for declared in trackers {
         let (Some(id), Some(token)) = (ids.get(&declared.name), &declared.token) else {
             continue;
         };

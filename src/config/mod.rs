@@ -158,6 +158,15 @@ pub struct Connection {
     /// Comments the bot may write in a minute; GitLab's own limit is 300.
     #[serde(default = "notes_per_minute")]
     pub notes_per_minute: u32,
+    /// Matrix: the token of a server administrator, with which people are found by their addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<Secret>,
+    /// Matrix: whether users of other homeservers may come into the bot's rooms.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub federate: bool,
+    /// Matrix: whether everybody in a room may invite others, and not only who is responsible.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub members_invite: bool,
 }
 
 fn notes_per_minute() -> u32 {
