@@ -11,6 +11,7 @@ mod issue;
 mod items;
 mod many;
 mod moves;
+mod people;
 mod preview;
 mod undo;
 
@@ -22,6 +23,7 @@ pub use error::{CrmError, Outage};
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use people::Departure;
 pub use preview::Preview;
 pub use undo::UndoReport;
 
