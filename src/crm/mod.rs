@@ -12,7 +12,9 @@ mod items;
 mod many;
 mod moves;
 mod preview;
+mod removal;
 mod undo;
+mod watch;
 
 pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
@@ -22,6 +24,7 @@ pub use error::{CrmError, Outage};
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use items::NewItem;
 pub use preview::Preview;
 pub use undo::UndoReport;
 
