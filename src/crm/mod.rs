@@ -13,7 +13,9 @@ mod many;
 mod moves;
 mod people;
 mod preview;
+mod removal;
 mod undo;
+mod watch;
 
 pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
@@ -23,6 +25,7 @@ pub use error::{CrmError, Outage};
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use items::NewItem;
 pub use people::Departure;
 pub use preview::Preview;
 pub use undo::UndoReport;
