@@ -123,8 +123,9 @@ impl Service {
             local.extend([Queue::Reply, Queue::Call]);
         }
         let wake = Arc::new(Wake::new(local));
-        let worker = worker(config, &parts, &wake);
         let remotes = remotes(config, &connections, &parts).await?;
+        let crm = crm(config, &parts, &remotes);
+        let worker = worker(config, &parts, &wake, crm);
         queue::repair(&parts.pool, &worker.under_way()).await?;
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
         let stop_serving = CancellationToken::new();
@@ -140,7 +141,7 @@ impl Service {
         let mut admin_routes = Router::new();
         if has(Role::Web) {
             let api = Api {
-                crm: crm(&worker, &remotes),
+                crm: worker.crm.clone(),
                 wake: Arc::clone(&wake),
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
@@ -207,16 +208,16 @@ impl Service {
 }
 
 /// Returns the way to the CRM for people who are signed in.
-fn crm(worker: &Worker, remotes: &[Arc<Remote>]) -> Crm {
+fn crm(config: &Config, parts: &Parts, remotes: &[Arc<Remote>]) -> Crm {
     let trackers = remotes
         .iter()
         .map(|remote| (remote.id, remote.client.clone()));
     Crm {
-        pool: worker.pool.clone(),
-        clock: Arc::clone(&worker.clock),
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
         trackers: Arc::new(trackers.collect()),
-        level_fresh: worker.level_fresh,
-        place_fresh: worker.place_fresh,
+        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
+        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
     }
 }
 
@@ -274,7 +275,7 @@ fn serve(
     ));
 }
 
-fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
+fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>, crm: Crm) -> Worker {
     Worker {
         pool: parts.pool.clone(),
         clock: Arc::clone(&parts.clock),
@@ -291,8 +292,10 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         },
         concurrency: config.queue.concurrency,
         lease: Duration::from_secs(config.queue.lease_seconds),
-        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
-        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        level_fresh: crm.level_fresh,
+        place_fresh: crm.place_fresh,
+        crm,
+        public_url: config.server.public_url.clone(),
         at_work: AtWork::default(),
         // A private cluster serves one process.
         alone: config.database.url.is_none(),

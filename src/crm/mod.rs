@@ -125,10 +125,11 @@ impl Crm {
             root,
             group,
             operation: OperationId(self.clock.id()),
-            actor: asker.person,
+            actor: Some(asker.person),
             via: asker.via,
             at: self.clock.now(),
             undoes: None,
+            command: None,
         }
     }
 }

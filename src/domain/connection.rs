@@ -48,6 +48,12 @@ impl ConnectionKind {
             .find(|&&(kind, _)| kind == self)
             .map_or("", |&(_, word)| word)
     }
+
+    /// Returns whether such a messenger can hide the past of a chat from one person. Matrix hides it from everybody or from nobody;
+    /// Mattermost and Slack show it to whoever joins.
+    pub fn hides_history(self) -> bool {
+        self == Self::Bitrix24
+    }
 }
 
 impl std::str::FromStr for ConnectionKind {

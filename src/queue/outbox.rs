@@ -10,7 +10,9 @@ use super::{
     Claimed, Release,
     lane::{adopt, release_in},
 };
-use crate::domain::{ConnectionId, DeliveryId, Effect, EffectId, Lane, Queue, RootId};
+use crate::domain::{
+    Clock, ConnectionId, DeliveryId, Effect, EffectId, FollowUp, Lane, Queue, RootId,
+};
 
 /// An effect on its way into the outbox.
 #[derive(Debug, Clone)]
@@ -44,6 +46,20 @@ pub struct Pending {
     pub attempt: i16,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+}
+
+impl NewEffect {
+    /// Returns an effect of a change of items, which waits in its lane like all others.
+    pub fn following(follow_up: FollowUp, delivery: Option<DeliveryId>, clock: &dyn Clock) -> Self {
+        Self {
+            id: EffectId(clock.id()),
+            delivery,
+            connection: follow_up.connection,
+            lane: follow_up.lane,
+            effect: follow_up.effect,
+            lease: None,
+        }
+    }
 }
 
 impl Pending {

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{Access, Refused, Right};
-use crate::domain::{ContactFields, FieldError, ItemFields, ItemId, ItemKind, OrganizationFields};
+use crate::domain::{
+    ContactFields, FieldError, ItemFields, ItemId, ItemKind, OrganizationFields, RecordFields,
+};
 
 /// Items that one deletion may name.
 pub const MAX_DELETED: usize = 1000;
@@ -104,7 +106,7 @@ pub fn check(
     if beside.taken {
         let field = match kind {
             ItemKind::Contact => "Email",
-            ItemKind::Organization => "Name",
+            _ => "Name",
         };
         reasons.push(FieldError::taken(field).to_string());
     }
@@ -139,9 +141,28 @@ pub fn merged<'a>(
                         ..survivor
                     })
                 }
+                (ItemFields::Record(survivor), ItemFields::Record(loser)) => {
+                    ItemFields::Record(with_what_it_lacks(survivor, loser))
+                }
                 (survivor, _) => survivor,
             }
         })
+}
+
+/// Returns a record with what it lacks from another one. An amount comes with its currency.
+fn with_what_it_lacks(survivor: RecordFields, loser: &RecordFields) -> RecordFields {
+    let (amount, currency) = if survivor.amount.is_some() {
+        (survivor.amount, survivor.currency)
+    } else {
+        (loser.amount, loser.currency.clone())
+    };
+    RecordFields {
+        stage: survivor.stage.or_else(|| loser.stage.clone()),
+        description: survivor.description.or_else(|| loser.description.clone()),
+        amount,
+        currency,
+        ..survivor
+    }
 }
 
 /// Refuses merges that make no sense, before anything is loaded for them.

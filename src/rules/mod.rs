@@ -4,10 +4,12 @@
 //! together and the lines of the answer. There is no other way to change anything.
 
 mod answer;
+mod chat;
 mod contacts;
 mod group_settings;
 mod issue_contacts;
 mod items;
+mod observers;
 mod past;
 mod permission;
 mod refused;
@@ -20,6 +22,7 @@ mod working;
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use chat::{Comings, Compared, MemberStanding, Orders, Present, SeenMember, WantedMember};
 pub use group_settings::{GroupSettings, GroupState, configure};
 pub use issue_contacts::{
     Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,
@@ -28,6 +31,10 @@ pub use issue_contacts::{
 pub use items::{
     Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
     merged,
+};
+pub use observers::{
+    Added, Following, Hidden, Inviter, Newcomer, Observer, ObserverChange, ObserverOutcome,
+    Policies, Responsible, Watched, Watching, carried, combined, follow_ups,
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, Right, issue_is_readable, project_is_readable};

@@ -3,21 +3,28 @@
 //! Functions take a connection, so that the caller decides what is one transaction. Constraint names become conflicts here.
 
 pub mod access;
+pub mod chat;
 pub mod comment;
 pub mod connection;
 pub mod export;
 pub mod group;
 pub mod group_settings;
 pub mod history;
+pub mod identity;
 pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;
+mod item_row;
+pub mod notice;
+pub mod observer;
 pub mod operation;
 pub mod person;
 pub mod place;
+pub mod policy;
 pub mod relation;
 pub mod road;
+pub mod room;
 pub mod search;
 pub mod shown;
 pub mod standing;

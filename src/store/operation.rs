@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{StoreError, relation};
 use crate::{
-    domain::{GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
+    domain::{DeliveryId, GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
     rules::{Past, PastAct},
 };
 
@@ -21,19 +21,35 @@ pub struct Act {
     pub group: GroupId,
     /// What belongs together.
     pub operation: OperationId,
-    /// Who.
-    pub actor: PersonId,
+    /// Who, where one is known.
+    pub actor: Option<PersonId>,
     /// Through what.
     pub via: Via,
     /// When.
     pub at: DateTime<Utc>,
     /// The operation that is taken back.
     pub undoes: Option<OperationId>,
+    /// The command that does it, in a text about an issue or in a chat.
+    pub command: Option<Commanded>,
+}
+
+/// A command, and where it was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Commanded {
+    /// Its word.
+    pub word: &'static str,
+    /// The issue, if it was given on one.
+    pub issue: Option<IssueId>,
+    /// The delivery that brought it.
+    pub delivery: DeliveryId,
 }
 
 impl Act {
-    /// Returns the detail of a row, with what is taken back.
+    /// Returns the detail of a row, with the command and what is taken back.
     pub(super) fn detail(&self, mut detail: Map<String, Value>) -> Value {
+        if let Some(command) = self.command {
+            detail.insert("command".to_owned(), json!(command.word));
+        }
         if let Some(undone) = self.undoes {
             detail.insert("undoes".to_owned(), json!(undone));
         }
@@ -65,18 +81,20 @@ pub async fn append(
     let actions: Vec<&str> = rows.iter().map(|row| row.action).collect();
     let details: Vec<Value> = rows.into_iter().map(|row| act.detail(row.detail)).collect();
     sqlx::query!(
-        "INSERT INTO history (root_id, operation, at, actor_id, via, group_id, item_id, action, detail)
-         SELECT $1, $2, $3, $4, $5, $6, item_id, action, detail
+        "INSERT INTO history (root_id, operation, at, actor_id, via, group_id, item_id, action, detail, issue_id, delivery_id)
+         SELECT $1, $2, $3, $4, $5, $6, item_id, action, detail, $10, $11
          FROM unnest($7::bigint[], $8::text[], $9::jsonb[]) AS told (item_id, action, detail)",
         act.root.0,
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
         act.group.0,
         &items as &[Option<i64>],
         &actions as &[&str],
         &details,
+        act.command.and_then(|command| command.issue).map(|issue| issue.0),
+        act.command.map(|command| command.delivery.0),
     )
     .execute(connection)
     .await?;

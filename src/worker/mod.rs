@@ -2,10 +2,12 @@
 //!
 //! Every connection has loops of its own, so that one that hangs keeps nobody else waiting.
 
+mod chat;
 mod comment;
 mod deliver;
 mod issue;
 mod lookup;
+mod notice;
 mod outlet;
 mod process;
 mod pump;
@@ -13,11 +15,13 @@ mod reconcile;
 mod remote;
 mod reply;
 mod retry;
+mod talk;
 mod tell;
 mod tree;
+mod trouble;
 mod way;
 
-pub use deliver::deliver;
+pub use deliver::{deliver, deliver_to_messenger};
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;
@@ -33,7 +37,10 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use url::Url;
+
 use crate::{
+    crm::Crm,
     domain::{Clock, EffectId},
     queue::{UnderWay, Wake},
 };
@@ -57,6 +64,10 @@ pub struct Worker {
     pub level_fresh: Duration,
     /// How long the place of a project is believed.
     pub place_fresh: Duration,
+    /// What those may do who are known by an account in a messenger.
+    pub crm: Crm,
+    /// Where people find the pages of what messages name.
+    pub public_url: Url,
     /// The effects that it makes at this moment.
     pub at_work: AtWork,
     /// Whether no other process works on the same database.

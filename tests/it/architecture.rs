@@ -78,6 +78,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "connector",
+            "crm",
             "egress",
             "lookup",
             "queue",
