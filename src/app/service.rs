@@ -14,7 +14,7 @@ use crate::{
     api::{Api, explorer},
     config::{Config, SecretError},
     connector::gitlab::Client,
-    crm::Crm,
+    crm::{self, Crm},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Queue},
     egress::{Egress, Limits},
@@ -152,6 +152,10 @@ impl Service {
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
+        if parts.roles.contains(&Role::Process) {
+            let bulk = crm(&worker, &remotes).work_bulk(crm::LEASE, worker.stop.clone());
+            worker.tasks.spawn(bulk);
+        }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),

@@ -15,6 +15,7 @@ mod reply;
 mod retry;
 mod tell;
 mod tree;
+mod watching;
 mod way;
 
 pub use deliver::deliver;

@@ -20,6 +20,7 @@ mod graphql;
 mod harness;
 mod intake;
 mod issues;
+mod items;
 mod moves;
 mod program;
 mod road;

@@ -4,6 +4,8 @@
 mod contact;
 mod group;
 mod issue;
+mod item;
+mod observer;
 mod organization;
 mod transfer;
 mod undo;
@@ -23,6 +25,8 @@ pub(super) struct Mutation(
     group::GroupMutation,
     transfer::TransferMutation,
     undo::UndoMutation,
+    item::ItemMutation,
+    observer::ObserverMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.
