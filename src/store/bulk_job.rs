@@ -8,9 +8,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::{StoreError, item_list::ItemFilter};
 use crate::{
-    domain::{
-        BulkJobId, GroupId, Happening, ItemId, News, OperationId, PersonId, RootId, Via,
-    },
+    domain::{BulkJobId, GroupId, Happening, ItemId, News, OperationId, PersonId, RootId, Via},
     rules::WatchTask,
 };
 
@@ -193,10 +191,7 @@ pub async fn claim(
 }
 
 /// Returns a job as it is, locked where it is about to be worked or stopped.
-pub async fn lock(
-    connection: &mut PgConnection,
-    id: BulkJobId,
-) -> Result<Option<Job>, StoreError> {
+pub async fn lock(connection: &mut PgConnection, id: BulkJobId) -> Result<Option<Job>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT root_id AS "root: RootId", id AS "id: BulkJobId", group_id AS "group: GroupId", operation AS "operation: OperationId",
@@ -211,10 +206,7 @@ pub async fn lock(
 }
 
 /// Returns a job as it is.
-pub async fn find(
-    connection: &mut PgConnection,
-    id: BulkJobId,
-) -> Result<Option<Job>, StoreError> {
+pub async fn find(connection: &mut PgConnection, id: BulkJobId) -> Result<Option<Job>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT root_id AS "root: RootId", id AS "id: BulkJobId", group_id AS "group: GroupId", operation AS "operation: OperationId",
@@ -253,7 +245,7 @@ pub async fn advance(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE bulk_jobs SET after_id = $3, worked = worked + $4, changed = changed + $5, refused = refused + $6, chats = chats + $7,
-                lease_until = now() + make_interval(secs => $8)
+                lease_until = clock_timestamp() + make_interval(secs => $8)
          WHERE root_id = $1 AND id = $2",
         job.root.0,
         job.id.0,
@@ -304,9 +296,9 @@ pub async fn digest(
                WHERE root_id = $1 AND operation = $2
                  AND (action IN ('observer_added', 'observer_removed')
                       OR action = 'observer_changed' AND NOT (detail -> 'before' ->> 'in_chat')::boolean AND (detail -> 'after' ->> 'in_chat')::boolean)
-                 -- Whoever was responsible and observes on is told of that alone.
-                 AND NOT EXISTS (SELECT FROM history AS given WHERE given.root_id = $1 AND given.operation = $2 AND given.item_id = history.item_id
-                                   AND given.action = 'responsible_changed')
+                 -- Whoever was responsible and observes on is told of that alone. Asked once: an operation of this kind does one thing.
+                 AND NOT EXISTS (SELECT FROM history AS given
+                                 WHERE given.root_id = $1 AND given.operation = $2 AND given.action = 'responsible_changed')
                UNION ALL
                SELECT (detail -> 'before' ->> 'responsible')::bigint, item_id, 'responsible_no_longer' FROM history
                WHERE root_id = $1 AND operation = $2 AND action = 'responsible_changed'
