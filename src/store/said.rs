@@ -6,15 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 
 use super::StoreError;
-use crate::domain::{ConnectionId, PersonId, ReplyId, RootId};
+use crate::domain::{ConnectionId, PersonId, ReplyId};
 
 /// A message whose commands were run.
 #[derive(Debug)]
 pub struct Said<'a> {
     /// Its id in the messenger.
     pub message: &'a str,
-    /// The chat's id there.
-    pub room: &'a str,
     /// The answer's own id.
     pub reply: ReplyId,
     /// The answer, a line per command.
@@ -24,22 +22,21 @@ pub struct Said<'a> {
 /// Returns whether the commands of a message were run before.
 pub async fn is_known(
     connection: &mut PgConnection,
-    (root, on): (RootId, ConnectionId),
+    on: ConnectionId,
     message: &str,
 ) -> Result<bool, StoreError> {
-    Ok(answer(connection, (root, on), message).await?.is_some())
+    Ok(answer(connection, on, message).await?.is_some())
 }
 
 /// Returns the answer to a message, or none where the message is forgotten.
 pub async fn answer(
     connection: &mut PgConnection,
-    (root, on): (RootId, ConnectionId),
+    on: ConnectionId,
     message: &str,
 ) -> Result<Option<Vec<String>>, StoreError> {
     let lines = sqlx::query_scalar!(
         r#"SELECT reply_lines AS "lines: Json<Vec<String>>" FROM chat_messages
-           WHERE root_id = $1 AND connection_id = $2 AND remote_id = $3"#,
-        root.0,
+           WHERE connection_id = $1 AND remote_id = $2"#,
         on.0,
         message,
     )
@@ -51,16 +48,14 @@ pub async fn answer(
 /// Remembers a message and its answer; one that is known is a conflict.
 pub async fn remember(
     connection: &mut PgConnection,
-    (root, on): (RootId, ConnectionId),
+    on: ConnectionId,
     said: &Said<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO chat_messages (root_id, connection_id, remote_id, room, reply_id, reply_lines, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        root.0,
+        "INSERT INTO chat_messages (connection_id, remote_id, reply_id, reply_lines, at) VALUES ($1, $2, $3, $4, $5)",
         on.0,
         said.message,
-        said.room,
         said.reply.0,
         Json(said.lines) as _,
         now,
