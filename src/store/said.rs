@@ -1,12 +1,10 @@
-//! Messages that held commands, with their answers; and the people whom they name.
-
-use std::collections::HashMap;
+//! Messages that held commands, with their answers.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 
 use super::StoreError;
-use crate::domain::{ConnectionId, PersonId, ReplyId};
+use crate::domain::{ConnectionId, ReplyId};
 
 /// A message whose commands were run.
 #[derive(Debug)]
@@ -63,50 +61,4 @@ pub async fn remember(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Returns the people behind names as they are typed in a messenger: addresses, ids there, or usernames with or without `@`, first those there
-/// and then those of Liaison. A name that several have names nobody.
-pub async fn find_people(
-    connection: &mut PgConnection,
-    on: ConnectionId,
-    typed: &[String],
-) -> Result<HashMap<String, PersonId>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT typed AS "typed!", min(person) AS "person!: PersonId"
-           FROM (SELECT typed, person, rank, min(rank) OVER (PARTITION BY typed) AS best
-                 FROM unnest($2::text[]) AS typed
-                 CROSS JOIN LATERAL (
-                     SELECT person_id AS person, 1 AS rank FROM identities
-                     WHERE connection_id = $1 AND (remote_id = typed OR lower(username) = lower(ltrim(typed, '@'))) AND NOT is_bot
-                     UNION ALL
-                     SELECT id, 2 FROM people WHERE lower(people.username) = lower(ltrim(typed, '@'))
-                     UNION ALL
-                     SELECT id, 2 FROM people WHERE lower(people.email) = lower(typed)) AS named
-                 JOIN people ON people.id = named.person AND people.active) AS found
-           WHERE rank = best GROUP BY typed HAVING count(DISTINCT person) = 1"#,
-        on.0,
-        typed,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.typed, row.person))
-        .collect())
-}
-
-/// Returns what people are called.
-pub async fn names(
-    connection: &mut PgConnection,
-    people: &[PersonId],
-) -> Result<Vec<(PersonId, String)>, StoreError> {
-    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id: PersonId", name FROM people WHERE id = ANY($1)"#,
-        &ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
 }
