@@ -3,9 +3,11 @@
 mod database;
 mod declare;
 mod health;
+mod messenger;
 mod service;
 
 pub use database::{Database, DatabaseError};
 pub use declare::{DeclareError, declare};
 pub use health::Health;
+pub use messenger::matrix;
 pub use service::{Parts, Role, Service, StartError};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{clock, print};
+use super::{clock, print, webhook::matrix};
 use crate::{
     app::Database,
     config::{self, Config, Overrides},
-    connector::gitlab::Client,
-    domain::Scope,
+    connector::{gitlab::Client, messenger::Calls},
+    domain::{ConnectionKind, Scope},
     egress::{Egress, Limits},
     store, telemetry,
 };
@@ -40,10 +40,11 @@ pub(super) async fn check(overrides: &Overrides, args: CheckArgs) -> anyhow::Res
     };
     report("database", database(&config).await);
     for connection in &config.connection {
-        report(
-            &format!("connection {}", connection.name),
-            gitlab(&config, connection).await,
-        );
+        let found = match connection.kind {
+            ConnectionKind::Matrix => homeserver(connection).await,
+            _ => gitlab(&config, connection).await,
+        };
+        report(&format!("connection {}", connection.name), found);
     }
     report("public address", public_address(&config).await);
     anyhow::ensure!(problems == 0, "{problems} of the checks found a problem");
@@ -108,6 +109,19 @@ async fn gitlab(config: &Config, connection: &config::Connection) -> anyhow::Res
             seen.join(", ")
         }
     ))
+}
+
+async fn homeserver(connection: &config::Connection) -> anyhow::Result<String> {
+    let client = matrix::client(connection)?;
+    let bot = client.whoami().await?;
+    anyhow::ensure!(
+        bot.username == connection.bot,
+        "the token belongs to {}, not to the configured bot {}: compare sender_localpart in the registration file",
+        bot.id,
+        connection.bot
+    );
+    let reached = matrix::ping(&client, &connection.name).await?;
+    Ok(format!("{} is the bot, and {reached}", bot.id))
 }
 
 async fn public_address(config: &Config) -> anyhow::Result<String> {

@@ -3,10 +3,11 @@
 use super::{Asker, Crm, CrmError, error::Failure};
 use crate::{
     connector::gitlab,
-    domain::{IssueId, ItemId},
+    domain::{IssueId, ItemId, Level},
     quick_action::{Dialect, Found, parse},
-    rules::{Refused, Snapshot, needs, plan},
+    rules::{Place, Refused, Snapshot, needs, plan},
     store::{
+        commanded::{self, Spoken},
         connection, history,
         item::{self, Wanted},
         road::Fresh,
@@ -73,6 +74,17 @@ impl Crm {
             .take(needs.undo)
             .flat_map(|operation| operation.items().map(|item| item.0))
             .collect();
+        let access = on_issue.access;
+        let spoken = Spoken {
+            root,
+            group: on_issue.holder,
+            issue: Some(issue),
+            place: Place::Issue,
+            actor: asker.person,
+            is_member: access.contact_group.max(access.project) > Level::None,
+            on: None,
+        };
+        let watch = commanded::snapshot(&mut tx, spoken, &needs.watch, &past).await?;
         let wanted = [Wanted {
             group: on_issue.holder,
             issue,
@@ -82,7 +94,8 @@ impl Crm {
         let contacts = item::contacts(&mut tx, root, &wanted).await?;
         let organizations = item::organizations(&mut tx, root, &wanted).await?;
         let snapshot = Snapshot {
-            access: on_issue.access,
+            watch,
+            access,
             contacts: contacts.into_iter().flatten().collect(),
             organizations: organizations.into_iter().flatten().collect(),
             operations,

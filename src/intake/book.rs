@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connector::WebhookSecrets,
     crypto::{SealingKey, SigningKey},
-    domain::{Clock, ConnectionId, RootId, WebhookId},
+    domain::{Clock, ConnectionId, ConnectionKind, RootId, WebhookId},
     store::{
         StoreError,
         webhook::{self, SecretKind, Webhook},
@@ -28,8 +28,12 @@ pub struct Entry {
     pub id: WebhookId,
     /// The connection it is for.
     pub connection: ConnectionId,
+    /// What sends to it.
+    pub kind: ConnectionKind,
     /// Whether it takes deliveries.
     pub active: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
     /// What a sender must prove to know.
     pub secrets: WebhookSecrets,
 }
@@ -64,6 +68,13 @@ impl Book {
             .get(name)
             .or_else(|| self.0.get(&name.to_lowercase()))
     }
+
+    /// Returns the webhooks of one kind of connection that were not deleted.
+    pub fn of_kind(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0
+            .values()
+            .filter(move |entry| entry.kind == kind && !entry.deleted)
+    }
 }
 
 fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
@@ -90,7 +101,9 @@ fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
         root: webhook.root,
         id: webhook.id,
         connection: webhook.connection,
+        kind: webhook.kind,
         active: webhook.state == "active",
+        deleted: webhook.state == "deleted",
         secrets,
     }
 }

@@ -18,6 +18,7 @@ use super::{
     Problem,
     body::{Budget, read},
     book::{Book, Entry},
+    matrix,
     writer::Writer,
 };
 use crate::{
@@ -47,14 +48,16 @@ struct Receipt {
     duplicate: bool,
 }
 
-/// Returns the receiver's route.
+/// Returns the receiver's routes.
 pub fn router(intake: Intake) -> Router {
+    let matrix = matrix::router(intake.clone());
     Router::new()
         .route(
             "/hooks/{webhook}",
             post(receive).fallback(async || Problem::WrongMethod),
         )
         .with_state(intake)
+        .merge(matrix)
 }
 
 async fn receive(
@@ -149,12 +152,12 @@ fn arrival(
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers: kept(headers),
+        headers: kept(&gitlab::KEPT_HEADERS, headers),
         body,
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -162,10 +165,10 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn kept(headers: &HeaderMap) -> String {
-    let kept: BTreeMap<&str, &str> = gitlab::KEPT_HEADERS
-        .into_iter()
-        .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)))
+pub(super) fn kept(names: &[&'static str], headers: &HeaderMap) -> String {
+    let kept: BTreeMap<&str, &str> = names
+        .iter()
+        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
         .collect();
     serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
 }

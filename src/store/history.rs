@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     StoreError,
     item::{Moment, Scene},
+    observer,
 };
 use crate::{
     domain::{IssueId, ItemId, OperationId, PersonId, RootId},
@@ -24,6 +25,9 @@ impl Change {
             Self::Unrelate(_) => "item_unrelated",
             Self::Create { .. } => "item_created",
             Self::Delete(_) => "item_deleted",
+            // Told of where they are made.
+            Self::Watch(_) => "observer_changed",
+            Self::CreateChat { .. } => "chat_created",
         }
     }
 }
@@ -39,7 +43,10 @@ pub async fn record(
         .iter()
         .flat_map(|(scene, operations)| operations.iter().map(|operation| (*scene, operation)))
         .flat_map(|(scene, operation)| {
-            let changes = operation.changes.iter();
+            let changes = operation
+                .changes
+                .iter()
+                .filter(|change| !matches!(change, Change::Watch(_) | Change::CreateChat { .. }));
             changes.map(move |change| (scene, operation, change))
         })
         .collect();
@@ -110,7 +117,7 @@ pub async fn standing(
     let rows = sqlx::query!(
         r#"SELECT asked.issue_id AS "issue!: IssueId", asked.actor_id AS "actor!: PersonId",
                   history.operation AS "operation: OperationId", history.action, history.item_id AS "item!: ItemId",
-                  history.detail ->> 'command' AS "command!",
+                  history.detail ->> 'command' AS "command!", history.detail, history.at,
                   -- Untouched: as it was created, on no other issue, and nobody else's work.
                   coalesce((SELECT items.updated_at = items.created_at FROM items WHERE items.root_id = $1 AND items.id = history.item_id), false)
                   AND NOT EXISTS (SELECT FROM issue_items
@@ -142,7 +149,10 @@ pub async fn standing(
                 id: row.item,
                 untouched: row.untouched,
             },
-            _ => continue,
+            action => match observer::read(action, row.item, &row.detail, row.at) {
+                Some(change) => PastChange::Watched(change),
+                None => continue,
+            },
         };
         let operations = standing.entry((row.issue, row.actor)).or_default();
         match operations

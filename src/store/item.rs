@@ -207,7 +207,8 @@ pub async fn apply(
             Some((_, Change::Unrelate(_))) => unrelate(&mut *connection, moment, &run).await?,
             Some((_, Change::Delete(_))) => delete(&mut *connection, moment, run).await?,
             Some((_, Change::Create { .. })) => create(&mut *connection, moment, &run).await?,
-            None => {}
+            // Made by `commanded::apply`, with all that follows.
+            Some((_, Change::Watch(_) | Change::CreateChat { .. })) | None => {}
         }
     }
     Ok(())

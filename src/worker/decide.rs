@@ -10,13 +10,15 @@ use super::{
     lookup::Questions,
     outlet::Calls,
     process::{Failure, Job},
+    watching,
 };
 use crate::{
-    domain::{EffectId, IssueId, RootId},
+    domain::{EffectId, IssueId, Level, RootId},
     queue::{self, InboxVerdict, NewEffect, Settled, Signal},
-    rules::{Needs, Plan, Snapshot, needs, plan},
+    rules::{self, Needs, Plan, Snapshot, WatchSnapshot, needs, plan},
     store::{
         StoreError, access,
+        commanded::{self, Spoken},
         comment::{self, Answer},
         history,
         item::{self, Moment, Wanted},
@@ -80,9 +82,9 @@ pub(super) async fn decide(
         .zip(plans)
         .map(|(run, plan)| run.conclude(plan))
         .collect();
-    write(&mut tx, job, &runs, (&issues, &outcomes)).await?;
+    let following = write(&mut tx, job, &runs, (&issues, &outcomes)).await?;
     let (effects, answers) = effects(&runs, &outcomes);
-    let calls = Calls::put(job, &mut tx, effects).await?;
+    let calls = Calls::put(job, &mut tx, effects, following).await?;
     let settled = runs.iter().zip(&outcomes);
     decided
         .settled
@@ -169,13 +171,20 @@ async fn plans(
         .filter(|run| !run.new.is_empty() && run.place.contact_group_remote.is_none())
         .map(|run| (run.place.contact_group, run.actor.person))
         .collect();
-    let own = access::own_levels(connection, root, &untold, clock.now()).await?;
+    let own = access::own_levels(&mut *connection, root, &untold, clock.now()).await?;
+    let mut watched = Vec::with_capacity(runs.len());
+    for ((run, issue), wanted) in runs.iter().zip(issues).zip(&wanted) {
+        let whose = (run.place.contact_group, run.actor.person);
+        let access = run.access(own.get(&whose).copied());
+        let watch = watch(&mut *connection, (job, run), (*issue, access), wanted).await?;
+        watched.push((access, watch));
+    }
     let loaded = contacts.into_iter().zip(organizations).zip(operations);
-    let plans = runs.iter().zip(&needs).zip(loaded).map(
-        |((run, needs), ((contacts, organizations), operations))| {
-            let whose = (run.place.contact_group, run.actor.person);
+    let plans = runs.iter().zip(&needs).zip(watched).zip(loaded).map(
+        |(((run, needs), (access, watch)), ((contacts, organizations), operations))| {
             let snapshot = Snapshot {
-                access: run.access(own.get(&whose).copied()),
+                watch,
+                access,
                 contacts,
                 organizations,
                 operations,
@@ -187,13 +196,32 @@ async fn plans(
     Ok(plans.collect())
 }
 
-/// Writes what is remembered of the comments, their changes and the history.
+/// Loads what commands about people and items need. Comments seldom have such commands, so each is looked up by itself; nothing is asked for others.
+async fn watch(
+    connection: &mut PgConnection,
+    (job, run): (&Job<'_>, &Run<'_>),
+    (issue, access): (IssueId, rules::Access),
+    wanted: &Wanted<'_>,
+) -> Result<WatchSnapshot, StoreError> {
+    let spoken = Spoken {
+        root: job.claimed.root,
+        group: run.place.contact_group,
+        issue: Some(issue),
+        place: rules::Place::Issue,
+        actor: run.actor.person,
+        is_member: access.contact_group.max(access.project) > Level::None,
+        on: Some(job.remote.id),
+    };
+    commanded::snapshot(connection, spoken, &wanted.needs.watch, &wanted.past).await
+}
+
+/// Writes what is remembered of the comments, their changes and the history; returns what follows for people and chats.
 async fn write(
     connection: &mut PgConnection,
     job: &Job<'_>,
     runs: &[Run<'_>],
     (issues, outcomes): (&[IssueId], &[Outcome]),
-) -> Result<(), StoreError> {
+) -> Result<Vec<NewEffect>, Failure> {
     let moment = Moment {
         root: job.claimed.root,
         now: job.worker.clock.now(),
@@ -208,8 +236,9 @@ async fn write(
         .filter(|(_, plan)| !plan.operations.is_empty())
         .map(|(scene, plan)| (scene, plan.operations.as_slice()))
         .collect();
+    let mut following = Vec::new();
     if written.is_empty() {
-        return Ok(());
+        return Ok(following);
     }
     let changes = written
         .iter()
@@ -219,7 +248,17 @@ async fn write(
         })
         .collect();
     item::apply(&mut *connection, moment, changes).await?;
-    history::record(connection, moment, &written).await
+    history::record(&mut *connection, moment, &written).await?;
+    let of_runs = runs.iter().zip(issues).zip(outcomes);
+    for ((run, issue), outcome) in of_runs {
+        if let Some(plan) = &outcome.plan {
+            let about = (moment, run.scene(*issue));
+            let operations = &plan.operations;
+            let effects = watching::apply(run.posted.job, connection, about, operations).await?;
+            following.extend(effects);
+        }
+    }
+    Ok(following)
 }
 
 /// Returns the calls that follow, and the answers that are known.

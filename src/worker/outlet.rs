@@ -2,7 +2,7 @@
 //! committed, without being looked for and taken.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use super::{
     process::{Failure, Job},
 };
 use crate::{
-    domain::{EffectId, Queue},
+    domain::{ConnectionId, EffectId, Queue},
     queue::{self, NewEffect, Pending, Signal},
     store::comment::Answer,
 };
@@ -65,14 +65,18 @@ pub(super) struct Calls<'a> {
     at_once: Vec<(Pending, Reservation)>,
     /// Queues in which others wait to be found.
     waiting: HashSet<Queue>,
+    /// Connections other than the delivery's that have calls to make.
+    elsewhere: BTreeSet<ConnectionId>,
 }
 
 impl<'a> Calls<'a> {
     /// Puts effects into the outbox, with leases for those that there is a place for. They are in different lanes.
+    /// What follows elsewhere, in messengers, waits there to be found.
     pub(super) async fn put(
         job: &'a Job<'a>,
         connection: &mut PgConnection,
         mut effects: Vec<NewEffect>,
+        following: Vec<NewEffect>,
     ) -> Result<Self, Failure> {
         let worker = job.worker;
         let mut reserved = HashMap::new();
@@ -85,6 +89,8 @@ impl<'a> Calls<'a> {
             .iter()
             .map(|new| (new.id, new.effect.queue()))
             .collect();
+        let elsewhere = following.iter().map(|new| new.connection).collect();
+        effects.extend(following);
         let root = job.claimed.root;
         let now = worker.clock.now();
         let pending = if effects.is_empty() {
@@ -112,6 +118,7 @@ impl<'a> Calls<'a> {
             job,
             at_once,
             waiting,
+            elsewhere,
         })
     }
 
@@ -125,6 +132,10 @@ impl<'a> Calls<'a> {
         }
         for queue in &self.waiting {
             let signal = Signal::Work(*queue, remote.id);
+            worker.wake.announce(signal);
+        }
+        for connection in &self.elsewhere {
+            let signal = Signal::Work(Queue::Call, *connection);
             worker.wake.announce(signal);
         }
     }

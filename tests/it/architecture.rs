@@ -78,6 +78,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "connector",
+            "crm",
+            "crypto",
             "egress",
             "lookup",
             "queue",
@@ -102,6 +104,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "crate::egress",
         &[
             "connector/gitlab/client/",
+            "connector/messenger/",
+            "connector/matrix/client",
+            "connector/bitrix24/client",
             "worker/",
             "sandbox/",
             "app/",

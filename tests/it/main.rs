@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod chats;
 mod cli;
 mod cluster;
 mod crash;
@@ -21,10 +22,13 @@ mod groups;
 mod harness;
 mod intake;
 mod issues;
+mod items;
+mod matrix;
 mod moves;
 mod program;
 mod road;
 mod search;
+mod synapse;
 mod transfer;
 mod tree;
 mod upkeep;
