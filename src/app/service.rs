@@ -9,11 +9,11 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DeclareError, Health, declare};
+use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
     config::{Config, SecretError},
-    connector::gitlab::Client,
+    connector::{gitlab::Client, messenger::Messenger},
     crm::Crm,
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
@@ -22,7 +22,10 @@ use crate::{
     queue::{self, Wake},
     server,
     store::{StoreError, connection, search},
-    worker::{AtWork, Remote, Schedule, Worker, deliver, process},
+    worker::{
+        AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_in_step,
+        process,
+    },
 };
 
 /// Memory that large bodies may take together, in bytes.
@@ -123,7 +126,7 @@ impl Service {
             local.extend([Queue::Reply, Queue::Call]);
         }
         let wake = Arc::new(Wake::new(local));
-        let remotes = remotes(config, &connections, &parts).await?;
+        let (remotes, messengers) = remotes(config, &connections, &parts).await?;
         let crm = crm(config, &parts, &remotes);
         let worker = worker(config, &parts, &wake, crm);
         queue::repair(&parts.pool, &worker.under_way()).await?;
@@ -153,6 +156,16 @@ impl Service {
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
+        spawn_messengers(&worker, &messengers, &parts.roles);
+        let minutes = config.chats.reconcile_minutes;
+        if has(Role::Process) && minutes > 0 {
+            for remote in &messengers {
+                let period = TimeDelta::minutes(minutes.into());
+                let (worker, remote) = (worker.clone(), Arc::clone(remote));
+                let tasks = worker.tasks.clone();
+                tasks.spawn(keep_in_step(worker, remote, period));
+            }
+        }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),
@@ -239,6 +252,22 @@ fn spawn_loops(worker: &Worker, remotes: &[Arc<Remote>], roles: &[Role]) {
     }
 }
 
+/// Starts the loops of each messenger that the roles ask for.
+fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: &[Role]) {
+    for remote in remotes {
+        if roles.contains(&Role::Process) {
+            worker.tasks.spawn(hear(worker.clone(), Arc::clone(remote)));
+        }
+        if roles.contains(&Role::Deliver) {
+            for queue in [Queue::Reply, Queue::Call] {
+                let (worker, remote) = (worker.clone(), Arc::clone(remote));
+                let tasks = worker.tasks.clone();
+                tasks.spawn(deliver_to_messenger(worker, remote, queue));
+            }
+        }
+    }
+}
+
 /// Returns the receiver's route, with a book of webhooks that is kept current.
 async fn receiver(parts: &Parts, worker: &Worker, writer: Writer) -> Result<Router, StartError> {
     let book = Book::read(&parts.pool, &parts.key, &*parts.clock).await?;
@@ -309,7 +338,7 @@ async fn remotes(
     config: &Config,
     ids: &HashMap<String, ConnectionId>,
     parts: &Parts,
-) -> Result<Vec<Arc<Remote>>, StartError> {
+) -> Result<(Vec<Arc<Remote>>, Vec<Arc<Remote<Messenger>>>), StartError> {
     let egress = Egress::new(
         config.connection.iter().map(|connection| &connection.url),
         Limits::default(),
@@ -353,7 +382,8 @@ async fn remotes(
             declared.notes_per_minute,
         )));
     }
-    Ok(remotes)
+    let messengers = messengers(config, (ids, &stored), &egress, &parts.clock)?;
+    Ok((remotes, messengers))
 }
 
 /// Forgets old settled work, finds work whose lane was lost, and sums up counts.

@@ -78,6 +78,17 @@ pub enum Effect {
         /// The sender's id of the event that caused this, sent back with the call.
         cause: Option<String>,
     },
+    /// The answer to a message that held commands, in its thread.
+    Answer {
+        /// The chat's id in the messenger.
+        room: String,
+        /// Id of the message that is answered.
+        message: String,
+        /// Id of the message that begins the thread.
+        thread: String,
+        /// The answer's own id, by which it is sent once.
+        reply: ReplyId,
+    },
     /// A chat is to be as the database has it: there, with that title, and with those in it who should be.
     SettleChat {
         /// The chat.
@@ -155,7 +166,7 @@ impl Effect {
     /// Returns the queue that the call waits in.
     pub fn queue(&self) -> Queue {
         match self {
-            Self::Reply { .. } | Self::TellRemoved { .. } => Queue::Reply,
+            Self::Reply { .. } | Self::TellRemoved { .. } | Self::Answer { .. } => Queue::Reply,
             Self::React { .. } | Self::SettleChat { .. } | Self::Notify { .. } => Queue::Call,
         }
     }

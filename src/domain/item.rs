@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ContactFields, ContactForm, ContactPatch, FieldError, ItemId, OrganizationFields,
+    ContactFields, ContactForm, ContactPatch, FieldError, ItemId, ItemTypeId, OrganizationFields,
     OrganizationForm, OrganizationPatch, RecordFields, RecordForm, RecordPatch,
 };
 
@@ -165,6 +165,16 @@ impl ItemForm {
     }
 }
 
+impl ItemForm {
+    /// Returns the type that a custom item is to be of.
+    pub fn item_type(&self) -> Option<ItemTypeId> {
+        match self {
+            Self::Record(form) => form.item_type,
+            Self::Contact(_) | Self::Organization(_) => None,
+        }
+    }
+}
+
 impl ItemPatch {
     /// Returns the form to change an item so, with the state it is to have; none where the patch is for another kind.
     pub fn onto(&self, fields: &ItemFields) -> Option<(ItemForm, bool)> {
@@ -231,6 +241,16 @@ impl ItemFields {
             Self::Record(record) => record.active = is_active,
         }
         self
+    }
+
+    /// Returns whether two items are of one kind and type.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Record(one), Self::Record(two)) => {
+                (one.of, one.item_type) == (two.of, two.item_type)
+            }
+            _ => self.kind() == other.kind(),
+        }
     }
 
     /// Returns whether the item is in use.

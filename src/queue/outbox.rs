@@ -303,3 +303,22 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
     .await?;
     Ok(())
 }
+
+/// Returns whether an effect waits in a lane that was not tried yet: it will see all that is committed until then.
+pub async fn is_waiting(
+    connection: &mut PgConnection,
+    root: RootId,
+    queue: Queue,
+    lane: Lane,
+) -> sqlx::Result<bool> {
+    let waits = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM effects WHERE root_id = $1 AND queue = $2 AND lane = $3 AND settled_at IS NULL AND attempts = 0) AS "waits!""#,
+        root.0,
+        queue.word(),
+        lane.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(waits)
+}

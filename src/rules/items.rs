@@ -1,4 +1,4 @@
-//! Creating, editing, deleting and merging contacts and organizations by their ids. GitLab has the first two; the wording is its own.
+//! Creating, editing, deleting and merging items by their ids. GitLab has the first two for contacts and organizations; the wording is its own.
 
 use serde_json::{Map, Value};
 
@@ -21,6 +21,8 @@ pub struct Beside {
     pub taken: bool,
     /// Whether the organization, if one is named, is in the group.
     pub organization_known: bool,
+    /// Whether the type of a custom item, if one is named, is the root group's.
+    pub type_known: bool,
 }
 
 /// A change of an item's fields.
@@ -100,6 +102,10 @@ pub fn check(
         reasons.push(
             "The specified organization was not found or does not belong to this group".to_owned(),
         );
+    }
+    if !beside.type_known {
+        reasons
+            .push("The specified type was not found or does not belong to this group".to_owned());
     }
     let errors = fields.as_ref().err().into_iter().flatten();
     reasons.extend(errors.map(ToString::to_string));
@@ -213,6 +219,7 @@ mod tests {
         group_holds: true,
         taken: false,
         organization_known: true,
+        type_known: true,
     };
 
     #[test]

@@ -33,11 +33,11 @@ pub use items::{
     merged,
 };
 pub use observers::{
-    Added, Following, Hidden, Inviter, Newcomer, Observer, ObserverChange, ObserverOutcome,
-    Policies, Responsible, Watched, Watching, carried, combined, follow_ups,
+    Added, Following, Hidden, Inviter, MAX_PEOPLE, Newcomer, Observer, ObserverChange,
+    ObserverOutcome, Policies, Responsible, WatchTask, Watched, Watching, carried, combined, follow_ups, watch_back,
 };
 pub use past::{Past, PastAct, Related, Required};
-pub use permission::{Access, Right, issue_is_readable, project_is_readable};
+pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};

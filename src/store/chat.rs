@@ -188,19 +188,22 @@ pub async fn create(
     Ok(id)
 }
 
-/// Opens or closes the chats of items; returns those that there are. A room that is gone is to be made anew once its item's chat is opened.
-pub async fn set_state(
+/// Returns the chats of items, opened or closed where a state is given.
+///
+/// A room that is gone stays so until it is asked for again.
+pub async fn touch(
     connection: &mut PgConnection,
     root: RootId,
     items: &[i64],
-    state: ChatState,
+    state: Option<ChatState>,
 ) -> Result<Vec<(ChatId, ConnectionId)>, StoreError> {
     let rows = sqlx::query!(
-        r#"UPDATE chats SET state = $3 WHERE root_id = $1 AND item_id = ANY($2)
+        r#"UPDATE chats SET state = CASE WHEN state = 'gone' THEN state ELSE coalesce($3, state) END
+           WHERE root_id = $1 AND item_id = ANY($2)
            RETURNING id AS "id: ChatId", connection_id AS "connection: ConnectionId""#,
         root.0,
         items,
-        state.word(),
+        state.map(ChatState::word),
     )
     .fetch_all(connection)
     .await?;

@@ -4,10 +4,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::{ConnectionId, PersonId};
+use crate::{
+    crypto::digest,
+    domain::{ConnectionId, PersonId},
+};
 
-/// How long a code may be entered.
-const CODE_LIVES: TimeDelta = TimeDelta::minutes(15);
+/// How long a code may be entered, in minutes.
+pub const CODE_MINUTES: i64 = 15;
 /// Codes that one account is given within that time.
 const CODES: i64 = 3;
 
@@ -49,7 +52,7 @@ pub async fn by_email(
 /// Remembers a code that an account was given; those that ended are forgotten. Returns false where the account has enough codes.
 pub async fn give_code(
     connection: &mut PgConnection,
-    digest: [u8; 32],
+    code: &str,
     (on, remote_id, username): (ConnectionId, &str, &str),
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
@@ -60,12 +63,12 @@ pub async fn give_code(
         "INSERT INTO link_codes (digest, connection_id, remote_id, username, created_at, expires_at)
          SELECT $1, $2, $3, $4, $5, $6
          WHERE (SELECT count(*) FROM link_codes WHERE connection_id = $2 AND remote_id = $3) < $7",
-        &digest[..],
+        &digest(code.as_bytes())[..],
         on.0,
         remote_id,
         username,
         now,
-        now + CODE_LIVES,
+        now + TimeDelta::minutes(CODE_MINUTES),
         CODES,
     )
     .execute(connection)
@@ -87,14 +90,14 @@ pub struct Proven {
 /// Uses up a code, with all others of the same account. Returns whose it was, or none for a wrong or old one.
 pub async fn use_code(
     connection: &mut PgConnection,
-    digest: [u8; 32],
+    code: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Proven>, StoreError> {
     let proven = sqlx::query_as!(
         Proven,
         r#"DELETE FROM link_codes WHERE digest = $1 AND expires_at > $2
            RETURNING connection_id AS "on: ConnectionId", remote_id, username"#,
-        &digest[..],
+        &digest(code.as_bytes())[..],
         now,
     )
     .fetch_optional(&mut *connection)

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{StoreError, item_row::Row};
 use crate::{
-    domain::{GroupId, ItemFields, ItemId, ItemKind, ItemTypeId, PersonId, RootId},
+    domain::{GroupId, ItemFields, ItemForm, ItemId, ItemKind, ItemTypeId, PersonId, RootId},
     rules::{Beside, Responsible},
 };
 
@@ -43,18 +43,25 @@ impl From<Row> for StoredItem {
     }
 }
 
-/// Returns the tenant and the group of an item that is named from outside.
+/// Where an item is: the tenant, the group that holds it, who is responsible for it, and whether somebody observes it.
+pub type Whereabouts = (RootId, GroupId, Option<PersonId>, bool);
+
+/// Returns where an item is that is named from outside, as far as it concerns a person.
 pub async fn place(
     connection: &mut PgConnection,
     item: ItemId,
-) -> Result<Option<(RootId, GroupId)>, StoreError> {
+    person: PersonId,
+) -> Result<Option<Whereabouts>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT root_id AS "root: RootId", group_id AS "group: GroupId" FROM items WHERE id = $1"#,
+        r#"SELECT root_id AS "root: RootId", group_id AS "group: GroupId", responsible_id AS "responsible: PersonId",
+                  EXISTS (SELECT FROM observers WHERE observers.root_id = items.root_id AND item_id = items.id AND person_id = $2) AS "observes!"
+           FROM items WHERE id = $1"#,
         item.0,
+        person.0,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| (row.root, row.group)))
+    Ok(row.map(|row| (row.root, row.group, row.responsible, row.observes)))
 }
 
 /// Locks items in the order of their ids and returns those that exist, as they are once nobody else changes them.
@@ -119,13 +126,12 @@ pub async fn hand_over(
     Ok(())
 }
 
-/// Looks at what is beside an item that is to have a unique value and an organization.
+/// Looks at what is beside an item that is to be as a form says; `item` is the one that is edited, if there is one.
 pub async fn beside(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
-    (kind, item): (ItemKind, Option<ItemId>),
-    unique: Option<&str>,
-    organization: Option<ItemId>,
+    item: Option<ItemId>,
+    form: &ItemForm,
 ) -> Result<Beside, StoreError> {
     let beside = sqlx::query_as!(
         Beside,
@@ -138,13 +144,15 @@ pub async fn beside(
                   END AS "taken!",
                   ($6::bigint IS NULL
                    OR EXISTS (SELECT FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND id = $6))
-                  AS "organization_known!""#,
+                  AS "organization_known!",
+                  ($7::bigint IS NULL OR EXISTS (SELECT FROM item_types WHERE root_id = $1 AND id = $7)) AS "type_known!""#,
         root.0,
         group.0,
-        kind.word(),
+        form.kind().word(),
         item.map(|id| id.0),
-        unique,
-        organization.map(|id| id.0),
+        form.unique(),
+        form.organization().map(|id| id.0),
+        form.item_type().map(|id| id.0),
     )
     .fetch_one(connection)
     .await?;

@@ -3,6 +3,7 @@
 //! Functions take a connection, so that the caller decides what is one transaction. Constraint names become conflicts here.
 
 pub mod access;
+pub mod bulk_job;
 pub mod chat;
 pub mod comment;
 pub mod connection;
@@ -15,7 +16,11 @@ pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;
+pub mod item_list;
 mod item_row;
+pub mod item_type;
+pub mod leaver;
+pub mod link;
 pub mod notice;
 pub mod observer;
 pub mod operation;
@@ -25,6 +30,7 @@ pub mod policy;
 pub mod relation;
 pub mod road;
 pub mod room;
+pub mod said;
 pub mod search;
 pub mod shown;
 pub mod standing;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
@@ -224,6 +225,16 @@ async fn store(
     Ok(())
 }
 
+/// Gives items that come back to whoever was responsible for them, if he is still known.
+pub async fn put_responsible(
+    connection: &mut PgConnection,
+    act: &Act,
+    given: &[(ItemId, Responsible)],
+) -> Result<(), StoreError> {
+    let given: Vec<_> = given.iter().map(|(item, to)| (*item, Some(*to))).collect();
+    give(connection, act, &given).await
+}
+
 async fn give(
     connection: &mut PgConnection,
     act: &Act,
@@ -242,9 +253,9 @@ async fn give(
         .map(|(_, to)| to.is_none_or(|to| to.in_chat))
         .collect();
     sqlx::query!(
-        "UPDATE items SET responsible_id = new.person, responsible_in_chat = new.in_chat, updated_at = $5
+        "UPDATE items SET responsible_id = (SELECT people.id FROM people WHERE people.id = new.person), responsible_in_chat = new.in_chat, updated_at = $5
          FROM unnest($2::bigint[], $3::bigint[], $4::boolean[]) AS new (item, person, in_chat)
-         WHERE root_id = $1 AND id = new.item",
+         WHERE root_id = $1 AND items.id = new.item",
         act.root.0,
         &items,
         &people as &[Option<i64>],
@@ -280,6 +291,81 @@ async fn request(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Has nobody observe some items any more, since they go, and tells the history.
+pub async fn end(
+    connection: &mut PgConnection,
+    act: &Act,
+    items: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM observers WHERE root_id = $1 AND item_id = ANY($2)
+             RETURNING item_id, person_id, in_chat, show_history, added_by, added_at)
+         INSERT INTO history (root_id, operation, at, actor_id, via, group_id, item_id, action, detail)
+         SELECT $1, $3, $4, $5, $6, $7, item_id, 'observer_removed',
+                $8::jsonb || jsonb_build_object('person', person_id, 'in_chat', in_chat, 'show_history', show_history,
+                                                'added_by', added_by, 'added_at', added_at)
+         FROM gone ORDER BY item_id, added_at, person_id",
+        act.root.0,
+        items,
+        act.operation.0,
+        act.at,
+        act.actor.map(|actor| actor.0),
+        act.via.word(),
+        act.group.0,
+        act.detail(Map::new()),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Reads a change of who watches an item from a row of the history.
+pub(super) fn read(
+    action: &str,
+    item: ItemId,
+    detail: &Value,
+    at: DateTime<Utc>,
+) -> Option<ObserverChange> {
+    let person = || detail.get("person")?.as_i64().map(PersonId);
+    let flag = |part: &Value, name: &str| part.get(name).and_then(Value::as_bool).unwrap_or(true);
+    let moment = || {
+        let text = detail.get("added_at").and_then(Value::as_str);
+        text.and_then(|text| text.parse().ok()).unwrap_or(at)
+    };
+    let observer = |part: &Value| {
+        Some(Observer {
+            person: person()?,
+            in_chat: flag(part, "in_chat"),
+            show_history: flag(part, "show_history"),
+            added_by: detail.get("added_by").and_then(Value::as_i64).map(PersonId),
+            added_at: moment(),
+        })
+    };
+    let responsible = |part: &Value| {
+        let person = part.get("responsible")?.as_i64().map(PersonId)?;
+        Some(Responsible {
+            person,
+            in_chat: flag(part, "in_chat"),
+        })
+    };
+    match action {
+        "observer_added" => Some(ObserverChange::Added(item, observer(detail)?)),
+        "observer_removed" => Some(ObserverChange::Removed(item, observer(detail)?)),
+        "observer_changed" => Some(ObserverChange::Changed {
+            item,
+            before: observer(detail.get("before")?)?,
+            after: observer(detail.get("after")?)?,
+        }),
+        "responsible_changed" => Some(ObserverChange::Responsible {
+            item,
+            before: responsible(detail.get("before")?),
+            after: responsible(detail.get("after")?),
+        }),
+        _ => None,
+    }
 }
 
 /// Returns what the history tells of a change; all that is needed to take it back is in it.

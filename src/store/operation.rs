@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::{StoreError, relation};
+use super::{StoreError, observer, relation};
 use crate::{
     domain::{DeliveryId, GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
-    rules::{Past, PastAct},
+    rules::{Past, PastAct, Responsible},
 };
 
 /// Who changes what, where, when and through what.
@@ -185,7 +185,24 @@ fn act(
             },
             _ => PastAct::Other,
         },
+        ("item_linked" | "item_unlinked", _) => match part("linked").and_then(|to| to.as_i64()) {
+            Some(to) => PastAct::Linked {
+                item,
+                to: ItemId(to),
+                is_linked: action == "item_linked",
+            },
+            None => PastAct::Other,
+        },
+        ("chat_moved", _) => match part("into").and_then(|into| into.as_i64()) {
+            Some(into) => PastAct::ChatMoved {
+                from: item,
+                into: ItemId(into),
+            },
+            None => PastAct::Other,
+        },
         ("item_deleted" | "item_merged", _) => {
+            let responsible = responsible(&detail);
+            let mut part = |name: &str| detail.get_mut(name).map(Value::take);
             let fields = part("fields").and_then(|fields| serde_json::from_value(fields).ok());
             let created_at =
                 part("created_at").and_then(|moment| serde_json::from_value(moment).ok());
@@ -195,12 +212,23 @@ fn act(
                     fields: Box::new(fields),
                     created_at,
                     merged: action == "item_merged",
+                    responsible,
                 },
                 _ => PastAct::Other,
             }
         }
-        _ => PastAct::Other,
+        _ => observer::read(action, item, &detail, at).map_or(PastAct::Other, PastAct::Watched),
     }
+}
+
+/// Reads who was responsible for an item that is gone.
+fn responsible(detail: &Value) -> Option<Responsible> {
+    let person = detail.get("responsible")?.as_i64().map(PersonId)?;
+    let in_chat = detail.get("responsible_in_chat").and_then(Value::as_bool);
+    Some(Responsible {
+        person,
+        in_chat: in_chat.unwrap_or(true),
+    })
 }
 
 /// Returns which items nobody used or changed since an operation created them: no other operation that still stands told of them,

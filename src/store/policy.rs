@@ -84,3 +84,36 @@ pub async fn reachable(
         .map(|person| (person, messenger))
         .collect())
 }
+
+/// What the configuration says of a group; what it leaves open is left to the groups above.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Declared {
+    /// The messenger.
+    pub messenger: Option<ConnectionId>,
+    /// What leaving a chat means.
+    pub preset: Option<ChatPreset>,
+    /// Who makes observers by adding people to a chat.
+    pub invites: Option<InvitePolicy>,
+    /// What becomes of a responsible person who is replaced.
+    pub reassignment: Option<Reassignment>,
+}
+
+/// Makes the policies of a declared group what the configuration says.
+pub async fn declare(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    declared: Declared,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE groups SET messenger_id = $3, chat_preset = $4, invite_policy = $5, reassignment = $6 WHERE root_id = $1 AND id = $2",
+        root.0,
+        group.0,
+        declared.messenger.map(|id| id.0),
+        declared.preset.map(ChatPreset::word),
+        declared.invites.map(InvitePolicy::word),
+        declared.reassignment.map(Reassignment::word),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

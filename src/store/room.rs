@@ -339,6 +339,8 @@ pub async fn due(
     let rows = sqlx::query!(
         r#"SELECT root_id AS "root: RootId", id AS "id: ChatId" FROM chats
            WHERE connection_id = $1 AND state = 'open' AND (settled_at IS NULL OR settled_at < $2)
+             -- A look that waits is one, too.
+             AND NOT EXISTS (SELECT FROM effects WHERE effects.root_id = chats.root_id AND queue = 'call' AND lane = chats.id AND effects.settled_at IS NULL)
            ORDER BY settled_at NULLS FIRST, id LIMIT $3"#,
         on.0,
         before,
@@ -367,4 +369,46 @@ pub async fn meet_again(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.root, row.id)).collect())
+}
+
+/// Returns the open chats in whose rooms a user is known to be.
+pub async fn of_user(
+    connection: &mut PgConnection,
+    on: ConnectionId,
+    user: &str,
+) -> Result<Vec<(RootId, ChatId)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT chats.root_id AS "root: RootId", chats.id AS "id: ChatId"
+           FROM chat_members JOIN chats ON chats.root_id = chat_members.root_id AND chats.id = chat_members.chat_id
+           WHERE chats.connection_id = $1 AND chats.state = 'open' AND chat_members.remote_id = $2"#,
+        on.0,
+        user,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.root, row.id)).collect())
+}
+
+/// Forgets that people were seen in a room: whoever is wanted there and left, unnoticed, is put in again.
+pub async fn forget(
+    connection: &mut PgConnection,
+    (root, chat): (RootId, ChatId),
+    (on, people): (ConnectionId, &[PersonId]),
+) -> Result<(), StoreError> {
+    if people.is_empty() {
+        return Ok(());
+    }
+    let people: Vec<i64> = people.iter().map(|person| person.0).collect();
+    sqlx::query!(
+        "DELETE FROM chat_members USING identities
+         WHERE root_id = $1 AND chat_id = $2 AND identities.connection_id = $3 AND identities.person_id = ANY($4)
+           AND chat_members.remote_id = identities.remote_id",
+        root.0,
+        chat.0,
+        on.0,
+        &people,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

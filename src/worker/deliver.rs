@@ -243,6 +243,7 @@ async fn attempt<C: Maker>(worker: &Worker, remote: &Remote<C>, due: Due) -> Fin
         Ok(Effect::Reply { .. }) => "reply",
         Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
+        Ok(Effect::Answer { .. }) => "answer",
         Ok(Effect::SettleChat { .. }) => "settle_chat",
         Ok(Effect::Notify { .. }) => "notify",
         Err(_) => "unreadable",
@@ -341,7 +342,9 @@ impl Maker for Client {
     ) -> Result<Done, Failure> {
         match &pending.effect {
             Err(error) => Err(Failure::Unreadable(error.clone())),
-            Ok(Effect::SettleChat { .. } | Effect::Notify { .. }) => Err(Failure::Misplaced),
+            Ok(Effect::SettleChat { .. } | Effect::Notify { .. } | Effect::Answer { .. }) => {
+                Err(Failure::Misplaced)
+            }
             Ok(Effect::React {
                 on,
                 reaction,

@@ -3,10 +3,13 @@
 //! Every connection has loops of its own, so that one that hangs keeps nobody else waiting.
 
 mod chat;
+mod command;
 mod comment;
 mod deliver;
+mod hear;
 mod issue;
 mod lookup;
+mod message;
 mod notice;
 mod outlet;
 mod process;
@@ -15,6 +18,7 @@ mod reconcile;
 mod remote;
 mod reply;
 mod retry;
+mod step;
 mod talk;
 mod tell;
 mod tree;
@@ -22,10 +26,12 @@ mod trouble;
 mod way;
 
 pub use deliver::{deliver, deliver_to_messenger};
+pub use hear::hear;
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;
 pub use retry::Schedule;
+pub use step::keep_in_step;
 
 use std::{
     collections::HashSet,

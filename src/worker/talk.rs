@@ -7,9 +7,13 @@ use super::{
     chat::Settling,
     deliver::{Done, Failure, Maker},
     notice,
+    trouble::Trouble,
 };
 use crate::{
-    connector::messenger::Messenger, domain::Effect, queue::Pending, store::comment::Answer,
+    connector::messenger::{Calls, Message, Messenger, Refusal},
+    domain::{Effect, ReplyId, RootId},
+    queue::Pending,
+    store::{comment::Answer, said},
 };
 
 impl Maker for Messenger {
@@ -31,10 +35,49 @@ impl Maker for Messenger {
                 };
                 Ok(settling.settle().await?.into())
             }
+            Ok(Effect::Answer {
+                room,
+                message,
+                thread,
+                reply,
+            }) => {
+                let answered = (room.as_str(), message.as_str(), thread.as_str());
+                let root = pending.claimed.root;
+                Ok(answer(worker, remote, (root, *reply), answered)
+                    .await?
+                    .into())
+            }
             Ok(Effect::Notify { .. }) => Ok(notice::tell(worker, remote, pending).await?.into()),
             Ok(Effect::Reply { .. } | Effect::TellRemoved { .. } | Effect::React { .. }) => {
                 Err(Failure::Misplaced)
             }
         }
+    }
+}
+
+/// Sends the answer to a message. The text is read now, and its id lets the messenger know it again.
+async fn answer(
+    worker: &Worker,
+    remote: &Remote<Messenger>,
+    (root, reply): (RootId, ReplyId),
+    (room, message, thread): (&str, &str, &str),
+) -> Result<&'static str, Trouble> {
+    let mut connection = worker.pool.acquire().await?;
+    let lines = said::answer(&mut connection, (root, remote.id), message).await?;
+    drop(connection);
+    let Some(lines) = lines else {
+        return Ok("the message is forgotten");
+    };
+    remote.pace().await;
+    let answer = Message {
+        key: reply.0,
+        markdown: &lines.join("\n"),
+        answers: Some(thread),
+        tag: None,
+    };
+    match remote.client.say(room, &answer).await? {
+        Ok(_) => Ok("answered"),
+        Err(Refusal::ChatGone) => Ok("the room is gone: nobody is answered"),
+        Err(refusal) => Err(Trouble::Hopeless(refusal.to_string())),
     }
 }

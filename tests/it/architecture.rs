@@ -79,6 +79,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "connector",
             "crm",
+            "crypto",
             "egress",
             "lookup",
             "queue",

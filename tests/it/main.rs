@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod chats;
 mod cli;
 mod cluster;
 mod crash;

@@ -3,7 +3,10 @@
 use super::{
     Abilities, CallError, Calls, Member, Message, NewChat, Put, RemoteChat, Told, UserFacts,
 };
-use crate::{connector::matrix, domain::RemoteUser};
+use crate::{
+    connector::{DecodeError, matrix},
+    domain::{Heard, RemoteUser},
+};
 
 /// Declares the messengers, and passes every call on to the one that it is.
 macro_rules! messengers {
@@ -51,6 +54,18 @@ macro_rules! messengers {
     (@call $client:ident $name:ident($($argument:ident),*)) => {
         $client.$name($($argument),*).await
     };
+}
+
+impl Messenger {
+    /// Returns what a stored part of a request means.
+    ///
+    /// # Errors
+    /// Fails, naming the place, where it is not as the messenger documents it.
+    pub fn decode(&self, body: &[u8], bot: &str) -> Result<Heard, DecodeError> {
+        match self {
+            Self::Matrix(_) => matrix::decode(body, bot),
+        }
+    }
 }
 
 messengers! {

@@ -4,19 +4,24 @@
 //! The list is the master. Nothing here says who has to be put into a chat: that follows from the list ([`Following`]). Whoever stands on
 //! the list is left as he is by everything that does not name him on purpose, so that saving a list again puts nobody back who left.
 
+mod back;
 mod chat;
 mod follow;
 #[cfg(test)]
 mod properties;
+mod task;
 #[cfg(test)]
 mod tests;
 mod whole;
 
+pub use back::watch_back;
 pub use chat::{Inviter, Newcomer};
 pub use follow::{Following, follow_ups};
+pub use task::{MAX_PEOPLE, WatchTask};
 pub use whole::{carried, combined};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Refused;
 use crate::domain::{
@@ -104,7 +109,8 @@ pub struct Added {
 }
 
 /// What somebody sees of the past of a chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hidden {
     /// All of it.
     Nothing,
@@ -146,6 +152,19 @@ pub enum ObserverChange {
         /// Who added him to the chat.
         by: PersonId,
     },
+}
+
+impl ObserverChange {
+    /// Returns the item that it is about.
+    pub fn item(&self) -> ItemId {
+        match *self {
+            Self::Added(item, _)
+            | Self::Removed(item, _)
+            | Self::Changed { item, .. }
+            | Self::Responsible { item, .. }
+            | Self::Requested { item, .. } => item,
+        }
+    }
 }
 
 /// What came of one person.

@@ -14,6 +14,7 @@ use super::{Denied, FORBIDDEN, Homeserver, NOT_FOUND, refusal, world::NewRoom};
 
 type Answered = Result<Json<Value>, Denied>;
 
+const FAILING: Denied = Denied("M_UNKNOWN", "The homeserver fails, as it was asked to");
 const NO_TOKEN: Denied = Denied("M_UNKNOWN_TOKEN", "Unrecognised access token");
 
 impl IntoResponse for Denied {
@@ -22,6 +23,7 @@ impl IntoResponse for Denied {
             "M_NOT_FOUND" => StatusCode::NOT_FOUND,
             "M_UNKNOWN_TOKEN" => StatusCode::UNAUTHORIZED,
             "M_FORBIDDEN" => StatusCode::FORBIDDEN,
+            "M_UNKNOWN" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
         (status, Json(refusal(self))).into_response()
@@ -54,7 +56,6 @@ pub(super) fn router() -> Router<Homeserver> {
         .route("/_matrix/client/v1/appservice/{service}/ping", post(ping))
 }
 
-
 /// Notes a call, and checks who makes it.
 fn enter(
     homeserver: &Homeserver,
@@ -68,8 +69,9 @@ fn enter(
         .map(str::to_owned);
     homeserver.change(|world| {
         world.calls.push(call);
-        if world.failing.pop_front().is_some() {
-            return Err(Denied("M_UNKNOWN", "The homeserver fails as it was asked to"));
+        if world.failing > 0 {
+            world.failing -= 1;
+            return Err(FAILING);
         }
         let expected = if admin {
             &world.setup.admin_token
@@ -162,7 +164,9 @@ async fn alias(
     let local = local.split_once(':').map_or(local, |(local, _)| local);
     server.read(|world| {
         let room = world.room_of_alias(local).ok_or(NOT_FOUND)?;
-        Ok(Json(json!({ "room_id": room.id, "servers": [world.setup.name] })))
+        Ok(Json(
+            json!({ "room_id": room.id, "servers": [world.setup.name] }),
+        ))
     })
 }
 

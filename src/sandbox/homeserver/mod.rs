@@ -149,6 +149,16 @@ impl Homeserver {
         self.change(|world| world.outgoing.clear());
     }
 
+    /// Tells an event again, as homeservers do that did not notice that it was taken.
+    pub fn tell_again(&self, event: &str) {
+        self.change(|world| world.tell_again(event));
+    }
+
+    /// Has the next calls fail, as a homeserver does that is overloaded.
+    pub fn fail(&self, calls: usize) {
+        self.change(|world| world.failing += calls);
+    }
+
     /// Asks `question` of the state; it runs under the lock, so it should be short and must not use the handle.
     pub fn read<T>(&self, question: impl FnOnce(&World) -> T) -> T {
         question(&self.shared.lock())

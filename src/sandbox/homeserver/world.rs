@@ -32,8 +32,8 @@ pub struct World {
     pub(super) transactions: u64,
     /// Calls that arrived: method and path.
     pub calls: Vec<String>,
-    /// Calls that are answered with this status before they are looked at.
-    pub failing: VecDeque<u16>,
+    /// How many of the next calls fail before they are looked at.
+    pub(super) failing: usize,
 }
 
 /// A room that is to be made.
@@ -57,7 +57,7 @@ impl World {
             outgoing: VecDeque::new(),
             transactions: 0,
             calls: Vec::new(),
-            failing: VecDeque::new(),
+            failing: 0,
         };
         let bot = world.setup.bot.clone();
         world.register(&bot, "Liaison", None);
@@ -110,12 +110,17 @@ impl World {
     ) -> Result<T, Denied> {
         let bot = self.bot();
         let room = self.rooms.get_mut(id).ok_or(FORBIDDEN)?;
-        let is_there =
-            |room: &Room| matches!(room.membership(&bot), Some(Membership::Joined | Membership::Invited));
+        let is_there = |room: &Room| {
+            matches!(
+                room.membership(&bot),
+                Some(Membership::Joined | Membership::Invited)
+            )
+        };
         let (before, was_there) = (room.events.len(), is_there(room));
         let result = change(room);
         if was_there || is_there(room) {
-            self.outgoing.extend(room.events.iter().skip(before).cloned());
+            self.outgoing
+                .extend(room.events.iter().skip(before).cloned());
         }
         result
     }
@@ -134,7 +139,8 @@ impl World {
         self.within(&id, |room| {
             room.append((by, "m.room.create"), Some(""), json!({}));
             room.set_member(by, by, Membership::Joined, display.as_deref());
-            let mut levels = json!({ "users": { by: 100 }, "events_default": 0, "invite": 0, "kick": 50 });
+            let mut levels =
+                json!({ "users": { by: 100 }, "events_default": 0, "invite": 0, "kick": 50 });
             if let (Value::Object(levels), Value::Object(over)) = (&mut levels, new.levels) {
                 levels.extend(over);
             }
@@ -152,14 +158,19 @@ impl World {
     }
 
     fn display(&self, user: &str) -> Option<String> {
-        self.accounts.get(user).map(|account| account.display.clone())
+        self.accounts
+            .get(user)
+            .map(|account| account.display.clone())
     }
 
     pub(super) fn invite(&mut self, room: &str, by: &str, who: &str) -> Result<(), Denied> {
         let bot = self.bot();
         let accepts = self.setup.auto_accept
             && who != bot
-            && self.accounts.get(who).is_some_and(|account| !account.deactivated);
+            && self
+                .accounts
+                .get(who)
+                .is_some_and(|account| !account.deactivated);
         let display = self.display(who);
         self.within(room, |room| {
             room.may_invite(by)?;
@@ -232,6 +243,17 @@ impl World {
             ..NewRoom::default()
         };
         self.make(user, new)
+    }
+
+    /// Returns whether the application service was told everything.
+    pub fn is_told(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    pub(super) fn tell_again(&mut self, id: &str) {
+        let found = self.rooms.values().find_map(|room| room.event(id).ok());
+        let event = found.cloned();
+        self.outgoing.extend(event);
     }
 
     pub(super) fn deactivate(&mut self, user: &str) {
