@@ -8,9 +8,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::{StoreError, item_list::ItemFilter};
 use crate::{
-    domain::{
-        BulkJobId, GroupId, Happening, ItemId, News, OperationId, PersonId, RootId, Via,
-    },
+    domain::{BulkJobId, GroupId, Happening, ItemId, News, OperationId, PersonId, RootId, Via},
     rules::WatchTask,
 };
 
@@ -193,10 +191,7 @@ pub async fn claim(
 }
 
 /// Returns a job as it is, locked where it is about to be worked or stopped.
-pub async fn lock(
-    connection: &mut PgConnection,
-    id: BulkJobId,
-) -> Result<Option<Job>, StoreError> {
+pub async fn lock(connection: &mut PgConnection, id: BulkJobId) -> Result<Option<Job>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT root_id AS "root: RootId", id AS "id: BulkJobId", group_id AS "group: GroupId", operation AS "operation: OperationId",
@@ -211,10 +206,7 @@ pub async fn lock(
 }
 
 /// Returns a job as it is.
-pub async fn find(
-    connection: &mut PgConnection,
-    id: BulkJobId,
-) -> Result<Option<Job>, StoreError> {
+pub async fn find(connection: &mut PgConnection, id: BulkJobId) -> Result<Option<Job>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT root_id AS "root: RootId", id AS "id: BulkJobId", group_id AS "group: GroupId", operation AS "operation: OperationId",

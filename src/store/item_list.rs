@@ -74,7 +74,10 @@ impl ItemFilter {
         let words = search.split_whitespace().take(8);
         words
             .map(|word| {
-                let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+                let escaped = word
+                    .replace('\\', "\\\\")
+                    .replace('%', "\\%")
+                    .replace('_', "\\_");
                 format!("%{escaped}%")
             })
             .collect()

@@ -109,7 +109,7 @@ pub async fn drift(
                    SELECT FROM identities JOIN chat_members ON chat_members.remote_id = identities.remote_id
                    WHERE identities.person_id = seat.person AND identities.connection_id = chats.connection_id
                      AND chat_members.root_id = chats.root_id AND chat_members.chat_id = chats.id)) AS wanted
-           WHERE chats.root_id = $1 AND (problem IS NOT NULL OR state = 'gone' OR missing > 0 OR without_right > 0)
+           WHERE chats.root_id = $1 AND (chats.problem IS NOT NULL OR chats.state = 'gone' OR missing > 0 OR without_right > 0)
            ORDER BY chats.id LIMIT $2"#,
         root.0,
         limit,

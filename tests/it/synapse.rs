@@ -454,6 +454,23 @@ impl User<'_> {
             .await
     }
 
+    /// His local part.
+    pub(crate) fn name(&self) -> &str {
+        self.id[1..].split(':').next().unwrap()
+    }
+
+    /// What he is in a room: `join`, `leave` and so on, or nothing where he never was.
+    pub(crate) async fn membership(&self, room: &str) -> String {
+        let path = ["rooms", room, "state", "m.room.member", &self.id];
+        let found = self.ask(Method::GET, &path, Value::Null).await;
+        found.map_or(String::new(), |content| {
+            content["membership"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+    }
+
     async fn must(&self, method: Method, path: &[&str], body: Value) -> Value {
         self.ask(method, path, body).await.unwrap()
     }
