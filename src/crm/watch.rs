@@ -10,10 +10,10 @@ use crate::{
     queue::{self, NewEffect, Signal},
     rules::{Following, Watching, follow_ups},
     store::{
+        member,
         observer::{self, Seen},
         operation::Act,
         policy::{self, Policy},
-        room,
     },
 };
 
@@ -50,12 +50,12 @@ impl Crm {
             .flat_map(|one| one.watching.changes.iter().copied())
             .collect();
         observer::apply(connection, act, &changes).await?;
-        for one in decided {
-            if let Some((chat, on)) = one.chat {
-                let again = (on, &one.watching.again[..]);
-                room::forget(connection, (act.root, chat), again).await?;
-            }
-        }
+        let again: Vec<_> = decided
+            .iter()
+            .filter_map(|one| Some((one.chat?, &one.watching.again)))
+            .flat_map(|((chat, on), again)| again.iter().map(move |person| (chat, on, *person)))
+            .collect();
+        member::forget(connection, act.root, &again).await?;
         let mut following = Following::default();
         for one in decided {
             following.add(one.item, one.chat, &one.watching);

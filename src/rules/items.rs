@@ -232,6 +232,7 @@ mod tests {
             group_holds: false,
             taken: true,
             organization_known: false,
+            type_known: true,
         };
         let fields = form.check().map(ItemFields::Contact);
         assert_eq!(

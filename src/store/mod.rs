@@ -21,6 +21,7 @@ mod item_row;
 pub mod item_type;
 pub mod leaver;
 pub mod link;
+pub mod member;
 pub mod notice;
 pub mod observer;
 pub mod operation;

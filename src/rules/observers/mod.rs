@@ -212,7 +212,7 @@ impl Watching {
     }
 
     /// Takes what another decision on the same item adds.
-    fn extend(&mut self, other: Self) {
+    pub fn extend(&mut self, other: Self) {
         self.changes.extend(other.changes);
         self.told.extend(other.told);
         self.outcomes.extend(other.outcomes);

@@ -5,6 +5,7 @@ mod contact;
 mod group;
 mod issue;
 mod organization;
+mod person;
 mod transfer;
 mod undo;
 
@@ -23,6 +24,7 @@ pub(super) struct Mutation(
     group::GroupMutation,
     transfer::TransferMutation,
     undo::UndoMutation,
+    person::PersonMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.
