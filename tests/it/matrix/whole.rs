@@ -20,9 +20,9 @@ use liaison::{
     rules::{Added, Policies, Watched, Watching},
     store::{
         chat::{self, NewChat},
-        connection, group, observer,
+        connection, group, member, observer,
         operation::Act,
-        person, room,
+        person,
     },
 };
 use serde_json::{Value, json};
@@ -207,10 +207,9 @@ impl World {
             .await
             .unwrap();
         if let Some((chat, _)) = seen[0].chat() {
-            let again = (self.on, &watching.again[..]);
-            room::forget(&mut tx, (self.root, chat), again)
-                .await
-                .unwrap();
+            let again = watching.again.iter();
+            let again: Vec<_> = again.map(|person| (chat, self.on, *person)).collect();
+            member::forget(&mut tx, self.root, &again).await.unwrap();
             self.look_at(&mut tx, chat).await;
         }
         tx.commit().await.unwrap();
