@@ -5,6 +5,7 @@
 pub mod access;
 pub mod bulk_job;
 pub mod chat;
+pub mod commanded;
 pub mod comment;
 pub mod connection;
 pub mod export;

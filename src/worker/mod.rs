@@ -23,6 +23,7 @@ mod talk;
 mod tell;
 mod tree;
 mod trouble;
+mod watching;
 mod way;
 
 pub use deliver::{deliver, deliver_to_messenger};

@@ -4,6 +4,8 @@
 mod contact;
 mod group;
 mod issue;
+mod item;
+mod observer;
 mod organization;
 mod person;
 mod transfer;
@@ -25,6 +27,8 @@ pub(super) struct Mutation(
     transfer::TransferMutation,
     undo::UndoMutation,
     person::PersonMutation,
+    item::ItemMutation,
+    observer::ObserverMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.
