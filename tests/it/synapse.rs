@@ -545,22 +545,19 @@ impl User<'_> {
             .collect()
     }
 
+    /// The rooms that he is in (`join`), or asked to come into (`invite`).
+    pub(crate) async fn rooms(&self, membership: &str) -> Vec<String> {
+        let synced = self.must(Method::GET, &["sync"], Value::Null).await;
+        let rooms = synced["rooms"][membership].as_object();
+        rooms.map_or_else(Vec::new, |rooms| rooms.keys().cloned().collect())
+    }
+
     /// Waits until he is in a room, or asked to come; returns the first such room.
     pub(crate) async fn room_where(&self, membership: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let synced = self.must(Method::GET, &["sync"], Value::Null).await;
-            let rooms = synced["rooms"][membership].as_object();
-            if let Some(room) = rooms.and_then(|rooms| rooms.keys().next()) {
-                return room.clone();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{} has no room: {synced}",
-                self.id
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(&format!("{} has a room", self.id), async || {
+            self.rooms(membership).await.into_iter().next()
+        })
+        .await
     }
 }
 
