@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connector::WebhookSecrets,
     crypto::{SealingKey, SigningKey},
-    domain::{Clock, ConnectionId, RootId, WebhookId},
+    domain::{Clock, ConnectionId, ConnectionKind, RootId, WebhookId},
     store::{
         StoreError,
         webhook::{self, SecretKind, Webhook},
@@ -28,6 +28,8 @@ pub struct Entry {
     pub id: WebhookId,
     /// The connection it is for.
     pub connection: ConnectionId,
+    /// What sends to it.
+    pub kind: ConnectionKind,
     /// Whether it takes deliveries.
     pub active: bool,
     /// What a sender must prove to know.
@@ -67,7 +69,10 @@ impl Book {
 }
 
 fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
-    let mut secrets = WebhookSecrets::default();
+    let mut secrets = WebhookSecrets {
+        sender: webhook.sender.clone(),
+        ..WebhookSecrets::default()
+    };
     for sealed in &webhook.secrets {
         let opened = match sealed.open(key) {
             Ok(opened) => opened,
@@ -90,6 +95,7 @@ fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
         root: webhook.root,
         id: webhook.id,
         connection: webhook.connection,
+        kind: webhook.kind,
         active: webhook.state == "active",
         secrets,
     }

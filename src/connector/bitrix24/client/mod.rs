@@ -1,0 +1,408 @@
+//! The calls to a portal's REST API that Liaison needs: how a call is made, and what may go wrong.
+//!
+//! The address of an inbound webhook holds its secret, so no address is ever printed: errors name the host and the method.
+
+mod batch;
+mod chat;
+mod crm;
+mod limit;
+mod message;
+mod oauth;
+mod people;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::DateTime;
+use http::{HeaderValue, Method, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+
+pub use crm::{PortalItem, PortalWrite};
+pub use limit::Limits;
+pub use oauth::{Claim, OAuth, TokenStore, TokenStoreError, Tokens};
+pub use people::Account;
+
+use super::wire::Time;
+use crate::{
+    domain::Clock,
+    egress::{Call, Egress, EgressError, Retry},
+};
+use limit::{BLOCKED, Limiter};
+
+/// Pause after the portal took too many requests of others who share its bucket with us.
+const CROWDED: Duration = Duration::from_secs(5);
+
+/// Why a call did not do what it should. The texts hold no secret and no customer data.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// Our own limiter: the portal would refuse the call now.
+    #[error("{method} has to wait for the portal's limits")]
+    Limited {
+        /// The method.
+        method: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// The portal says no, in its own word.
+    #[error("the portal answered {code} to {method}")]
+    Portal {
+        /// The method.
+        method: &'static str,
+        /// The portal's word for it, shortened; its description is left out, since it may quote what was asked for.
+        code: String,
+        /// Whether to try again.
+        retry: Retry,
+        /// True where all calls should pause.
+        throttled: bool,
+    },
+    /// An answer that is not JSON: a proxy's or the portal's own page for people.
+    #[error("the portal answered {status} with no JSON to {method}")]
+    NotJson {
+        /// The method.
+        method: &'static str,
+        /// The HTTP status.
+        status: StatusCode,
+    },
+    /// An answer that is not what Bitrix24 documents.
+    #[error("the portal's answer to {method} is not as documented")]
+    Unreadable {
+        /// The method.
+        method: &'static str,
+        /// Where it differs.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The portal shows nobody in a chat, which means that we may not see it.
+    #[error("the portal shows no members of the chat: the account of the webhook is not in it")]
+    Unseen,
+    /// The tokens cannot be renewed.
+    #[error("the portal's tokens could not be renewed")]
+    Tokens(#[from] TokenStoreError),
+}
+
+impl CallError {
+    /// Returns what may be done about the failure.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Egress(error) => error.retry(),
+            Self::Limited { after, .. } => Retry::Later {
+                after: Some(*after),
+            },
+            Self::Portal { retry, .. } => *retry,
+            Self::Unseen => Retry::Never,
+            Self::NotJson { .. } | Self::Unreadable { .. } | Self::Tokens(_) => {
+                Retry::Later { after: None }
+            }
+        }
+    }
+
+    /// Returns true where all calls of the connection should pause.
+    pub fn is_throttled(&self) -> bool {
+        matches!(
+            self,
+            Self::Portal {
+                throttled: true,
+                ..
+            }
+        )
+    }
+
+    /// Returns whether the portal answered with one of these words.
+    fn is(&self, codes: &[&str]) -> bool {
+        matches!(self, Self::Portal { code, .. } if codes.contains(&code.as_str()))
+    }
+}
+
+/// With what calls are made.
+#[derive(Clone)]
+pub enum Access {
+    /// An inbound webhook: the user it acts as, and its secret.
+    Webhook {
+        /// Id of the user.
+        user: String,
+        /// The secret part of its address.
+        secret: SecretString,
+    },
+    /// An application's tokens.
+    OAuth(Arc<OAuth>),
+}
+
+/// Why an address is no inbound webhook's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be the address of an inbound webhook, {{url}}/rest/USER/SECRET/, as the portal shows it"
+)]
+pub struct NoWebhook;
+
+impl Access {
+    /// Reads the address of an inbound webhook, or its last two parts.
+    ///
+    /// # Errors
+    /// Fails unless it is a user's id and a secret, on the portal's own address.
+    pub fn webhook(base: &Url, address: &SecretString) -> Result<Self, NoWebhook> {
+        let address = address.expose_secret().trim();
+        let path = if address.contains("://") {
+            let url: Url = address.parse().map_err(|_| NoWebhook)?;
+            if url.origin() != base.origin() {
+                return Err(NoWebhook);
+            }
+            let path = url.path().strip_prefix(base.path()).unwrap_or(url.path());
+            let path = path.trim_start_matches('/').strip_prefix("rest/");
+            path.ok_or(NoWebhook)?.to_owned()
+        } else {
+            address.to_owned()
+        };
+        let (user, secret) = path.trim_matches('/').split_once('/').ok_or(NoWebhook)?;
+        let is_secret = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !super::wire::is_id(user) || !is_secret {
+            return Err(NoWebhook);
+        }
+        Ok(Self::Webhook {
+            user: user.to_owned(),
+            secret: secret.into(),
+        })
+    }
+}
+
+/// A bot of the second generation, which answers in chats and can lead them.
+#[derive(Debug, Clone)]
+pub struct Bot {
+    /// Its id, which is a user's id too.
+    pub id: String,
+    /// The token that it was registered with; an application needs none.
+    pub token: Option<SecretString>,
+}
+
+/// A portal as our account sees it.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    egress: Arc<Egress>,
+    base: Url,
+    access: Access,
+    bot: Option<Bot>,
+    limiter: Limiter,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Client({})", self.0.base)
+    }
+}
+
+/// What every answer may have.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    result: Value,
+    error: Option<Value>,
+    #[serde(default)]
+    time: Option<Time>,
+    total: Option<usize>,
+}
+
+/// An answer that is not an error.
+struct Answered {
+    result: Value,
+    total: Option<usize>,
+}
+
+impl Client {
+    /// Returns a client for the portal at `base`.
+    pub fn new(
+        egress: Arc<Egress>,
+        base: Url,
+        (access, bot): (Access, Option<Bot>),
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            egress,
+            base,
+            access,
+            bot,
+            limiter: Limiter::new(limits),
+            clock,
+        }))
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        body: Value,
+    ) -> Result<T, CallError> {
+        parse(method, self.call(method, &[method], body).await?.result)
+    }
+
+    /// Makes a request; `runs` are the methods that it runs, which a batch has many of.
+    async fn call(
+        &self,
+        method: &'static str,
+        runs: &[&'static str],
+        body: Value,
+    ) -> Result<Answered, CallError> {
+        let limited = |after| CallError::Limited { method, after };
+        let admitted = self.0.limiter.admit(runs, Instant::now());
+        tokio::time::sleep_until(admitted.map_err(limited)?).await;
+        match &self.0.access {
+            Access::Webhook { user, secret } => {
+                let path = ["rest", user, secret.expose_secret(), method];
+                self.send(method, &path, &body).await
+            }
+            Access::OAuth(oauth) => {
+                let token = oauth.token().await?;
+                let path = ["rest", method];
+                match self.send(method, &path, &signed(&body, &token)).await {
+                    // Once: a token that is refused right after it was renewed will be refused again.
+                    Err(error) if error.is(&["expired_token", "invalid_token"]) => {
+                        let token = oauth.renew(&self.0.egress, &token).await?;
+                        self.send(method, &path, &signed(&body, &token)).await
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &'static str,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Answered, CallError> {
+        let mut url = self.0.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let mut call = Call::new(Method::POST, url);
+        let json = HeaderValue::from_static("application/json");
+        call.headers.insert(header::ACCEPT, json.clone());
+        call.headers.insert(header::CONTENT_TYPE, json);
+        call.body = Bytes::from(body.to_string());
+        let answer = self.0.egress.send(call).await?;
+        let retry = answer.retry(self.0.clock.now());
+        let status = answer.status;
+        let Ok(envelope) = serde_json::from_slice::<Envelope>(&answer.body) else {
+            return Err(CallError::NotJson { method, status });
+        };
+        if let Some(time) = envelope.time {
+            self.learn(method, time);
+        }
+        match envelope.error {
+            Some(error) => Err(self.refused(method, &error, (status, retry))),
+            // An answer without `error` says so only by its status: a gateway's own JSON.
+            None if !status.is_success() => Err(CallError::NotJson { method, status }),
+            None => Ok(Answered {
+                result: envelope.result,
+                total: envelope.total,
+            }),
+        }
+    }
+
+    /// Reads the portal's word for what is wrong, and what it means for other calls.
+    fn refused(
+        &self,
+        method: &'static str,
+        error: &Value,
+        (status, retry): (StatusCode, Retry),
+    ) -> CallError {
+        let code = word(error);
+        let after = |pause: Duration| match retry {
+            Retry::Later { after: Some(after) } => Retry::Later { after: Some(after) },
+            _ => Retry::Later { after: Some(pause) },
+        };
+        let (retry, throttled) = match code.as_str() {
+            "QUERY_LIMIT_EXCEEDED" | "TOO_MANY_REQUESTS" => (after(CROWDED), true),
+            // Only this method is blocked.
+            "OPERATION_TIME_LIMIT" => {
+                self.0.limiter.block(method, BLOCKED, Instant::now());
+                (after(BLOCKED), false)
+            }
+            "OVERLOAD_LIMIT" => (after(Duration::from_mins(10)), true),
+            "INTERNAL_SERVER_ERROR" | "ERROR_UNEXPECTED_ANSWER" | "expired_token"
+            | "invalid_token" => (Retry::Later { after: None }, false),
+            _ if status == StatusCode::TOO_MANY_REQUESTS => (after(CROWDED), true),
+            _ if status.is_server_error() => (after(CROWDED), false),
+            // A right that is missing may be granted; anything else would be refused again.
+            _ => (retry, false),
+        };
+        CallError::Portal {
+            method,
+            code,
+            retry,
+            throttled,
+        }
+    }
+
+    fn learn(&self, method: &'static str, time: Time) {
+        let (Some(operating), now) = (time.operating, self.0.clock.now()) else {
+            return;
+        };
+        let reset = time
+            .operating_reset_at
+            .and_then(|at| DateTime::from_timestamp_millis(millis(at)));
+        let resets_in = reset.map_or(BLOCKED, |at| (at - now).to_std().unwrap_or_default());
+        let operating = Duration::try_from_secs_f64(operating).unwrap_or_default();
+        self.0
+            .limiter
+            .learn(method, operating, resets_in, Instant::now());
+    }
+
+    /// Returns the body of a call that the bot makes, if there is a bot.
+    fn as_bot(&self, mut body: Value) -> Option<Value> {
+        let bot = self.0.bot.as_ref()?;
+        if let Value::Object(fields) = &mut body {
+            fields.insert("botId".to_owned(), json!(bot.id));
+            if let Some(token) = &bot.token {
+                fields.insert("botToken".to_owned(), json!(token.expose_secret()));
+            }
+        }
+        Some(body)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float too large for a time is none, and the cast saturates"
+)]
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0) as i64
+}
+
+fn signed(body: &Value, token: &SecretString) -> Value {
+    let mut body = body.clone();
+    if let Value::Object(fields) = &mut body {
+        fields.insert("auth".to_owned(), json!(token.expose_secret()));
+    }
+    body
+}
+
+/// Returns the portal's word of an error, and nothing that it might quote.
+fn word(error: &Value) -> String {
+    let text = match error {
+        Value::String(text) => text.clone(),
+        // A batch has the whole error in each place.
+        Value::Object(fields) => return fields.get("error").map(word).unwrap_or_default(),
+        other => other.to_string(),
+    };
+    let is_word = |char: &char| char.is_ascii_alphanumeric() || "_-.".contains(*char);
+    let word: String = text.chars().take_while(is_word).take(60).collect();
+    if word.is_empty() {
+        "an error without a code".to_owned()
+    } else {
+        word
+    }
+}
+
+fn parse<T: DeserializeOwned>(method: &'static str, result: Value) -> Result<T, CallError> {
+    serde_json::from_value(result).map_err(|source| CallError::Unreadable { method, source })
+}
