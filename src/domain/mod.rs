@@ -8,6 +8,7 @@ mod contact;
 mod effect;
 mod event;
 mod field;
+mod heard;
 mod id;
 mod level;
 mod listing;
@@ -26,6 +27,7 @@ pub use event::{
     RemoteProject, RemoteUser, Scope, TreeChange, Visibility,
 };
 pub use field::{FieldError, is_email_address};
+pub use heard::{ChatEvent, ChatMessage, Heard};
 pub use id::{
     ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, Lane, OperationId, PersonId,
     ProjectId, ReplyId, RootId, WebhookId,

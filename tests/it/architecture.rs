@@ -102,6 +102,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "crate::egress",
         &[
             "connector/gitlab/client/",
+            "connector/messenger/",
+            "connector/matrix/client",
+            "connector/bitrix24/client",
             "worker/",
             "sandbox/",
             "app/",

@@ -2,10 +2,43 @@
 //!
 //! Everything here can be done twice: "already in", "not in" and "already called so" are [`Put::AlreadySo`], never an error. What a messenger
 //! cannot do, or refuses, is a [`Refusal`], which is about one person or chat and is not tried again by itself; a call that brought
-//! no answer is the connector's own error, which says when to try again.
+//! no answer is a [`CallError`], which says when to try again.
+//!
+//! A messenger is one folder beside this one: `verify` proves the sender of a request, [`unpack`](Parcel) takes it apart into what is stored,
+//! `decode` says what a stored part means ([`ChatEvent`](crate::domain::ChatEvent)), and `client` has a type that implements [`Calls`]
+//! and is one of the variants of [`Messenger`].
 
+mod call;
+mod client;
+
+pub use call::{CallError, Calls, Told};
+pub use client::Messenger;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::{Routing, lane};
+use crate::domain::{ConnectionId, Lane};
+
+/// A part of a request that is stored as a delivery of its own: a request may tell of many chats, whose order does not depend on each other.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Its lane, and the key by which a repeat of it is recognised.
+    pub routing: Routing,
+    /// What is stored, and decoded later.
+    pub body: Bytes,
+}
+
+/// Returns the lane of a chat, by its id in the messenger: of what the messenger tells about it.
+pub fn chat_lane(connection: ConnectionId, chat: &str) -> Lane {
+    lane(connection, &[b"chat", chat.as_bytes()])
+}
+
+/// Returns the lane of what the messenger tells about a user.
+pub fn user_lane(connection: ConnectionId, user: &str) -> Lane {
+    lane(connection, &[b"user", user.as_bytes()])
+}
 
 /// Who may read what was written in a chat before he came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +102,26 @@ pub struct Member {
     pub added_by: Option<String>,
 }
 
+/// A user as the messenger knows him now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserFacts {
+    /// His immutable id.
+    pub remote_id: String,
+    /// The name by which he is mentioned.
+    pub username: String,
+    /// The name that he chose.
+    pub name: String,
+    /// His address, only where the messenger vouches for it: verified, or given by the server's administrator. What he
+    /// typed himself is left out, since it would make him whomever he names.
+    pub email: Option<String>,
+    /// False once the account is switched off.
+    pub active: bool,
+    /// Whether the account is a bot's.
+    pub is_bot: bool,
+    /// Whether he is a guest from outside.
+    pub is_guest: bool,
+}
+
 /// What came of putting something so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
@@ -128,4 +181,6 @@ pub struct Abilities {
     pub has_admin: bool,
     /// Whether an added person is asked first and joins himself.
     pub asks_first: bool,
+    /// Whether users can be found by an address that the messenger vouches for.
+    pub finds_by_email: bool,
 }
