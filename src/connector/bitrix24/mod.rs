@@ -1,6 +1,18 @@
 //! Bitrix24: its events in, its REST API out.
 
+mod client;
+mod decode;
 mod form;
+mod render;
 mod verify;
+mod wire;
 
-pub use verify::{KEPT_HEADERS, chat_lane, route, verify_body, without_secrets};
+#[cfg(test)]
+mod tests;
+
+pub use client::{
+    Access, Application, Bot, Claim, Client, Limits, NoWebhook, OAuth, PortalItem, PortalWrite,
+    TokenStore, TokenStoreError, Tokens,
+};
+pub use decode::decode;
+pub use verify::{KEPT_HEADERS, route, verify_body, without_secrets};

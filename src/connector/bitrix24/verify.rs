@@ -9,7 +9,9 @@ use url::form_urlencoded;
 
 use super::form::Node;
 use crate::{
-    connector::{Malformed, Routing, VerifyError, WebhookSecrets, in_force, lane},
+    connector::{
+        Malformed, Routing, VerifyError, WebhookSecrets, in_force, lane, messenger::chat_lane,
+    },
     crypto::fingerprint,
     domain::{ConnectionId, Lane},
 };
@@ -80,13 +82,9 @@ pub fn route(connection: ConnectionId, body: &[u8]) -> Result<Routing, Malformed
 }
 
 fn lane_of(connection: ConnectionId, form: &Node) -> Lane {
-    let chat = [
-        &["data", "chat", "id"][..],
-        &["data", "PARAMS", "CHAT_ID"],
-        &["data", "PARAMS", "TO_CHAT_ID"],
-    ]
-    .into_iter()
-    .find_map(|path| form.text(path));
+    let chat = [&["data", "chat", "id"][..], &["data", "PARAMS", "CHAT_ID"]]
+        .into_iter()
+        .find_map(|path| form.text(path));
     if let Some(chat) = chat {
         return chat_lane(connection, chat);
     }
@@ -95,11 +93,6 @@ fn lane_of(connection: ConnectionId, form: &Node) -> Lane {
         Some(item) => lane(connection, &[b"item", item.as_bytes()]),
         None => lane(connection, &[b"portal"]),
     }
-}
-
-/// Returns the lane of a chat: of the deliveries about it, and of the calls.
-pub fn chat_lane(connection: ConnectionId, chat: &str) -> Lane {
-    lane(connection, &[b"chat", chat.as_bytes()])
 }
 
 /// Returns a proven body without the tokens that it carries, as it may be stored and shown.

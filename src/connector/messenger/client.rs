@@ -3,7 +3,7 @@
 use super::{
     Abilities, CallError, Calls, Member, Message, NewChat, Put, RemoteChat, Told, UserFacts,
 };
-use crate::domain::RemoteUser;
+use crate::{connector::bitrix24, domain::RemoteUser};
 
 /// Declares the messengers, and passes every call on to the one that it is.
 macro_rules! messengers {
@@ -53,4 +53,7 @@ macro_rules! messengers {
     };
 }
 
-messengers! {}
+messengers! {
+    /// Bitrix24.
+    Bitrix24(bitrix24::Client),
+}

@@ -18,107 +18,26 @@ use http::{HeaderValue, Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
 pub use crm::{PortalItem, PortalWrite};
 pub use limit::Limits;
-pub use oauth::{Claim, OAuth, TokenStore, TokenStoreError, Tokens};
-pub use people::Account;
+pub use oauth::{Application, Claim, OAuth, TokenStore, TokenStoreError, Tokens};
 
 use super::wire::Time;
 use crate::{
-    domain::Clock,
-    egress::{Call, Egress, EgressError, Retry},
+    connector::messenger::{
+        Abilities, CallError, Calls, Member, Message, NewChat, Put, Refusal, RemoteChat, Told,
+        UserFacts,
+    },
+    domain::{Clock, RemoteUser},
+    egress::{Call, Egress, Retry},
 };
 use limit::{BLOCKED, Limiter};
 
 /// Pause after the portal took too many requests of others who share its bucket with us.
 const CROWDED: Duration = Duration::from_secs(5);
-
-/// Why a call did not do what it should. The texts hold no secret and no customer data.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// No answer.
-    #[error(transparent)]
-    Egress(#[from] EgressError),
-    /// Our own limiter: the portal would refuse the call now.
-    #[error("{method} has to wait for the portal's limits")]
-    Limited {
-        /// The method.
-        method: &'static str,
-        /// How long.
-        after: Duration,
-    },
-    /// The portal says no, in its own word.
-    #[error("the portal answered {code} to {method}")]
-    Portal {
-        /// The method.
-        method: &'static str,
-        /// The portal's word for it, shortened; its description is left out, since it may quote what was asked for.
-        code: String,
-        /// Whether to try again.
-        retry: Retry,
-        /// True where all calls should pause.
-        throttled: bool,
-    },
-    /// An answer that is not JSON: a proxy's or the portal's own page for people.
-    #[error("the portal answered {status} with no JSON to {method}")]
-    NotJson {
-        /// The method.
-        method: &'static str,
-        /// The HTTP status.
-        status: StatusCode,
-    },
-    /// An answer that is not what Bitrix24 documents.
-    #[error("the portal's answer to {method} is not as documented")]
-    Unreadable {
-        /// The method.
-        method: &'static str,
-        /// Where it differs.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The portal shows nobody in a chat, which means that we may not see it.
-    #[error("the portal shows no members of the chat: the account of the webhook is not in it")]
-    Unseen,
-    /// The tokens cannot be renewed.
-    #[error("the portal's tokens could not be renewed")]
-    Tokens(#[from] TokenStoreError),
-}
-
-impl CallError {
-    /// Returns what may be done about the failure.
-    pub fn retry(&self) -> Retry {
-        match self {
-            Self::Egress(error) => error.retry(),
-            Self::Limited { after, .. } => Retry::Later {
-                after: Some(*after),
-            },
-            Self::Portal { retry, .. } => *retry,
-            Self::Unseen => Retry::Never,
-            Self::NotJson { .. } | Self::Unreadable { .. } | Self::Tokens(_) => {
-                Retry::Later { after: None }
-            }
-        }
-    }
-
-    /// Returns true where all calls of the connection should pause.
-    pub fn is_throttled(&self) -> bool {
-        matches!(
-            self,
-            Self::Portal {
-                throttled: true,
-                ..
-            }
-        )
-    }
-
-    /// Returns whether the portal answered with one of these words.
-    fn is(&self, codes: &[&str]) -> bool {
-        matches!(self, Self::Portal { code, .. } if codes.contains(&code.as_str()))
-    }
-}
 
 /// With what calls are made.
 #[derive(Clone)]
@@ -191,6 +110,8 @@ struct Inner {
     bot: Option<Bot>,
     limiter: Limiter,
     clock: Arc<dyn Clock>,
+    /// Id of the user that an application's calls are made as, once asked.
+    account: OnceCell<String>,
 }
 
 impl std::fmt::Debug for Client {
@@ -232,6 +153,7 @@ impl Client {
             bot,
             limiter: Limiter::new(limits),
             clock,
+            account: OnceCell::new(),
         }))
     }
 
@@ -250,7 +172,10 @@ impl Client {
         runs: &[&'static str],
         body: Value,
     ) -> Result<Answered, CallError> {
-        let limited = |after| CallError::Limited { method, after };
+        let limited = |after| CallError::Limited {
+            call: method,
+            after,
+        };
         let admitted = self.0.limiter.admit(runs, Instant::now());
         tokio::time::sleep_until(admitted.map_err(limited)?).await;
         match &self.0.access {
@@ -263,7 +188,7 @@ impl Client {
                 let path = ["rest", method];
                 match self.send(method, &path, &signed(&body, &token)).await {
                     // Once: a token that is refused right after it was renewed will be refused again.
-                    Err(error) if error.is(&["expired_token", "invalid_token"]) => {
+                    Err(error) if is(&error, &["expired_token", "invalid_token"]) => {
                         let token = oauth.renew(&self.0.egress, &token).await?;
                         self.send(method, &path, &signed(&body, &token)).await
                     }
@@ -291,16 +216,24 @@ impl Client {
         let answer = self.0.egress.send(call).await?;
         let retry = answer.retry(self.0.clock.now());
         let status = answer.status;
+        let no_json = |retry| CallError::Status {
+            status,
+            call: method,
+            code: None,
+            retry,
+            throttled: false,
+        };
+        // A page for people, of the portal or of a proxy before it: whatever its status, it will pass.
         let Ok(envelope) = serde_json::from_slice::<Envelope>(&answer.body) else {
-            return Err(CallError::NotJson { method, status });
+            return Err(no_json(Retry::Later { after: None }));
         };
         if let Some(time) = envelope.time {
             self.learn(method, time);
         }
         match envelope.error {
             Some(error) => Err(self.refused(method, &error, (status, retry))),
-            // An answer without `error` says so only by its status: a gateway's own JSON.
-            None if !status.is_success() => Err(CallError::NotJson { method, status }),
+            // A gateway's own JSON.
+            None if !status.is_success() => Err(no_json(retry)),
             None => Ok(Answered {
                 result: envelope.result,
                 total: envelope.total,
@@ -335,9 +268,10 @@ impl Client {
             // A right that is missing may be granted; anything else would be refused again.
             _ => (retry, false),
         };
-        CallError::Portal {
-            method,
-            code,
+        CallError::Status {
+            status,
+            call: method,
+            code: Some(code),
             retry,
             throttled,
         }
@@ -403,6 +337,81 @@ fn word(error: &Value) -> String {
     }
 }
 
-fn parse<T: DeserializeOwned>(method: &'static str, result: Value) -> Result<T, CallError> {
-    serde_json::from_value(result).map_err(|source| CallError::Unreadable { method, source })
+fn parse<T: DeserializeOwned>(call: &'static str, result: Value) -> Result<T, CallError> {
+    serde_json::from_value(result).map_err(|source| CallError::Unreadable { call, source })
+}
+
+/// Returns whether the portal answered with one of these words.
+fn is(error: &CallError, codes: &[&str]) -> bool {
+    matches!(error, CallError::Status { code: Some(code), .. } if codes.contains(&code.as_str()))
+}
+
+impl Calls for Client {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            hides_history: true,
+            // Only a bot can name who leads a chat and lead it on itself.
+            has_admin: self.0.bot.is_some(),
+            asks_first: false,
+            finds_by_email: true,
+        }
+    }
+
+    async fn whoami(&self) -> Result<RemoteUser, CallError> {
+        self.ask_whoami().await
+    }
+
+    async fn create_chat(&self, new: &NewChat<'_>) -> Told<RemoteChat> {
+        self.make_chat(new).await
+    }
+
+    async fn members(&self, chat: &str) -> Told<Vec<Member>> {
+        self.ask_members(chat).await
+    }
+
+    async fn add(&self, chat: &str, user: &str, show_history: bool) -> Result<Put, CallError> {
+        self.put_in(chat, user, show_history).await
+    }
+
+    async fn remove(&self, chat: &str, user: &str) -> Result<Put, CallError> {
+        self.put_out(chat, user).await
+    }
+
+    async fn rename(&self, chat: &str, title: &str) -> Result<Put, CallError> {
+        self.put_title(chat, title).await
+    }
+
+    /// The portal has no such thing: everybody in a chat may write.
+    async fn set_open(&self, _chat: &str, open: bool) -> Result<Put, CallError> {
+        Ok(if open {
+            Put::AlreadySo
+        } else {
+            Put::Refused(Refusal::CannotClose)
+        })
+    }
+
+    async fn set_admin(&self, chat: &str, user: &str) -> Result<Put, CallError> {
+        self.put_admin(chat, user).await
+    }
+
+    /// Whoever is added to a chat is in it at once, bots too.
+    async fn enter(&self, _chat: &str) -> Result<Put, CallError> {
+        Ok(Put::AlreadySo)
+    }
+
+    async fn say(&self, chat: &str, message: &Message<'_>) -> Told<String> {
+        self.send_into(chat, message).await
+    }
+
+    async fn tell(&self, user: &str, message: &Message<'_>) -> Told<String> {
+        self.notify(user, message).await
+    }
+
+    async fn user(&self, user: &str) -> Result<Option<UserFacts>, CallError> {
+        self.ask_user(user).await
+    }
+
+    async fn user_by_email(&self, email: &str) -> Result<Option<String>, CallError> {
+        self.ask_user_by_email(email).await
+    }
 }
