@@ -45,9 +45,9 @@ pub fn decode(body: &[u8]) -> Result<Heard, DecodeError> {
         "ONIMBOTV2MESSAGEUPDATE"
         | "ONIMBOTV2MESSAGEDELETE"
         | "ONIMBOTMESSAGEUPDATE"
-        | "ONIMBOTMESSAGEDELETE" => {
-            Ok(ignored("a message that was changed or deleted runs nothing"))
-        }
+        | "ONIMBOTMESSAGEDELETE" => Ok(ignored(
+            "a message that was changed or deleted runs nothing",
+        )),
         "ONUSERADD" => Ok(Heard::Event(ChatEvent::UserChanged {
             user: id(&form, &["data", "ID"])?,
         })),
@@ -89,7 +89,8 @@ fn item(form: &Node, entity_type: CrmType) -> Result<Heard, DecodeError> {
         CrmType::Told => {
             let path = ["data", "FIELDS", "ENTITY_TYPE_ID"];
             let told = id(form, &path)?;
-            told.parse().map_err(|_| wrong(&path, "expected a number"))?
+            told.parse()
+                .map_err(|_| wrong(&path, "expected a number"))?
         }
     };
     Ok(Heard::Event(ChatEvent::PortalItemChanged {
@@ -239,7 +240,9 @@ fn bot(form: &Node) -> (Option<&str>, Option<&str>) {
     if let Some(id) = form.text(&["data", "bot", "id"]) {
         return (Some(id), form.text(&["data", "bot", "code"]));
     }
-    let old = form.at(&["data", "BOT"]).and_then(|map| map.values().next());
+    let old = form
+        .at(&["data", "BOT"])
+        .and_then(|map| map.values().next());
     let text = |key| old.and_then(|bot| bot.text(&[key]));
     (text("BOT_ID"), text("BOT_CODE"))
 }

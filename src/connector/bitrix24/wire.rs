@@ -15,7 +15,10 @@ impl<'de> Deserialize<'de> for Id {
         match Value::deserialize(deserializer)? {
             Value::Number(number) if number.is_u64() => Ok(Self(number.to_string())),
             Value::String(text) if is_id(&text) => Ok(Self(text)),
-            _ => Err(D::Error::invalid_value(Unexpected::Other("value"), &"an id")),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Other("value"),
+                &"an id",
+            )),
         }
     }
 }

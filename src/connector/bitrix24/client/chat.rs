@@ -286,9 +286,7 @@ impl Client {
         let bot = self.0.bot.as_ref().map(|bot| bot.id.as_str());
         let is_ours = |id: &str| id == account || Some(id) == bot;
         let managers = dialog.manager_list.iter().map(|id| id.0.clone());
-        let others: Vec<String> = managers
-            .filter(|id| id != user && !is_ours(id))
-            .collect();
+        let others: Vec<String> = managers.filter(|id| id != user && !is_ours(id)).collect();
         let leads = |list: &[Id]| list.iter().any(|id| id.0 == user);
         if others.is_empty() && leads(&dialog.manager_list) {
             return Ok(Put::AlreadySo);

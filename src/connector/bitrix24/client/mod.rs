@@ -53,43 +53,6 @@ pub enum Access {
     OAuth(Arc<OAuth>),
 }
 
-/// Why an address is no inbound webhook's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be the address of an inbound webhook, {{url}}/rest/USER/SECRET/, as the portal shows it"
-)]
-pub struct NoWebhook;
-
-impl Access {
-    /// Reads the address of an inbound webhook, or its last two parts.
-    ///
-    /// # Errors
-    /// Fails unless it is a user's id and a secret, on the portal's own address.
-    pub fn webhook(base: &Url, address: &SecretString) -> Result<Self, NoWebhook> {
-        let address = address.expose_secret().trim();
-        let path = if address.contains("://") {
-            let url: Url = address.parse().map_err(|_| NoWebhook)?;
-            if url.origin() != base.origin() {
-                return Err(NoWebhook);
-            }
-            let path = url.path().strip_prefix(base.path()).unwrap_or(url.path());
-            let path = path.trim_start_matches('/').strip_prefix("rest/");
-            path.ok_or(NoWebhook)?.to_owned()
-        } else {
-            address.to_owned()
-        };
-        let (user, secret) = path.trim_matches('/').split_once('/').ok_or(NoWebhook)?;
-        let is_secret = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !super::wire::is_id(user) || !is_secret {
-            return Err(NoWebhook);
-        }
-        Ok(Self::Webhook {
-            user: user.to_owned(),
-            secret: secret.into(),
-        })
-    }
-}
-
 /// A bot of the second generation, which answers in chats and can lead them.
 #[derive(Debug, Clone)]
 pub struct Bot {
@@ -261,7 +224,9 @@ impl Client {
                 (after(BLOCKED), false)
             }
             "OVERLOAD_LIMIT" => (after(Duration::from_mins(10)), true),
-            "INTERNAL_SERVER_ERROR" | "ERROR_UNEXPECTED_ANSWER" | "expired_token"
+            "INTERNAL_SERVER_ERROR"
+            | "ERROR_UNEXPECTED_ANSWER"
+            | "expired_token"
             | "invalid_token" => (Retry::Later { after: None }, false),
             _ if status == StatusCode::TOO_MANY_REQUESTS => (after(CROWDED), true),
             _ if status.is_server_error() => (after(CROWDED), false),

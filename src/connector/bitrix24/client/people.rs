@@ -73,7 +73,12 @@ impl Client {
         };
         match &self.0.access {
             Access::Webhook { user, .. } => Ok(user),
-            Access::OAuth(_) => self.0.account.get_or_try_init(ask).await.map(String::as_str),
+            Access::OAuth(_) => self
+                .0
+                .account
+                .get_or_try_init(ask)
+                .await
+                .map(String::as_str),
         }
     }
 

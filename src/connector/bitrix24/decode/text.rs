@@ -108,10 +108,16 @@ mod tests {
     fn people_are_mentioned_by_id_and_the_bot_by_code() {
         for (text, markdown) in [
             ("[USER=456]Helper[/USER] observers", "@liaison observers"),
-            ("/crm add_observers [USER=31]Ann Lee[/USER]", "/crm add_observers @31"),
+            (
+                "/crm add_observers [USER=31]Ann Lee[/USER]",
+                "/crm add_observers @31",
+            ),
             ("@[USER=31 REPLACE]Ann[/USER], hi", "@31, hi"),
             ("[user=31]Ann[/user][USER=32]Bob[/USER]", "@31@32"),
-            ("[USER=]x[/USER] [USER=31x]y[/USER]", "[USER=]x[/USER] [USER=31x]y[/USER]"),
+            (
+                "[USER=]x[/USER] [USER=31x]y[/USER]",
+                "[USER=]x[/USER] [USER=31x]y[/USER]",
+            ),
             ("[USER=31]never closed", "[USER=31]never closed"),
             ("Zoë [USER=7]É[/USER] ü", "Zoë @7 ü"),
             ("one[br]two\r\nthree#BR#four", "one\ntwo\nthree\nfour"),
