@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bitrix24;
 mod cli;
 mod cluster;
 mod crash;
@@ -21,6 +22,7 @@ mod harness;
 mod intake;
 mod issues;
 mod moves;
+mod portal;
 mod program;
 mod road;
 mod search;

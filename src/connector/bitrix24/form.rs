@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 16;
 
 /// Why a body is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FormError {
+pub(super) enum FormError {
     /// More bytes than any event has.
     #[error("the form is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -30,7 +30,7 @@ pub enum FormError {
 
 /// A value of a form: a text, or named values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Node {
+pub(super) enum Node {
     /// A text, without NUL characters.
     Text(String),
     /// Values by the word in the brackets.
@@ -42,7 +42,7 @@ impl Node {
     ///
     /// # Errors
     /// Fails on more bytes, pairs or depth than an event can have. What is odd otherwise is read as PHP reads it.
-    pub fn parse(body: &[u8]) -> Result<Self, FormError> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, FormError> {
         if body.len() > MAX_BYTES {
             return Err(FormError::TooLarge);
         }
@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// Returns the value at a path of keys.
-    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| match node {
             Self::Map(map) => map.get(*key),
             Self::Text(_) => None,
@@ -66,7 +66,7 @@ impl Node {
     }
 
     /// Returns the text at a path; an empty one counts as absent, since events of bots write null so.
-    pub fn text(&self, path: &[&str]) -> Option<&str> {
+    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
         match self.at(path)? {
             Self::Text(text) if !text.is_empty() => Some(text),
             Self::Text(_) | Self::Map(_) => None,
@@ -74,12 +74,12 @@ impl Node {
     }
 
     /// Returns whether the text at a path says yes: `1` in events of bots, `Y` elsewhere.
-    pub fn is_on(&self, path: &[&str]) -> bool {
+    pub(super) fn is_on(&self, path: &[&str]) -> bool {
         matches!(self.text(path), Some("1" | "Y" | "true"))
     }
 
     /// Returns the values of a map in the order of their keys; none for a text.
-    pub fn values(&self) -> impl Iterator<Item = &Self> {
+    pub(super) fn values(&self) -> impl Iterator<Item = &Self> {
         let map = match self {
             Self::Map(map) => Some(map),
             Self::Text(_) => None,
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Returns the form written anew, which is the same for bodies that say the same.
-    pub fn canonical(&self) -> String {
+    pub(super) fn canonical(&self) -> String {
         let mut written = String::new();
         self.write(&mut written);
         written

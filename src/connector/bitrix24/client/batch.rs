@@ -75,11 +75,15 @@ struct WireBatch {
     result_time: Value,
 }
 
+/// Returns the parts of an answer by the keys of the commands.
 fn map(value: Value) -> BTreeMap<String, Value> {
-    match value {
-        Value::Object(map) => map.into_iter().collect(),
-        _ => BTreeMap::new(),
-    }
+    let Value::Object(map) = value else {
+        return BTreeMap::new();
+    };
+    let key = |numbered: &str| numbered.split_once('_').map(|(_, key)| key.to_owned());
+    map.into_iter()
+        .filter_map(|(numbered, value)| Some((key(&numbered)?, value)))
+        .collect()
 }
 
 impl Client {
@@ -93,7 +97,9 @@ impl Client {
         let runs: Vec<&'static str> = methods.values().copied().collect();
         let cmd: Map<String, Value> = commands
             .into_iter()
-            .map(|command| (command.key.to_owned(), command.text().into()))
+            .enumerate()
+            // The portal runs them in the order of the text, and the text is written in the order of the keys.
+            .map(|(index, command)| (format!("{index:02}_{}", command.key), command.text().into()))
             .collect();
         let body = json!({ "halt": 0, "cmd": cmd });
         let answered = self.call("batch", &runs, body).await?;
