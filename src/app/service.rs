@@ -12,11 +12,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{DeclareError, Health, declare};
 use crate::{
     api::{Api, explorer},
-    config::{Config, SecretError},
+    config::{Config, Connection, SecretError},
     connector::gitlab::Client,
     crm::Crm,
     crypto::SealingKey,
-    domain::{Clock, ConnectionId, Queue},
+    domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
     intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
     queue::{self, Wake},
@@ -308,7 +308,7 @@ async fn remotes(
     parts: &Parts,
 ) -> Result<Vec<Arc<Remote>>, StartError> {
     let egress = Egress::new(
-        config.connection.iter().map(|connection| &connection.url),
+        config.connection.iter().flat_map(Connection::addresses),
         Limits::default(),
     )?;
     let egress = Arc::new(egress);
@@ -323,7 +323,11 @@ async fn remotes(
         );
     }
     let mut remotes = Vec::new();
-    for declared in &config.connection {
+    let trackers = config
+        .connection
+        .iter()
+        .filter(|declared| declared.kind == ConnectionKind::Gitlab);
+    for declared in trackers {
         let (Some(id), Some(token)) = (ids.get(&declared.name), &declared.token) else {
             continue;
         };

@@ -1,5 +1,7 @@
 //! `liaison webhook`: inbound endpoints of groups.
 
+pub(super) mod matrix;
+
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
@@ -13,10 +15,10 @@ use crate::{
     config::{self, Config},
     connector::gitlab::{Client, HookSettings},
     crypto::{digest, random_token},
-    domain::{RootId, Scope, WebhookId},
+    domain::{ConnectionKind, RootId, Scope, WebhookId},
     queue::{self, Signal},
     store::{
-        StoreError, connection, group,
+        StoreError, group,
         webhook::{self as webhooks, SecretKind},
     },
 };
@@ -66,6 +68,11 @@ pub(super) enum WebhookCommand {
         /// The project it was installed into, instead of the group.
         #[arg(long)]
         project: Option<String>,
+    },
+    /// Prints the file that registers Liaison at a Matrix homeserver. It holds secrets.
+    Registration {
+        /// Name of the webhook.
+        name: String,
     },
     /// Deletes a webhook; its log stays.
     Delete {
@@ -137,6 +144,7 @@ impl Desk<'_> {
                 self.install(&name, project.as_deref()).await
             }
             WebhookCommand::Test { name, project } => self.test(&name, project.as_deref()).await,
+            WebhookCommand::Registration { name } => self.registration(&name).await,
         }
     }
 
@@ -155,6 +163,12 @@ impl Desk<'_> {
         let mut tx = self.pool.begin().await?;
         let group = find_group(&mut tx, &args.group).await?;
         let on = find_connection(&mut tx, &args.connection).await?;
+        matrix::only_one(&mut tx, &on).await?;
+        let is_matrix = on.kind == ConnectionKind::Matrix;
+        ensure!(
+            !(is_matrix && args.signing),
+            "Matrix homeservers do not sign: leave out --signing"
+        );
         // The random part makes the URL itself hard to guess; the secret proves the sender all the same.
         let name = args.name.unwrap_or_else(|| {
             let random: String = random_token("")
@@ -193,6 +207,11 @@ impl Desk<'_> {
         print::line(&format!("Name:    {name}"));
         print::line(&format!("URL:     {}", created.url));
         print_secret(kind, &secret);
+        if is_matrix {
+            print::line(&format!(
+                "The homeserver's file: liaison webhook registration {name} > liaison.yaml"
+            ));
+        }
         Ok(())
     }
 
@@ -332,6 +351,10 @@ impl Desk<'_> {
     }
 
     async fn test(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
+        if let Some(found) = self.ping(name).await? {
+            print::line(&found);
+            return Ok(());
+        }
         let place = self.remote_place(name, project).await?;
         let url = self.url(name)?;
         let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
@@ -352,17 +375,12 @@ impl Desk<'_> {
     async fn remote_place(&self, name: &str, project: Option<&str>) -> anyhow::Result<RemotePlace> {
         let mut connection = self.pool.acquire().await?;
         let webhook = self.find(&mut connection, name).await?;
-        let loaded = webhooks::load(&mut connection, clock().now()).await?;
-        let loaded = loaded
-            .into_iter()
-            .find(|loaded| (loaded.root, loaded.id) == webhook)
-            .context("the webhook is gone")?;
-        let stored = connection::list(&mut connection).await?;
-        let stored = stored
-            .iter()
-            .find(|stored| stored.id == loaded.connection)
-            .context("its connection is gone")?;
-        let client = tracker(self.config, stored)?;
+        let (loaded, stored) = self.load(&mut connection, webhook).await?;
+        ensure!(
+            stored.kind == ConnectionKind::Gitlab,
+            "an administrator of the homeserver installs it: `liaison webhook registration {name}` prints the file"
+        );
+        let client = tracker(self.config, &stored)?;
         let (scope, remote_id) = match project {
             Some(project) => (Scope::Project, project.to_owned()),
             None => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 
 use super::{Malformed, Routing, VerifyError, WebhookSecrets, bitrix24, gitlab};
 use crate::domain::{ConnectionId, ConnectionKind};
@@ -38,19 +38,19 @@ pub fn verify_head(
     }
 }
 
-/// Checks the proof that is about or in the body, after [`verify_head`] accepted the headers.
+/// Checks the proof that is about or in the body, or that the address carries, after [`verify_head`] accepted the headers.
 ///
 /// # Errors
 /// Says what is wrong, for our log only.
 pub fn verify_body(
     kind: ConnectionKind,
-    (headers, body): (&HeaderMap, &[u8]),
+    (head, body): (&Parts, &[u8]),
     secrets: &WebhookSecrets,
     now: DateTime<Utc>,
 ) -> Result<(), VerifyError> {
     match kind {
-        ConnectionKind::Gitlab => gitlab::verify_body(headers, body, secrets, now),
-        ConnectionKind::Bitrix24 => bitrix24::verify_body(body, secrets, now),
+        ConnectionKind::Gitlab => gitlab::verify_body(&head.headers, body, secrets, now),
+        ConnectionKind::Bitrix24 => bitrix24::verify_body(body, head.uri.query(), secrets, now),
         _ => Err(VerifyError::NoSecret),
     }
 }

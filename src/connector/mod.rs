@@ -5,6 +5,7 @@
 pub mod bitrix24;
 pub mod gitlab;
 pub mod hook;
+pub mod matrix;
 pub mod messenger;
 
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ pub enum VerifyError {
     #[error("the request carries no proof of its sender: {0} is missing")]
     Missing(&'static str),
     /// A header that proves something stands there twice.
-    #[error("the {0} header stands there more than once")]
+    #[error("{0} stands there more than once")]
     Twice(&'static str),
     /// The proof is wrong.
     #[error("{0} does not match")]

@@ -32,6 +32,8 @@ pub struct Entry {
     pub kind: ConnectionKind,
     /// Whether it takes deliveries.
     pub active: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
     /// What a sender must prove to know.
     pub secrets: WebhookSecrets,
 }
@@ -66,6 +68,13 @@ impl Book {
             .get(name)
             .or_else(|| self.0.get(&name.to_lowercase()))
     }
+
+    /// Returns the webhooks of one kind of connection that were not deleted.
+    pub fn of_kind(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0
+            .values()
+            .filter(move |entry| entry.kind == kind && !entry.deleted)
+    }
 }
 
 fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
@@ -97,6 +106,7 @@ fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
         connection: webhook.connection,
         kind: webhook.kind,
         active: webhook.state == "active",
+        deleted: webhook.state == "deleted",
         secrets,
     }
 }

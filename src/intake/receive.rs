@@ -18,11 +18,12 @@ use super::{
     Problem,
     body::{Budget, read},
     book::{Book, Entry},
+    matrix,
     writer::Writer,
 };
 use crate::{
     connector::{Malformed, VerifyError, hook},
-    domain::{Clock, ConnectionKind, DeliveryId},
+    domain::{Clock, DeliveryId},
     queue::{Arrival, Stored},
     telemetry,
 };
@@ -47,14 +48,16 @@ struct Receipt {
     duplicate: bool,
 }
 
-/// Returns the receiver's route.
+/// Returns the receiver's routes.
 pub fn router(intake: Intake) -> Router {
+    let matrix = matrix::router(intake.clone());
     Router::new()
         .route(
             "/hooks/{webhook}",
             post(receive).fallback(async || Problem::WrongMethod),
         )
         .with_state(intake)
+        .merge(matrix)
 }
 
 async fn receive(
@@ -115,7 +118,7 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
     let now = intake.clock.now();
     hook::verify_head(entry.kind, &head.headers, &entry.secrets, now).map_err(unproven)?;
     let body = read(body, length, &intake.budget).await?;
-    let sent = (&head.headers, &body.bytes[..]);
+    let sent = (&head, &body.bytes[..]);
     hook::verify_body(entry.kind, sent, &entry.secrets, intake.clock.now()).map_err(unproven)?;
     let arrival = arrival(intake, &entry, &head.headers, body.bytes).map_err(|error| {
         tracing::warn!(%error, webhook, "a delivery was refused");
@@ -145,13 +148,21 @@ fn arrival(
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers: kept(entry.kind, headers),
+        headers: kept(hook::kept_headers(entry.kind), headers),
         body: hook::stored_body(entry.kind, body),
     })
 }
 
-fn kept(kind: ConnectionKind, headers: &HeaderMap) -> String {
-    let kept: BTreeMap<&str, &str> = hook::kept_headers(kind)
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+pub(super) fn kept(names: &[&'static str], headers: &HeaderMap) -> String {
+    let kept: BTreeMap<&str, &str> = names
         .iter()
         .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
         .collect();

@@ -10,6 +10,7 @@ mod issue_contacts;
 mod items;
 mod past;
 mod permission;
+mod portal;
 mod refused;
 mod relation;
 mod take_back;
@@ -31,6 +32,7 @@ pub use items::{
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, Right, issue_is_readable, project_is_readable};
+pub use portal::{Equalized, Side, equalize};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};

@@ -174,7 +174,11 @@ mod tests {
             let equalized = equalize(&side(seen), &side(ours), &side(theirs), known);
             let text = |user: Option<&str>| user.map(str::to_owned);
             assert_eq!(equalized.responsible, text(here), "{seen} {ours} {theirs}");
-            assert_eq!(equalized.their_responsible, text(there), "{seen} {ours} {theirs}");
+            assert_eq!(
+                equalized.their_responsible,
+                text(there),
+                "{seen} {ours} {theirs}"
+            );
         }
     }
 
@@ -192,7 +196,8 @@ mod tests {
     fn done(ours: &Side, theirs: &Side, equalized: &Equalized) -> (Side, Side) {
         let mut ours = ours.clone();
         ours.observers.extend(equalized.add.iter().cloned());
-        ours.observers.retain(|user| !equalized.remove.contains(user));
+        ours.observers
+            .retain(|user| !equalized.remove.contains(user));
         let here = equalized.responsible.clone();
         ours.responsible = here.or(ours.responsible);
         let mut theirs = theirs.clone();

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod comment;
 pub mod connection;
+pub mod connection_token;
 pub mod export;
 pub mod group;
 pub mod group_settings;

@@ -19,13 +19,13 @@ const MAX_DEPTH: usize = 16;
 pub(super) enum FormError {
     /// More bytes than any event has.
     #[error("the form is larger than {MAX_BYTES} bytes")]
-    TooLarge,
+    Large,
     /// More pairs than any event has.
     #[error("the form has more than {MAX_PAIRS} fields")]
-    TooMany,
+    Many,
     /// Brackets deeper than any event has.
     #[error("a field of the form is nested deeper than {MAX_DEPTH}")]
-    TooDeep,
+    Deep,
 }
 
 /// A value of a form: a text, or named values.
@@ -44,12 +44,12 @@ impl Node {
     /// Fails on more bytes, pairs or depth than an event can have. What is odd otherwise is read as PHP reads it.
     pub(super) fn parse(body: &[u8]) -> Result<Self, FormError> {
         if body.len() > MAX_BYTES {
-            return Err(FormError::TooLarge);
+            return Err(FormError::Large);
         }
         let mut root = BTreeMap::new();
         for (count, (key, value)) in form_urlencoded::parse(body).enumerate() {
             if count >= MAX_PAIRS {
-                return Err(FormError::TooMany);
+                return Err(FormError::Many);
             }
             let path = path(&key)?;
             put(&mut root, &path, value.replace('\0', ""));
@@ -128,7 +128,7 @@ fn path(key: &str) -> Result<Vec<&str>, FormError> {
     while let Some((inner, after)) = rest.split_once(']') {
         path.push(inner);
         if path.len() > MAX_DEPTH {
-            return Err(FormError::TooDeep);
+            return Err(FormError::Deep);
         }
         // What follows the last closed bracket is no key.
         match after.strip_prefix('[') {
@@ -215,11 +215,11 @@ mod tests {
     #[test]
     fn bounds_size_number_and_depth() {
         let many = "a=1&".repeat(MAX_PAIRS + 1);
-        assert_eq!(Node::parse(many.as_bytes()), Err(FormError::TooMany));
+        assert_eq!(Node::parse(many.as_bytes()), Err(FormError::Many));
         let deep = format!("a{}=1", "[b]".repeat(MAX_DEPTH + 1));
-        assert_eq!(Node::parse(deep.as_bytes()), Err(FormError::TooDeep));
+        assert_eq!(Node::parse(deep.as_bytes()), Err(FormError::Deep));
         let large = vec![b'a'; MAX_BYTES + 1];
-        assert_eq!(Node::parse(&large), Err(FormError::TooLarge));
+        assert_eq!(Node::parse(&large), Err(FormError::Large));
     }
 
     #[test]

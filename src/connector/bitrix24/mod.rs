@@ -11,8 +11,8 @@ mod wire;
 mod tests;
 
 pub use client::{
-    Access, Application, Bot, Claim, Client, Limits, OAuth, PortalItem, PortalWrite, TokenStore,
-    TokenStoreError, Tokens,
+    Access, Application, Bot, Claim, Client, Limits, OAuth, PAGE, PortalItem, PortalWrite,
+    TokenStore, TokenStoreError, Tokens,
 };
 pub use decode::decode;
-pub use verify::{KEPT_HEADERS, route, verify_body, without_secrets};
+pub use verify::{KEPT_HEADERS, route, sender, verify_body, without_secrets};

@@ -95,7 +95,7 @@ fn said(body: &[u8]) -> ChatMessage {
 #[test]
 fn believes_the_token_of_the_envelope_alone() {
     let update = [("event", "ONCRMDEALUPDATE"), ("data[FIELDS][ID]", "7")];
-    let verify = |body: &[u8], secrets: &WebhookSecrets| verify_body(body, secrets, now());
+    let verify = |body: &[u8], secrets: &WebhookSecrets| verify_body(body, None, secrets, now());
     assert_eq!(verify(&body(&update), &secrets(None)), Ok(()));
     assert_eq!(verify(&body(&update), &secrets(Some(MEMBER))), Ok(()));
 
@@ -162,6 +162,34 @@ fn believes_the_token_of_the_envelope_alone() {
 }
 
 #[test]
+fn a_bot_may_prove_itself_by_the_address_it_was_registered_with() {
+    let said = message(
+        "ONIMBOTV2MESSAGEADD",
+        &[("auth[application_token]", "of-the-portal")],
+    );
+    let verify = |query: Option<&str>| verify_body(&said, query, &secrets(Some(MEMBER)), now());
+    let given = format!("token={TOKEN}");
+    assert_eq!(verify(Some(&given)), Ok(()));
+    let wrong = VerifyError::Wrong("token in the address");
+    for query in ["token=", "token=x", &format!("token=x&{given}")] {
+        assert_eq!(verify(Some(query)), Err(wrong.clone()), "{query}");
+    }
+    let wrong = VerifyError::Wrong("auth[application_token]");
+    for query in [None, Some(""), Some("Token=x"), Some(TOKEN)] {
+        assert_eq!(verify(query), Err(wrong.clone()), "{query:?}");
+    }
+    // The portal is pinned all the same.
+    let other = verify_body(
+        &said,
+        Some(&given),
+        &secrets(Some("of-another-portal")),
+        now(),
+    );
+    assert_eq!(other, Err(VerifyError::Wrong("auth[member_id]")));
+    assert_eq!(sender(&said).as_deref(), Some(MEMBER));
+}
+
+#[test]
 fn tokens_end_and_are_needed() {
     let update = body(&[("event", "ONCRMDEALUPDATE"), ("data[FIELDS][ID]", "7")]);
     let mut rotated = secrets(None);
@@ -169,17 +197,17 @@ fn tokens_end_and_are_needed() {
         ("new-token-of-the-webhook".into(), None),
         (TOKEN.into(), Some(now() + TimeDelta::seconds(1))),
     ];
-    assert_eq!(verify_body(&update, &rotated, now()), Ok(()));
+    assert_eq!(verify_body(&update, None, &rotated, now()), Ok(()));
     let later = now() + TimeDelta::seconds(1);
     let wrong = VerifyError::Wrong("auth[application_token]");
-    assert_eq!(verify_body(&update, &rotated, later), Err(wrong));
+    assert_eq!(verify_body(&update, None, &rotated, later), Err(wrong));
     let none = WebhookSecrets::default();
     assert_eq!(
-        verify_body(&update, &none, now()),
+        verify_body(&update, None, &none, now()),
         Err(VerifyError::NoSecret)
     );
     let huge = "a=1&".repeat(100_000);
-    let verified = verify_body(huge.as_bytes(), &secrets(None), now());
+    let verified = verify_body(huge.as_bytes(), None, &secrets(None), now());
     assert!(matches!(verified, Err(VerifyError::Unreadable(_))));
 }
 

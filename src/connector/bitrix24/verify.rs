@@ -21,6 +21,7 @@ pub const KEPT_HEADERS: [&str; 2] = ["content-type", "user-agent"];
 
 const TOKEN: &str = "auth[application_token]";
 const MEMBER: &str = "auth[member_id]";
+const QUERY_TOKEN: &str = "token";
 
 /// Fields whose values let somebody call the portal or us.
 const SECRET_FIELDS: [&str; 4] = [
@@ -32,12 +33,15 @@ const SECRET_FIELDS: [&str; 4] = [
 
 /// Checks the token that the body carries, and that the pinned portal sent it.
 ///
-/// Events of bots have a second token in `data[bot][auth]`; it is the application's that registered the bot, and proves nothing here.
+/// Events of bots have a second token in `data[bot][auth]`; it is the application's that registered the bot, and proves nothing here. A bot that
+/// an inbound webhook registered has a token of the portal's making, which nobody is shown: the address that it is registered with
+/// carries ours instead, as `?token=`.
 ///
 /// # Errors
 /// Says what is wrong, for our log only.
 pub fn verify_body(
     body: &[u8],
+    query: Option<&str>,
     secrets: &WebhookSecrets,
     now: DateTime<Utc>,
 ) -> Result<(), VerifyError> {
@@ -45,10 +49,15 @@ pub fn verify_body(
         return Err(VerifyError::NoSecret);
     }
     let form = Node::parse(body).map_err(|error| VerifyError::Unreadable(error.to_string()))?;
-    let given = form
-        .text(&["auth", "application_token"])
-        .ok_or(VerifyError::Missing(TOKEN))?;
-    secrets.check_token(given.as_bytes(), TOKEN, now)?;
+    let in_query = query.and_then(|query| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(name, value)| (name == QUERY_TOKEN).then_some(value))
+    });
+    match (in_query, form.text(&["auth", "application_token"])) {
+        (Some(given), _) => secrets.check_token(given.as_bytes(), "token in the address", now)?,
+        (None, Some(given)) => secrets.check_token(given.as_bytes(), TOKEN, now)?,
+        (None, None) => return Err(VerifyError::Missing(TOKEN)),
+    }
     let Some(pinned) = &secrets.sender else {
         return Ok(());
     };
@@ -58,6 +67,12 @@ pub fn verify_body(
     (member == pinned)
         .then_some(())
         .ok_or(VerifyError::Wrong(MEMBER))
+}
+
+/// Returns the id of the portal that says to have sent a body.
+pub fn sender(body: &[u8]) -> Option<String> {
+    let form = Node::parse(body).ok()?;
+    form.text(&["auth", "member_id"]).map(str::to_owned)
 }
 
 /// Returns the lane of a delivery and the key by which a repeat of it is recognised: what it says, without the proof, which may change between

@@ -52,7 +52,7 @@ fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Id>, D::Error> 
 
 fn id_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
     let id = serde_json::from_value::<Id>(Value::deserialize(deserializer)?).ok();
-    Ok(id.filter(|id| id.0.trim_start_matches('0') != ""))
+    Ok(id.filter(|id| id.0.bytes().any(|byte| byte != b'0')))
 }
 
 /// How long a method ran lately.
@@ -85,7 +85,7 @@ pub(super) struct User {
     #[serde(rename = "LAST_NAME", default)]
     pub(super) last_name: Option<String>,
     #[serde(rename = "USER_TYPE", default)]
-    pub(super) user_type: Option<String>,
+    pub(super) kind: Option<String>,
 }
 
 /// `im.chat.get`.
@@ -112,18 +112,12 @@ pub(super) struct Card {
     pub(super) id: Id,
     #[serde(default)]
     pub(super) name: String,
-    #[serde(default = "on", deserialize_with = "yes")]
-    pub(super) active: bool,
     #[serde(default, deserialize_with = "yes")]
     pub(super) bot: bool,
     #[serde(default, deserialize_with = "yes")]
     pub(super) extranet: bool,
     #[serde(default, deserialize_with = "yes")]
     pub(super) connector: bool,
-}
-
-fn on() -> bool {
-    true
 }
 
 /// A row of `im.dialog.messages.get`.

@@ -3,7 +3,10 @@
 use super::{
     Abilities, CallError, Calls, Member, Message, NewChat, Put, RemoteChat, Told, UserFacts,
 };
-use crate::{connector::bitrix24, domain::RemoteUser};
+use crate::{
+    connector::{DecodeError, bitrix24, matrix},
+    domain::{Heard, RemoteUser},
+};
 
 /// Declares the messengers, and passes every call on to the one that it is.
 macro_rules! messengers {
@@ -53,7 +56,22 @@ macro_rules! messengers {
     };
 }
 
+impl Messenger {
+    /// Returns what a stored part of a request means.
+    ///
+    /// # Errors
+    /// Fails, naming the place, where it is not as the messenger documents it.
+    pub fn decode(&self, body: &[u8], bot: &str) -> Result<Heard, DecodeError> {
+        match self {
+            Self::Bitrix24(_) => bitrix24::decode(body),
+            Self::Matrix(_) => matrix::decode(body, bot),
+        }
+    }
+}
+
 messengers! {
-    /// Bitrix24.
+    /// A Bitrix24 portal.
     Bitrix24(bitrix24::Client),
+    /// A Matrix homeserver.
+    Matrix(matrix::Client),
 }

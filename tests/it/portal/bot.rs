@@ -15,17 +15,27 @@ pub(super) fn run(state: &mut State, method: &str, parameters: &Value) -> Result
         return Err((400, "BOT_NOT_FOUND", "Bot not found"));
     }
     if text(parameters, "botToken").as_deref() != Some(BOT_TOKEN) {
-        return Err((403, "BOT_OWNERSHIP_ERROR", "Bot belongs to another application"));
+        return Err((
+            403,
+            "BOT_OWNERSHIP_ERROR",
+            "Bot belongs to another application",
+        ));
     }
     match method {
-        "imbot.v2.Bot.get" => return Ok(json!({ "bot": { "id": BOT, "code": "liaison" }, "users": [] })),
+        "imbot.v2.Bot.get" => {
+            return Ok(json!({ "bot": { "id": BOT, "code": "liaison" }, "users": [] }));
+        }
         "imbot.v2.Command.list" => {
-            return Ok(json!({ "commands": [{ "id": 78, "botId": BOT, "command": "/crm", "common": true }] }));
+            return Ok(
+                json!({ "commands": [{ "id": 78, "botId": BOT, "command": "/crm", "common": true }] }),
+            );
         }
         _ => {}
     }
     let dialog = text(parameters, "dialogId").unwrap_or_default();
-    let number_of_chat = dialog.strip_prefix("chat").and_then(|chat| chat.parse().ok());
+    let number_of_chat = dialog
+        .strip_prefix("chat")
+        .and_then(|chat| chat.parse().ok());
     let chat: u64 = number_of_chat.ok_or(DENIED)?;
     let known = state.chats.get(&chat).ok_or(DENIED)?;
     let is_in = known.members.contains_key(&BOT);
@@ -52,7 +62,11 @@ pub(super) fn run(state: &mut State, method: &str, parameters: &Value) -> Result
         }
         "imbot.v2.Chat.User.delete" if !leads => Err(DENIED),
         "imbot.v2.Chat.User.delete" => {
-            leave(state, chat, number(parameters, "userId").unwrap_or_default());
+            leave(
+                state,
+                chat,
+                number(parameters, "userId").unwrap_or_default(),
+            );
             Ok(done)
         }
         "imbot.v2.Chat.Manager.add" | "imbot.v2.Chat.Manager.delete" if owner != BOT => Err(DENIED),

@@ -86,7 +86,11 @@ pub(super) fn join(state: &mut State, chat: u64, user: u64, floor: u64) -> bool 
         let fields = bot_fields(state, chat, user);
         state.happen("ONIMBOTV2JOINCHAT", &fields);
     } else {
-        system(state, chat, &format!("[USER={user}]{}[/USER] joined", facts.name));
+        system(
+            state,
+            chat,
+            &format!("[USER={user}]{}[/USER] joined", facts.name),
+        );
     }
     if about.0 == "CRM" {
         observe(state, &about.1, user);
@@ -101,7 +105,11 @@ pub(super) fn leave(state: &mut State, chat: u64, user: u64) -> bool {
         return false;
     }
     known.managers.retain(|manager| *manager != user);
-    system(state, chat, &format!("[USER={user}]Somebody[/USER] left the chat"));
+    system(
+        state,
+        chat,
+        &format!("[USER={user}]Somebody[/USER] left the chat"),
+    );
     true
 }
 
@@ -139,13 +147,19 @@ fn bot_fields(state: &State, chat: u64, user: u64) -> Vec<(&'static str, String)
     vec![
         ("data[bot][id]", BOT.to_string()),
         ("data[bot][code]", "liaison".to_owned()),
-        ("data[bot][auth][application_token]", "of-the-application".to_owned()),
+        (
+            "data[bot][auth][application_token]",
+            "of-the-application".to_owned(),
+        ),
         ("data[chat][id]", chat.to_string()),
         ("data[chat][dialogId]", format!("chat{chat}")),
         ("data[chat][entityType]", known.entity.0.clone()),
         ("data[chat][entityId]", known.entity.1.clone()),
         ("data[user][id]", user.to_string()),
-        ("data[user][bot]", u8::from(kind == Some(Kind::Bot)).to_string()),
+        (
+            "data[user][bot]",
+            u8::from(kind == Some(Kind::Bot)).to_string(),
+        ),
     ]
 }
 
@@ -156,19 +170,35 @@ fn notify(state: &mut State, parameters: &Value) -> Value {
         return json!(false);
     }
     let tag = text(parameters, "TAG").unwrap_or_default();
-    assert!(tag.is_empty() || text(parameters, "CLIENT_ID").is_some(), "a tag needs CLIENT_ID");
-    state.notices.retain(|notice| notice.user != user || notice.tag != tag);
+    assert!(
+        tag.is_empty() || text(parameters, "CLIENT_ID").is_some(),
+        "a tag needs CLIENT_ID"
+    );
+    state
+        .notices
+        .retain(|notice| notice.user != user || notice.tag != tag);
     let id = state.next_id();
     let text = text(parameters, "MESSAGE").unwrap_or_default();
-    state.notices.push(Notice { id, user, text, tag });
+    state.notices.push(Notice {
+        id,
+        user,
+        text,
+        tag,
+    });
     json!(id)
 }
 
 fn member_chat(state: &State, user: u64, dialog: &str) -> Result<u64, Refused> {
-    let number = dialog.strip_prefix("chat").and_then(|chat| chat.parse().ok());
+    let number = dialog
+        .strip_prefix("chat")
+        .and_then(|chat| chat.parse().ok());
     let chat = number.ok_or(DENIED)?;
     let known = state.chats.get(&chat).ok_or(DENIED)?;
-    known.members.contains_key(&user).then_some(chat).ok_or(DENIED)
+    known
+        .members
+        .contains_key(&user)
+        .then_some(chat)
+        .ok_or(DENIED)
 }
 
 fn look(state: &State, chat: u64, method: &str, parameters: &Value) -> Value {
@@ -216,11 +246,16 @@ fn in_chat(
     method: &str,
     parameters: &Value,
 ) -> Result<Value, Refused> {
-    let chat = number(parameters, "CHAT_ID").ok_or((400, "CHAT_ID_EMPTY", "Chat ID can't be empty"))?;
+    let chat =
+        number(parameters, "CHAT_ID").ok_or((400, "CHAT_ID_EMPTY", "Chat ID can't be empty"))?;
     let is_in = member_chat(state, user, &format!("chat{chat}")).is_ok();
     if method == "im.chat.user.list" {
         let known = state.chats.get(&chat).filter(|_| is_in);
-        return Ok(json!(known.map(|chat| chat.members.keys().collect::<Vec<_>>()).unwrap_or_default()));
+        return Ok(json!(
+            known
+                .map(|chat| chat.members.keys().collect::<Vec<_>>())
+                .unwrap_or_default()
+        ));
     }
     if !is_in {
         return Err(DENIED);
@@ -231,12 +266,19 @@ fn in_chat(
     let other = number(parameters, "USER_ID").unwrap_or_default();
     match method {
         "im.chat.user.add" => {
-            let hide = text(parameters, "HIDE_HISTORY").expect("HIDE_HISTORY is always sent") == "Y";
+            let hide =
+                text(parameters, "HIDE_HISTORY").expect("HIDE_HISTORY is always sent") == "Y";
             let floor = if hide { last + 1 } else { 0 };
             let users = numbers(&parameters["USERS"]);
-            let joined = users.into_iter().filter(|user| join(state, chat, *user, floor));
+            let joined = users
+                .into_iter()
+                .filter(|user| join(state, chat, *user, floor));
             match joined.count() {
-                0 => Err((400, "WRONG_REQUEST", "You don't have access or user already member")),
+                0 => Err((
+                    400,
+                    "WRONG_REQUEST",
+                    "You don't have access or user already member",
+                )),
                 _ => Ok(json!(true)),
             }
         }
@@ -245,8 +287,17 @@ fn in_chat(
         }
         "im.chat.user.delete" if owner == other => Err(DENIED),
         "im.chat.user.delete" | "im.chat.leave" => {
-            let gone = leave(state, chat, if method == "im.chat.leave" { user } else { other });
-            gone.then(|| json!(true)).ok_or((400, "USER_NOT_FOUND", "Not in the chat"))
+            let gone = leave(
+                state,
+                chat,
+                if method == "im.chat.leave" {
+                    user
+                } else {
+                    other
+                },
+            );
+            gone.then(|| json!(true))
+                .ok_or((400, "USER_NOT_FOUND", "Not in the chat"))
         }
         "im.chat.updateTitle" => {
             let title = text(parameters, "TITLE").unwrap_or_default();
@@ -256,7 +307,11 @@ fn in_chat(
         "im.chat.setOwner" => {
             let known = state.chats.get_mut(&chat).unwrap();
             if owner != user || !known.members.contains_key(&other) {
-                return Err((400, "WRONG_REQUEST", "Change owner can only owner and user must be member in chat"));
+                return Err((
+                    400,
+                    "WRONG_REQUEST",
+                    "Change owner can only owner and user must be member in chat",
+                ));
             }
             known.managers.retain(|manager| *manager != user);
             known.managers.push(other);

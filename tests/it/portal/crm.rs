@@ -31,7 +31,8 @@ pub(super) fn run(
     method: &str,
     parameters: &Value,
 ) -> Result<Value, Refused> {
-    let entity_type = number(parameters, "entityTypeId").ok_or((400, "100", "Missing entityTypeId"))?;
+    let entity_type =
+        number(parameters, "entityTypeId").ok_or((400, "100", "Missing entityTypeId"))?;
     let entity_type = i64::try_from(entity_type).unwrap();
     if method == "crm.item.list" {
         return Ok(list(state, entity_type, parameters));
@@ -69,12 +70,12 @@ fn row(id: u64, item: &Item) -> Value {
 }
 
 fn list(state: &State, entity_type: i64, parameters: &Value) -> Value {
-    let after = number(&parameters["filter"], ">id").unwrap_or_default();
-    let rows = state
+    let wanted = numbers(&parameters["filter"]["@id"]);
+    let items = state
         .items
-        .range((entity_type, after + 1)..=(entity_type, u64::MAX))
-        .take(50)
-        .map(|((_, id), item)| row(*id, item));
+        .iter()
+        .filter(|((kind, id), item)| *kind == entity_type && wanted.contains(id) && !item.hidden);
+    let rows = items.take(50).map(|((_, id), item)| row(*id, item));
     json!({ "items": rows.collect::<Vec<_>>() })
 }
 
@@ -112,10 +113,18 @@ fn update(state: &mut State, key: (i64, u64), fields: &Value) {
 
 /// Brings the chat to what the item says: only differences act.
 fn follow(state: &mut State, chat: u64, before: &Item, item: &Item) {
-    for user in item.observers.iter().filter(|user| !before.observers.contains(user)) {
+    for user in item
+        .observers
+        .iter()
+        .filter(|user| !before.observers.contains(user))
+    {
         join(state, chat, *user, 0);
     }
-    for user in before.observers.iter().filter(|user| !item.observers.contains(user)) {
+    for user in before
+        .observers
+        .iter()
+        .filter(|user| !item.observers.contains(user))
+    {
         leave(state, chat, *user);
     }
     if item.assigned != before.assigned {
@@ -124,12 +133,20 @@ fn follow(state: &mut State, chat: u64, before: &Item, item: &Item) {
         known.owner = item.assigned;
         known.managers = vec![item.assigned];
     }
-    state.chats.get_mut(&chat).unwrap().title.clone_from(&item.title);
+    state
+        .chats
+        .get_mut(&chat)
+        .unwrap()
+        .title
+        .clone_from(&item.title);
 }
 
 /// Makes somebody who came into an item's chat an observer of it.
 pub(super) fn observe(state: &mut State, about: &str, user: u64) {
-    let key = state.items.keys().find(|(kind, id)| entity(*kind, *id) == about);
+    let key = state
+        .items
+        .keys()
+        .find(|(kind, id)| entity(*kind, *id) == about);
     let Some((kind, id)) = key.copied() else {
         return;
     };
@@ -141,7 +158,9 @@ pub(super) fn observe(state: &mut State, about: &str, user: u64) {
 }
 
 fn changed(state: &mut State, what: &str, entity_type: i64, id: u64) {
-    let name = TYPES.iter().find(|(_, number)| *number == entity_type && *number != 31);
+    let name = TYPES
+        .iter()
+        .find(|(_, number)| *number == entity_type && *number != 31);
     let (event, told) = match name {
         Some((name, _)) => (format!("ONCRM{name}{what}"), None),
         None => (format!("ONCRMDYNAMICITEM{what}"), Some(entity_type)),

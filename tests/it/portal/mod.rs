@@ -189,7 +189,11 @@ async fn by_token(
     let parameters: Value = serde_json::from_slice(&body).unwrap_or_default();
     let token = text(&parameters, "auth").unwrap_or_default();
     if token != inner.state().access_token {
-        return failed(401, "expired_token", "The access token provided has expired.");
+        return failed(
+            401,
+            "expired_token",
+            "The access token provided has expired.",
+        );
     }
     answer(&inner, &method, &body)
 }
@@ -290,7 +294,13 @@ fn run_batch(inner: &Arc<Inner>, parameters: &Value) -> Value {
         }
     }
     // PHP writes an empty map as a list.
-    let map = |map: Map<String, Value>| if map.is_empty() { json!([]) } else { Value::Object(map) };
+    let map = |map: Map<String, Value>| {
+        if map.is_empty() {
+            json!([])
+        } else {
+            Value::Object(map)
+        }
+    };
     json!({
         "result": map(results),
         "result_error": map(errors),

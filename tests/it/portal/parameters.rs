@@ -8,7 +8,10 @@ pub(super) fn batch_command(command: &str) -> (String, Value) {
     let (method, query) = command.split_once('?').unwrap_or((command, ""));
     let mut root = Map::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        let names: Vec<&str> = key.split('[').map(|name| name.trim_end_matches(']')).collect();
+        let names: Vec<&str> = key
+            .split('[')
+            .map(|name| name.trim_end_matches(']'))
+            .collect();
         let mut place = &mut root;
         for name in &names[..names.len() - 1] {
             let inner = place
@@ -16,7 +19,10 @@ pub(super) fn batch_command(command: &str) -> (String, Value) {
                 .or_insert_with(|| Value::Object(Map::new()));
             place = inner.as_object_mut().unwrap();
         }
-        place.insert(names[names.len() - 1].to_owned(), Value::String(value.into_owned()));
+        place.insert(
+            names[names.len() - 1].to_owned(),
+            Value::String(value.into_owned()),
+        );
     }
     (method.to_owned(), Value::Object(root))
 }

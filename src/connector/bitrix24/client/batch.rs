@@ -103,7 +103,7 @@ impl Client {
             .collect();
         let body = json!({ "halt": 0, "cmd": cmd });
         let answered = self.call("batch", &runs, body).await?;
-        let wire: WireBatch = parse("batch", answered.result)?;
+        let wire: WireBatch = parse("batch", answered)?;
         for (key, time) in map(wire.result_time) {
             let time = serde_json::from_value::<Time>(time);
             if let (Some(method), Ok(time)) = (methods.get(key.as_str()), time) {

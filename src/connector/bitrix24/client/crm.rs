@@ -16,6 +16,9 @@ const NO_RIGHT: [&str; 4] = [
     "user_access_error",
 ];
 
+/// Items that the portal lists at once.
+pub const PAGE: usize = 50;
+
 /// An item of the portal's CRM, as far as it is kept equal with ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalItem {
@@ -102,17 +105,16 @@ impl Client {
         }
     }
 
-    /// Returns the next items of a type after an id, in the order of their ids; none after the last one.
-    pub async fn portal_items_after(
+    /// Returns those of at most [`PAGE`] items of a type that the portal has and shows.
+    pub async fn portal_items(
         &self,
         entity_type: i64,
-        after: &str,
+        ids: &[String],
     ) -> Result<Vec<PortalItem>, CallError> {
         let body = json!({
             "entityTypeId": entity_type,
             "select": ["id", "title", "observers", "assignedById"],
-            "filter": { ">id": after },
-            "order": { "id": "ASC" },
+            "filter": { "@id": ids },
             // Without a count of all, which takes the portal longer than the page.
             "start": -1,
         });

@@ -122,7 +122,7 @@ mod tests {
         Limiter::new(Limits {
             burst: 5,
             per_second: 2.0,
-            operating: Duration::from_secs(480),
+            operating: Duration::from_mins(8),
         })
     }
 

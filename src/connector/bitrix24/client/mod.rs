@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
-pub use crm::{PortalItem, PortalWrite};
+pub use crm::{PAGE, PortalItem, PortalWrite};
 pub use limit::Limits;
 pub use oauth::{Application, Claim, OAuth, TokenStore, TokenStoreError, Tokens};
 
@@ -91,13 +91,6 @@ struct Envelope {
     error: Option<Value>,
     #[serde(default)]
     time: Option<Time>,
-    total: Option<usize>,
-}
-
-/// An answer that is not an error.
-struct Answered {
-    result: Value,
-    total: Option<usize>,
 }
 
 impl Client {
@@ -125,7 +118,7 @@ impl Client {
         method: &'static str,
         body: Value,
     ) -> Result<T, CallError> {
-        parse(method, self.call(method, &[method], body).await?.result)
+        parse(method, self.call(method, &[method], body).await?)
     }
 
     /// Makes a request; `runs` are the methods that it runs, which a batch has many of.
@@ -134,7 +127,7 @@ impl Client {
         method: &'static str,
         runs: &[&'static str],
         body: Value,
-    ) -> Result<Answered, CallError> {
+    ) -> Result<Value, CallError> {
         let limited = |after| CallError::Limited {
             call: method,
             after,
@@ -166,7 +159,7 @@ impl Client {
         method: &'static str,
         path: &[&str],
         body: &Value,
-    ) -> Result<Answered, CallError> {
+    ) -> Result<Value, CallError> {
         let mut url = self.0.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -197,10 +190,7 @@ impl Client {
             Some(error) => Err(self.refused(method, &error, (status, retry))),
             // A gateway's own JSON.
             None if !status.is_success() => Err(no_json(retry)),
-            None => Ok(Answered {
-                result: envelope.result,
-                total: envelope.total,
-            }),
+            None => Ok(envelope.result),
         }
     }
 

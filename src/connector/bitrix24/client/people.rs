@@ -26,7 +26,7 @@ struct BotFacts {
 
 impl From<User> for UserFacts {
     fn from(user: User) -> Self {
-        let is_guest = user.user_type.as_deref() != Some("employee");
+        let is_guest = user.kind.as_deref() != Some("employee");
         let names = [user.name, user.last_name];
         let names: Vec<String> = names.into_iter().flatten().collect();
         Self {
