@@ -11,7 +11,7 @@ use crate::{
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Level, PersonId},
     store::{
-        StoreError, connection, connection_token, group, person,
+        StoreError, connection, connection_token, group, person, policy,
         webhook::{self, SecretKind},
     },
 };
@@ -157,6 +157,15 @@ impl Declaration<'_> {
             tracker,
         };
         let stored = group::declare(tx, &row, self.now).await?;
+        let messenger = declared.messenger.as_ref();
+        let policies = policy::Declared {
+            messenger: messenger
+                .and_then(|messenger| self.connections.get(&messenger.connection).copied()),
+            preset: declared.chat_preset,
+            invites: declared.invite_policy,
+            reassignment: declared.reassignment,
+        };
+        policy::declare(tx, (stored.root, stored.id), policies).await?;
         let members: Vec<(PersonId, Level)> = declared
             .members
             .iter()

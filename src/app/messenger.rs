@@ -1,20 +1,63 @@
 //! Clients of messengers, from what the configuration says of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 
-use super::tokens::StoredTokens;
+use super::{Parts, StartError, tokens::StoredTokens};
 use crate::{
-    config::{Connection, Secret, SecretError, inbound_webhook},
+    config::{Config, Connection, Secret, SecretError, inbound_webhook},
     connector::{
         bitrix24::{self, Access, Application, Bot, Limits, OAuth},
         matrix,
+        messenger::Messenger,
     },
     crypto::SealingKey,
-    domain::{Clock, ConnectionId},
+    domain::{Clock, ConnectionId, ConnectionKind},
     egress::Egress,
+    store::connection,
+    worker::Remote,
 };
+
+/// Builds the run-time side of the declared messengers.
+///
+/// # Errors
+/// Fails when a token is not to be had.
+pub(super) fn messengers(
+    config: &Config,
+    (ids, stored): (&HashMap<String, ConnectionId>, &[connection::Connection]),
+    egress: &Arc<Egress>,
+    parts: &Parts,
+) -> Result<Vec<Arc<Remote<Messenger>>>, StartError> {
+    let mut messengers = Vec::new();
+    for declared in &config.connection {
+        let Some(&id) = ids.get(&declared.name) else {
+            continue;
+        };
+        let (egress, clock) = (Arc::clone(egress), Arc::clone(&parts.clock));
+        let client = match declared.kind {
+            ConnectionKind::Bitrix24 => {
+                let kept = (&parts.pool, &parts.key);
+                bitrix24((id, declared), kept, egress, clock).map(Messenger::Bitrix24)
+            }
+            ConnectionKind::Matrix => matrix(declared, egress, clock).map(Messenger::Matrix),
+            _ => continue,
+        };
+        let client = client.map_err(|source| StartError::Token {
+            connection: declared.name.clone(),
+            source,
+        })?;
+        let known = stored.iter().find(|stored| stored.id == id);
+        let bot_id = known.and_then(|stored| stored.bot_remote_id.clone());
+        messengers.push(Arc::new(Remote::new(
+            (id, client),
+            (declared.bot.clone(), bot_id),
+            declared.allow_bots,
+            declared.notes_per_minute,
+        )));
+    }
+    Ok(messengers)
+}
 
 /// Returns the client of a Bitrix24 connection. Tokens of an application are kept in the database, sealed with the key.
 ///

@@ -9,11 +9,11 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DeclareError, Health, declare};
+use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
     config::{Config, Connection, SecretError},
-    connector::gitlab::Client,
+    connector::{gitlab::Client, messenger::Messenger},
     crm::Crm,
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
@@ -22,7 +22,10 @@ use crate::{
     queue::{self, Wake},
     server,
     store::{StoreError, connection, search},
-    worker::{AtWork, Remote, Schedule, Worker, deliver, process},
+    worker::{
+        AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
+        keep_in_step, process,
+    },
 };
 
 /// Memory that large bodies may take together, in bytes.
@@ -123,8 +126,9 @@ impl Service {
             local.extend([Queue::Reply, Queue::Call]);
         }
         let wake = Arc::new(Wake::new(local));
-        let worker = worker(config, &parts, &wake);
-        let remotes = remotes(config, &connections, &parts).await?;
+        let (remotes, messengers) = remotes(config, &connections, &parts).await?;
+        let crm = crm(config, &parts, &remotes);
+        let worker = worker(config, &parts, &wake, crm);
         queue::repair(&parts.pool, &worker.under_way()).await?;
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
         let stop_serving = CancellationToken::new();
@@ -140,7 +144,7 @@ impl Service {
         let mut admin_routes = Router::new();
         if has(Role::Web) {
             let api = Api {
-                crm: crm(&worker, &remotes),
+                crm: worker.crm.clone(),
                 wake: Arc::clone(&wake),
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
@@ -152,6 +156,16 @@ impl Service {
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
+        spawn_messengers(&worker, &messengers, &parts.roles);
+        let minutes = config.chats.reconcile_minutes;
+        if has(Role::Process) && minutes > 0 {
+            for remote in &messengers {
+                let period = TimeDelta::minutes(minutes.into());
+                let (worker, remote) = (worker.clone(), Arc::clone(remote));
+                let tasks = worker.tasks.clone();
+                tasks.spawn(keep_in_step(worker, remote, period));
+            }
+        }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),
@@ -207,16 +221,16 @@ impl Service {
 }
 
 /// Returns the way to the CRM for people who are signed in.
-fn crm(worker: &Worker, remotes: &[Arc<Remote>]) -> Crm {
+fn crm(config: &Config, parts: &Parts, remotes: &[Arc<Remote>]) -> Crm {
     let trackers = remotes
         .iter()
         .map(|remote| (remote.id, remote.client.clone()));
     Crm {
-        pool: worker.pool.clone(),
-        clock: Arc::clone(&worker.clock),
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
         trackers: Arc::new(trackers.collect()),
-        level_fresh: worker.level_fresh,
-        place_fresh: worker.place_fresh,
+        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
+        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
     }
 }
 
@@ -234,6 +248,24 @@ fn spawn_loops(worker: &Worker, remotes: &[Arc<Remote>], roles: &[Role]) {
                     .tasks
                     .spawn(deliver(worker.clone(), Arc::clone(remote), queue));
             }
+        }
+    }
+}
+
+/// Starts the loops of each messenger that the roles ask for.
+fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: &[Role]) {
+    for remote in remotes {
+        if roles.contains(&Role::Process) {
+            worker.tasks.spawn(hear(worker.clone(), Arc::clone(remote)));
+        }
+        if roles.contains(&Role::Deliver) {
+            for queue in [Queue::Reply, Queue::Call] {
+                let (worker, remote) = (worker.clone(), Arc::clone(remote));
+                let tasks = worker.tasks.clone();
+                tasks.spawn(deliver_to_messenger(worker, remote, queue));
+            }
+            let (worker, remote) = (worker.clone(), Arc::clone(remote));
+            worker.tasks.clone().spawn(keep_equal(worker, remote));
         }
     }
 }
@@ -274,7 +306,7 @@ fn serve(
     ));
 }
 
-fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
+fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>, crm: Crm) -> Worker {
     Worker {
         pool: parts.pool.clone(),
         clock: Arc::clone(&parts.clock),
@@ -291,8 +323,10 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         },
         concurrency: config.queue.concurrency,
         lease: Duration::from_secs(config.queue.lease_seconds),
-        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
-        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        level_fresh: crm.level_fresh,
+        place_fresh: crm.place_fresh,
+        crm,
+        public_url: config.server.public_url.clone(),
         at_work: AtWork::default(),
         // A private cluster serves one process.
         alone: config.database.url.is_none(),
@@ -306,7 +340,7 @@ async fn remotes(
     config: &Config,
     ids: &HashMap<String, ConnectionId>,
     parts: &Parts,
-) -> Result<Vec<Arc<Remote>>, StartError> {
+) -> Result<(Vec<Arc<Remote>>, Vec<Arc<Remote<Messenger>>>), StartError> {
     let egress = Egress::new(
         config.connection.iter().flat_map(Connection::addresses),
         Limits::default(),
@@ -350,7 +384,8 @@ async fn remotes(
             declared.notes_per_minute,
         )));
     }
-    Ok(remotes)
+    let messengers = messengers(config, (ids, &stored), &egress, parts)?;
+    Ok((remotes, messengers))
 }
 
 /// Forgets old settled work, finds work whose lane was lost, and sums up counts.

@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod import;
 mod parse;
+mod person;
 mod print;
 mod reconcile;
 mod serve;
@@ -65,6 +66,9 @@ enum Command {
     /// API tokens of people.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Accounts in messengers, and people who leave.
+    #[command(subcommand)]
+    Person(person::PersonCommand),
     /// Webhooks of groups.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -77,7 +81,7 @@ enum Command {
     /// Writes contacts and organizations to files.
     #[command(subcommand)]
     Export(export::ExportCommand),
-    /// Compares groups, projects and levels with the tracker and repairs what differs.
+    /// Compares groups, projects and levels with the tracker, and chats with the messenger, and repairs what differs.
     Reconcile(reconcile::ReconcileArgs),
 }
 
@@ -135,6 +139,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => migrate(&quiet(&overrides(Vec::new()))?).await,
         Command::Parse(args) => parse::parse(&args),
         Command::Token(command) => token::token(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Webhook(command) => {
             webhook::webhook(&quiet(&overrides(Vec::new()))?, command).await
         }

@@ -19,7 +19,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::domain::{ConnectionKind, RelationSource};
+use crate::domain::{ChatPreset, ConnectionKind, InvitePolicy, Reassignment, RelationSource};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub queue: Queue,
     /// How long answers about rights are believed.
     pub access: Access,
+    /// How chats are kept in step.
+    pub chats: Chats,
     /// Logging.
     pub log: Log,
     /// Declared connections.
@@ -115,6 +117,14 @@ pub struct Access {
     pub cache_seconds: u32,
     /// How long the place of a project is believed, in seconds.
     pub place_seconds: u32,
+}
+
+/// How chats are kept in step.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chats {
+    /// Minutes after which a chat that nobody told anything of is looked at; 0 for never.
+    pub reconcile_minutes: u32,
 }
 
 /// Logging.
@@ -230,6 +240,18 @@ pub struct Group {
     /// The tracker's namespace that it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracker: Option<Tracker>,
+    /// The messenger in which chats of its items are made and its people are told things.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messenger: Option<GroupMessenger>,
+    /// What leaving a chat means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_preset: Option<ChatPreset>,
+    /// Who makes observers by adding people to a chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invite_policy: Option<InvitePolicy>,
+    /// What becomes of a responsible person who is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Reassignment>,
     /// Members, for groups whose tracker does not tell.
     #[serde(default)]
     pub members: Vec<Member>,
@@ -250,6 +272,14 @@ pub struct Tracker {
     pub connection: String,
     /// Full path there.
     pub path: String,
+}
+
+/// A group's messenger.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupMessenger {
+    /// Name of the connection.
+    pub connection: String,
 }
 
 /// A declared member.

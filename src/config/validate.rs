@@ -257,6 +257,9 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     if let Some(tracker) = &group.tracker {
         known_connection(config, &tracker.connection, at("tracker"), problems);
     }
+    if let Some(messenger) = &group.messenger {
+        validate_messenger(&messenger.connection, at("messenger"), config, problems);
+    }
     for member in &group.members {
         if !config
             .person
@@ -326,6 +329,21 @@ fn validate_service(
             format!(
                 "{} has it already: a Matrix connection is one application service, whose events come through one webhook",
                 other.name
+            ),
+        ));
+    }
+}
+
+/// Checks that a group's messenger is one.
+fn validate_messenger(name: &str, at: Vec<Step>, config: &Config, problems: &mut Problems) {
+    known_connection(config, name, at.clone(), problems);
+    let found = config.connection.iter().find(|one| one.name == name);
+    if let Some(connection) = found.filter(|connection| !connection.kind.is_messenger()) {
+        problems.push((
+            at,
+            format!(
+                "{name} is a {}, which has no chats: name a connection to a messenger",
+                connection.kind.word()
             ),
         ));
     }

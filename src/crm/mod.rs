@@ -11,8 +11,11 @@ mod issue;
 mod items;
 mod many;
 mod moves;
+mod people;
 mod preview;
+mod removal;
 mod undo;
+mod watch;
 
 pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
@@ -22,6 +25,8 @@ pub use error::{CrmError, Outage};
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use items::NewItem;
+pub use people::Departure;
 pub use preview::Preview;
 pub use undo::UndoReport;
 
@@ -125,10 +130,11 @@ impl Crm {
             root,
             group,
             operation: OperationId(self.clock.id()),
-            actor: asker.person,
+            actor: Some(asker.person),
             via: asker.via,
             at: self.clock.now(),
             undoes: None,
+            command: None,
         }
     }
 }

@@ -33,6 +33,18 @@ pub fn random_token(prefix: &str) -> SecretString {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)).into()
 }
 
+/// Returns a code that people type: 60 random bits in letters and digits that are not taken for each other.
+pub fn random_code() -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = [0_u8; 12];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect()
+}
+
 /// Compares two secrets in a time that tells neither their contents nor their lengths.
 pub fn same_secret(given: &[u8], expected: &[u8]) -> bool {
     digest(given).ct_eq(&digest(expected)).into()

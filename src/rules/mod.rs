@@ -4,10 +4,12 @@
 //! together and the lines of the answer. There is no other way to change anything.
 
 mod answer;
+mod chat;
 mod contacts;
 mod group_settings;
 mod issue_contacts;
 mod items;
+mod observers;
 mod past;
 mod permission;
 mod portal;
@@ -21,6 +23,7 @@ mod working;
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use chat::{Comings, Compared, MemberStanding, Orders, Present, SeenMember, WantedMember};
 pub use group_settings::{GroupSettings, GroupState, configure};
 pub use issue_contacts::{
     Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,
@@ -30,8 +33,13 @@ pub use items::{
     Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
     merged,
 };
+pub use observers::{
+    Added, Following, Hidden, Inviter, MAX_PEOPLE, Newcomer, Observer, ObserverChange,
+    ObserverOutcome, Policies, Responsible, WatchTask, Watched, Watching, carried, combined,
+    follow_ups, watch_back,
+};
 pub use past::{Past, PastAct, Related, Required};
-pub use permission::{Access, Right, issue_is_readable, project_is_readable};
+pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
 pub use portal::{Equalized, Side, equalize};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};

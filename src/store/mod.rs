@@ -3,6 +3,8 @@
 //! Functions take a connection, so that the caller decides what is one transaction. Constraint names become conflicts here.
 
 pub mod access;
+pub mod bulk_job;
+pub mod chat;
 pub mod comment;
 pub mod connection;
 pub mod connection_token;
@@ -10,15 +12,27 @@ pub mod export;
 pub mod group;
 pub mod group_settings;
 pub mod history;
+pub mod identity;
 pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;
+pub mod item_list;
+mod item_row;
+pub mod item_type;
+pub mod leaver;
+pub mod link;
+pub mod notice;
+pub mod observer;
 pub mod operation;
 pub mod person;
 pub mod place;
+pub mod policy;
+pub mod portal;
 pub mod relation;
 pub mod road;
+pub mod room;
+pub mod said;
 pub mod search;
 pub mod shown;
 pub mod standing;

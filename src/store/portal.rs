@@ -289,5 +289,8 @@ pub async fn strangers(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.person, row.email)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.person, row.email))
+        .collect())
 }

@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// Deliveries of one lane that are worked under one lease.
-const PER_LANE: usize = 20;
+pub(super) const PER_LANE: usize = 20;
 /// Lanes that are given back with one commit.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 
 /// One delivery at work.
 pub(super) struct Job<'a> {
@@ -135,7 +135,11 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
 }
 
 /// Gives lanes back in groups, and has those with more work looked at.
-async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Receiver<Release>) {
+pub(super) async fn give_back<C: Send + Sync>(
+    worker: Worker,
+    remote: Arc<Remote<C>>,
+    mut released: mpsc::Receiver<Release>,
+) {
     let bell = worker.wake.bell(Queue::Inbox, remote.id);
     let mut group = Vec::new();
     while released.recv_many(&mut group, GROUP).await > 0 {
@@ -150,7 +154,7 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
 
 /// What is to happen to a lane after one of its deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// The next delivery may be worked.
     GoOn,
     /// The delivery stays at the head and is tried again after a pause.
@@ -214,14 +218,19 @@ async fn work(
     }
 }
 
-fn give_up_or_wait(worker: &Worker, delivery: &Delivery, why: &str, retry: Retry) -> InboxVerdict {
+pub(super) fn give_up_or_wait(
+    worker: &Worker,
+    delivery: &Delivery,
+    why: &str,
+    retry: Retry,
+) -> InboxVerdict {
     match worker.schedule.next(delivery.attempts + 1, retry) {
         Some(pause) => InboxVerdict::Later(why.to_owned(), pause),
         None => InboxVerdict::Dead(why.to_owned()),
     }
 }
 
-fn report(verdict: &InboxVerdict) {
+pub(super) fn report(verdict: &InboxVerdict) {
     match verdict {
         InboxVerdict::Done(outcome) => {
             telemetry::count_delivery("done");

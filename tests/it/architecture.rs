@@ -78,6 +78,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "connector",
+            "crm",
+            "crypto",
             "egress",
             "lookup",
             "queue",

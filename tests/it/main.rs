@@ -10,6 +10,8 @@
 
 mod architecture;
 mod bitrix24;
+mod bitrix24_chats;
+mod chats;
 mod cli;
 mod cluster;
 mod crash;

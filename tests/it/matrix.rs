@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use liaison::{
-    connector::messenger::{Calls, Member, Message, NewChat, Presence, Put, Refusal},
+    connector::messenger::{Calls, History, Member, Message, NewChat, Presence, Put, Refusal},
     domain::{Clock, SystemClock},
     egress::Retry,
 };
@@ -13,9 +13,8 @@ use uuid::Uuid;
 
 use crate::synapse::{self, Homeserver, Kind, SERVER, until};
 
+mod command;
 mod intake;
-
-use liaison::connector::messenger::History;
 
 fn chat<'a>(key: &'a str, title: &'a str, members: &'a [String]) -> NewChat<'a> {
     NewChat {
@@ -48,6 +47,26 @@ async fn presence(client: &impl Calls, room: &str, user: &str) -> Option<Presenc
     let members = client.members(room).await.unwrap().unwrap();
     let member: Option<&Member> = members.iter().find(|member| member.remote_id == user);
     member.map(|member| member.presence)
+}
+
+async fn joined(client: &impl Calls, room: &str, user: &str) {
+    until("somebody joins", async || {
+        (presence(client, room, user).await == Some(Presence::Joined)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_homeserver_is_the_real_one() {
+    let pinned = include_str!("../../scripts/synapse");
+    for homeserver in [synapse::asking().await, synapse::joining().await] {
+        let path = "/_synapse/admin/v1/server_version";
+        let told = homeserver.ask(None, Method::GET, path, Value::Null).await;
+        let version = told.unwrap()["server_version"].as_str().unwrap().to_owned();
+        // What follows is about the folder that it runs in.
+        let number = version.split(' ').next().unwrap();
+        assert!(pinned.contains(&format!("VERSION={number}\n")), "{version}");
+    }
 }
 
 #[tokio::test]
@@ -110,6 +129,12 @@ async fn a_chat_is_made_once_and_led_by_its_admin() {
         .await;
     assert_eq!(refused.unwrap_err().0, StatusCode::FORBIDDEN);
     ann.invite(&first.remote_id, &carl.id).await;
+    // A changed profile is a membership too, and hides who invited him.
+    for name in ["Bob", "Bobby", "Robert"] {
+        let body = json!({ "displayname": name });
+        let path = ["profile", &bob.id, "displayname"];
+        bob.ask(Method::PUT, &path, body).await.unwrap();
+    }
     let members = client.members(&first.remote_id).await.unwrap().unwrap();
     let added = |id: &str| {
         let member = members
@@ -205,6 +230,7 @@ async fn what_cannot_be_is_refused_with_the_reason() {
         "@:",
         "../../x",
         "@a/../b:hs.test",
+        "@far:elsewhere.test",
     ] {
         let put = client.add(&room, unknown, true).await.unwrap();
         assert_eq!(refused(put), Refusal::UnknownUser, "{unknown}");
@@ -325,10 +351,7 @@ async fn messages_are_written_once_in_threads_and_mention_nobody() {
     let ann = homeserver.user("ann").await;
     let members = [ann.id.clone()];
     let room = made(&client, &chat("messages", "Messages", &members)).await;
-    until("ann joins", async || {
-        (presence(&client, &room, &ann.id).await == Some(Presence::Joined)).then_some(())
-    })
-    .await;
+    joined(&client, &room, &ann.id).await;
     let asked = ann.say(&room, "!crm observers").await;
     let key = id();
     let answer = Message {
@@ -483,6 +506,7 @@ async fn a_message_is_written_once_though_the_homeserver_was_restarted_in_betwee
     let ann = homeserver.user("ann").await;
     let members = [ann.id.clone()];
     let room = made(&client, &chat("restart", "Restart", &members)).await;
+    joined(&client, &room, &ann.id).await;
     let key = id();
     let sent = client
         .say(&room, &message(key, "once"))
@@ -512,8 +536,10 @@ async fn a_homeserver_that_limits_says_how_long_to_wait() {
     let service = homeserver.service();
     let client = homeserver.client(&service);
     let room = made(&client, &chat("limits", "Limits", &[])).await;
+    // The bot's messages are never limited; invitations are, where the registration says `rate_limited: true`.
     for _ in 0..50 {
-        let Err(error) = client.say(&room, &message(id(), "again")).await else {
+        let somebody = homeserver.user("somebody").await;
+        let Err(error) = client.add(&room, &somebody.id, true).await else {
             continue;
         };
         assert!(error.is_throttled(), "{error}");
@@ -565,10 +591,7 @@ async fn rooms_are_private_and_stay_on_the_homeserver() {
     let ann = homeserver.user("ann").await;
     let members = [ann.id.clone(), "@far:elsewhere.test".to_owned()];
     let room = made(&client, &chat("private", "Private", &members)).await;
-    until("ann joins", async || {
-        (presence(&client, &room, &ann.id).await == Some(Presence::Joined)).then_some(())
-    })
-    .await;
+    joined(&client, &room, &ann.id).await;
     assert_eq!(
         state(&ann, &room, "m.room.create").await["m.federate"],
         false

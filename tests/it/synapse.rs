@@ -3,6 +3,8 @@
 //! Most tests share one of the two of [`asking`] and [`joining`]; each takes one of its application services, with users and rooms of its own.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -62,7 +64,6 @@ pub(crate) struct Kind {
 /// A running homeserver; it ends with the tests.
 pub(crate) struct Homeserver {
     pub(crate) base: Url,
-    egress: Arc<Egress>,
     /// Removed when its test ends; those of the shared ones by the process that watches over them.
     folder: TempDir,
     running: Mutex<Option<Child>>,
@@ -129,13 +130,19 @@ impl Service {
     }
 }
 
+/// Returns a port that nobody uses.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// The folder of Synapse's programs. Without it the tests fail, since nothing else says what Synapse does.
 fn programs() -> PathBuf {
     #[expect(
         clippy::disallowed_methods,
         reason = "tests are told by scripts/test, and no configuration"
     )]
-    let folder = std::env::var("LIAISON_TEST_SYNAPSE");
+    let folder = std::env::var("TEST_SYNAPSE");
     let folder = folder.map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/synapse/bin"),
         PathBuf::from,
@@ -151,16 +158,17 @@ fn programs() -> PathBuf {
 impl Homeserver {
     /// Starts a homeserver and waits until it answers.
     pub(crate) async fn start(kind: Kind) -> Self {
+        Self::start_at(free_port(), kind, None).await
+    }
+
+    /// Starts a homeserver on a port, which knows one more application service by its registration file.
+    pub(crate) async fn start_at(port: u16, kind: Kind, registration: Option<&str>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("liaison-synapse-")
             .tempdir()
             .unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
         let services: Vec<Service> = (0..SERVICES).map(Service::new).collect();
-        configure(folder.path(), port, kind, &services);
+        configure((folder.path(), port), kind, &services, registration);
         let keys = Command::new(programs().join("python"))
             .args(["-m", "synapse.app.homeserver", "--generate-keys", "-c"])
             .arg(folder.path().join("homeserver.json"))
@@ -169,7 +177,6 @@ impl Homeserver {
         assert!(keys.status.success(), "{keys:?}");
         let base: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
         let homeserver = Self {
-            egress: Arc::new(Egress::new([&base], Limits::default()).unwrap()),
             base,
             folder,
             running: Mutex::default(),
@@ -210,9 +217,20 @@ impl Homeserver {
         }
     }
 
+    /// The way to the homeserver of this thread, and so of this test: connections end with the runtime that opened them.
+    fn egress(&self) -> Arc<Egress> {
+        thread_local! {
+            static EGRESS: RefCell<HashMap<Url, Arc<Egress>>> = RefCell::default();
+        }
+        EGRESS.with_borrow_mut(|known| {
+            let new = || Arc::new(Egress::new([&self.base], Limits::default()).unwrap());
+            Arc::clone(known.entry(self.base.clone()).or_insert_with(new))
+        })
+    }
+
     async fn is_up(&self) -> bool {
         let call = Call::new(Method::GET, self.base.join("/health").unwrap());
-        let answer = self.egress.send(call).await;
+        let answer = self.egress().send(call).await;
         answer.is_ok_and(|answer| answer.status == StatusCode::OK)
     }
 
@@ -256,7 +274,7 @@ impl Homeserver {
         };
         change(&mut settings);
         let clock = Arc::new(SystemClock::default());
-        Client::new(Arc::clone(&self.egress), settings, clock)
+        Client::new(self.egress(), settings, clock)
     }
 
     /// Registers somebody with a name that nobody has yet.
@@ -319,7 +337,7 @@ impl Homeserver {
         if method != Method::GET {
             call.body = body.to_string().into();
         }
-        let answer = self.egress.send(call).await.unwrap();
+        let answer = self.egress().send(call).await.unwrap();
         let body = serde_json::from_slice(&answer.body).unwrap();
         if answer.status.is_success() {
             Ok(body)
@@ -340,7 +358,12 @@ impl Drop for Homeserver {
 }
 
 /// Writes the configuration: JSON, which is YAML too.
-fn configure(folder: &Path, port: u16, kind: Kind, services: &[Service]) {
+fn configure(
+    (folder, port): (&Path, u16),
+    kind: Kind,
+    services: &[Service],
+    registration: Option<&str>,
+) {
     let write = |name: &str, value: &Value| {
         let path = folder.join(name);
         fs::write(&path, value.to_string()).unwrap();
@@ -356,13 +379,18 @@ fn configure(folder: &Path, port: u16, kind: Kind, services: &[Service]) {
             "disable_existing_loggers": false,
         }),
     );
-    let registrations: Vec<PathBuf> = services
+    let mut registrations: Vec<PathBuf> = services
         .iter()
         .map(|service| {
             let name = format!("{}.json", service.connection);
             write(&name, &service.registration(kind.limits))
         })
         .collect();
+    if let Some(text) = registration {
+        let path = folder.join("liaison.yaml");
+        fs::write(&path, text).unwrap();
+        registrations.push(path);
+    }
     let mut config = json!({
         "server_name": SERVER,
         "pid_file": folder.join("hs.pid"),

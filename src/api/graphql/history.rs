@@ -117,6 +117,8 @@ enum HistoryVia {
     Import,
     /// Something that the tracker told.
     Tracker,
+    /// Something that happened in a chat.
+    Chat,
     /// A rule that acts by itself.
     Automatic,
     /// The command line.
@@ -131,6 +133,7 @@ impl From<Via> for HistoryVia {
             Via::Page => Self::Page,
             Via::Import => Self::Import,
             Via::Tracker => Self::Tracker,
+            Via::Chat => Self::Chat,
             Via::Automatic => Self::Automatic,
             Via::CommandLine => Self::CommandLine,
         }

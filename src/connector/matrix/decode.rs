@@ -4,7 +4,7 @@ mod mention;
 
 use serde::de::DeserializeOwned;
 
-use super::wire::{Head, Membership, Of, Text, Unsigned};
+use super::wire::{Head, MemberContent, Of, Text, Unsigned};
 use crate::{
     connector::DecodeError,
     domain::{ChatEvent, ChatMessage, Heard},
@@ -76,7 +76,7 @@ fn clip(word: &str) -> String {
         .collect()
 }
 
-fn member(head: Head, of: &Of<Membership>, bot: &str) -> Heard {
+fn member(head: Head, of: &Of<MemberContent>, bot: &str) -> Heard {
     let before = of
         .unsigned
         .as_ref()

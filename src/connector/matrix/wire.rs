@@ -29,7 +29,7 @@ pub(super) struct Of<T> {
 pub(super) struct Unsigned {
     /// The content that it takes the place of.
     #[serde(default, deserialize_with = "lenient")]
-    pub(super) prev_content: Option<Membership>,
+    pub(super) prev_content: Option<MemberContent>,
     /// Who sent what it takes the place of (Synapse).
     pub(super) prev_sender: Option<String>,
     /// The event that it takes the place of.
@@ -38,7 +38,7 @@ pub(super) struct Unsigned {
 
 /// Content of `m.room.member`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Membership {
+pub(super) struct MemberContent {
     pub(super) membership: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) displayname: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct Membership {
 pub(super) struct MemberEvent {
     pub(super) sender: String,
     pub(super) state_key: String,
-    pub(super) content: Membership,
+    pub(super) content: MemberContent,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) unsigned: Option<Unsigned>,
 }

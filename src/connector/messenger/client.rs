@@ -57,6 +57,14 @@ macro_rules! messengers {
 }
 
 impl Messenger {
+    /// Returns who says to have sent a delivery, where the messenger's deliveries tell.
+    pub fn sender(&self, body: &[u8]) -> Option<String> {
+        match self {
+            Self::Bitrix24(_) => bitrix24::sender(body),
+            Self::Matrix(_) => None,
+        }
+    }
+
     /// Returns what a stored part of a request means.
     ///
     /// # Errors

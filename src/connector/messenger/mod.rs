@@ -15,8 +15,9 @@ pub use call::{CallError, Calls, Told};
 pub use client::Messenger;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use crate::domain::ChatHistory as History;
 
 use super::{Routing, lane};
 use crate::domain::{ConnectionId, Lane};
@@ -38,16 +39,6 @@ pub fn chat_lane(connection: ConnectionId, chat: &str) -> Lane {
 /// Returns the lane of what the messenger tells about a user.
 pub fn user_lane(connection: ConnectionId, user: &str) -> Lane {
     lane(connection, &[b"user", user.as_bytes()])
-}
-
-/// Who may read what was written in a chat before he came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum History {
-    /// Everybody in it may read all.
-    All,
-    /// Everybody reads from his joining on.
-    FromJoining,
 }
 
 /// A chat that is to be made.
@@ -178,7 +169,7 @@ pub struct Message<'a> {
 /// What a messenger can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
-    /// Whether the past of a chat can be hidden from one person.
+    /// Whether the past of a chat can be hidden from one person; what [`crate::domain::ConnectionKind::hides_history`] says of the kind.
     pub hides_history: bool,
     /// Whether a chat has somebody who leads it.
     pub has_admin: bool,

@@ -5,8 +5,8 @@
 
 mod watch;
 
-pub use watch::keep_equal;
 pub(super) use watch::have_equalized;
+pub use watch::keep_equal;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,9 @@ use crate::{
     },
     domain::{ItemId, OperationId, PersonId, Queue, RootId, Via},
     queue::{self, NewEffect, Signal},
-    rules::{Added, Equalized, Following, ObserverChange, Side, Watching, equalize, follow_ups},
+    rules::{
+        Added, Equalized, Following, ObserverChange, Refused, Side, Watching, equalize, follow_ups,
+    },
     store::{
         StoreError, identity,
         observer::{self, Seen},
@@ -58,7 +60,10 @@ impl Equalizing<'_> {
         let (Some(link), Some(subject)) = (link, subject) else {
             return Ok("the items are not linked any more");
         };
-        let theirs = match client.portal_item(link.entity_type, &link.remote_id).await? {
+        let theirs = match client
+            .portal_item(link.entity_type, &link.remote_id)
+            .await?
+        {
             Ok(Some(theirs)) => theirs,
             Ok(None) => return self.give_up("the portal has no such item any more").await,
             Err(refusal) => return self.give_up(&refusal.to_string()).await,
@@ -158,7 +163,9 @@ impl Equalizing<'_> {
         let people: Vec<PersonId> = observers.clone().chain(responsible).collect();
         let users = portal::users(connection, self.remote.id, &people).await?;
         let ours = Side {
-            observers: observers.filter_map(|one| users.get(&one).cloned()).collect(),
+            observers: observers
+                .filter_map(|one| users.get(&one).cloned())
+                .collect(),
             responsible: responsible.and_then(|one| users.get(&one).cloned()),
         };
         let mut all = users_of(theirs);
@@ -205,7 +212,7 @@ impl Equalizing<'_> {
         ] {
             match decision {
                 Ok(more) => watching.extend(more),
-                Err(refused) => problem = Some(refused.to_string()),
+                Err(refused) => problem = Some(reason(refused)),
             }
         }
         if watching.changes.is_empty() {
@@ -222,6 +229,10 @@ impl Equalizing<'_> {
             command: None,
         };
         observer::apply(connection, &act, &watching.changes).await?;
+        if let Some((chat, on)) = seen.chat() {
+            let again = (on, &watching.again[..]);
+            room::forget(connection, (self.root, chat), again).await?;
+        }
         let mut following = Following::default();
         following.add(self.item, seen.chat(), &watching);
         let people = following.people();
@@ -327,6 +338,14 @@ fn is_written(write: &PortalWrite, written: &PortalItem) -> bool {
     observe && responsible.is_none_or(|wanted| written.responsible.as_ref() == Some(wanted))
 }
 
+fn reason(refused: Refused) -> String {
+    match refused {
+        Refused::NotFound => "there is no such item".to_owned(),
+        Refused::Denied(reason) => reason,
+        Refused::Invalid(reasons) => reasons.join(", "),
+    }
+}
+
 /// Returns whose observing a change decides.
 fn decided(change: &ObserverChange) -> Option<PersonId> {
     match change {
@@ -336,4 +355,3 @@ fn decided(change: &ObserverChange) -> Option<PersonId> {
         _ => None,
     }
 }
-

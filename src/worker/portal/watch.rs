@@ -113,10 +113,10 @@ async fn sweep(
             for page in links.chunks(PAGE) {
                 let ids: Vec<String> = page.iter().map(|link| link.remote_id.clone()).collect();
                 let there = client.portal_items(entity_type, &ids).await?;
-                differ.extend(page.iter().filter(|link| is_other(link, &there)));
+                let others = page.iter().filter(|link| is_other(link, &there));
+                differ.extend(others.map(|link| (link.root, link.item)));
             }
         }
-        let differ: Vec<_> = differ.iter().map(|link| (link.root, link.item)).collect();
         let mut connection = worker.pool.acquire().await?;
         portal::set_due(&mut connection, &differ).await?;
     }

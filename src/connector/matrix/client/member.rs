@@ -8,7 +8,7 @@ use super::{CallError, Client, Denied, Request, chat::LEADS};
 use crate::connector::{
     matrix::{
         localpart_of, server_of,
-        wire::{MemberEvent, Membership, Unsigned},
+        wire::{MemberContent, MemberEvent, Unsigned},
     },
     messenger::{Member, Presence, Put, Refusal, Told},
 };
@@ -101,7 +101,7 @@ impl Client {
         user: &str,
         show_history: bool,
     ) -> Result<Put, CallError> {
-        if localpart_of(user).is_none() {
+        if !self.is_reachable(user).await? {
             return Ok(Put::Refused(Refusal::UnknownUser));
         }
         match self.membership(chat, user).await? {
@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// Returns somebody's membership, [`Refusal::ChatGone`] where the bot cannot see the room.
-    pub(super) async fn membership(&self, chat: &str, user: &str) -> Told<Option<Membership>> {
+    pub(super) async fn membership(&self, chat: &str, user: &str) -> Told<Option<MemberContent>> {
         let path = ["rooms", chat, "state", "m.room.member", user];
         match self.find(Request::get("GET membership", &path)).await {
             Ok(found) => Ok(Ok(found)),
@@ -189,7 +189,7 @@ impl Client {
 
     async fn is_there(&self, chat: &str, user: &str) -> Result<bool, CallError> {
         let found = self.membership(chat, user).await?;
-        let is = |there: &Membership| matches!(there.membership.as_str(), "join" | "invite");
+        let is = |there: &MemberContent| matches!(there.membership.as_str(), "join" | "invite");
         Ok(found.is_ok_and(|found| found.as_ref().is_some_and(is)))
     }
 
@@ -197,7 +197,7 @@ impl Client {
     pub(super) async fn is_in(&self, chat: &str) -> Result<bool, CallError> {
         let bot = self.bot_id().await?;
         let found = self.membership(chat, bot).await?;
-        let is = |there: &Membership| there.membership == "join";
+        let is = |there: &MemberContent| there.membership == "join";
         Ok(found.is_ok_and(|found| found.as_ref().is_some_and(is)))
     }
 
@@ -214,6 +214,13 @@ impl Client {
         // Without a rule, everything is shown to everybody in the room.
         Ok(found?
             .is_none_or(|found| !matches!(found.history_visibility.as_str(), "joined" | "invited")))
+    }
+
+    /// Returns whether a text is the id of a user whom the bot may ask for: of its own homeserver, unless others may come too.
+    pub(super) async fn is_reachable(&self, user: &str) -> Result<bool, CallError> {
+        let own = server_of(self.bot_id().await?);
+        let is_near = self.settings.federate || server_of(user) == own;
+        Ok(localpart_of(user).is_some() && is_near)
     }
 
     /// Returns whether there is such a user. An invitation of nobody would wait for ever.
@@ -249,8 +256,8 @@ impl Step {
             .map(|content| content.membership.as_str());
         match (before, &unsigned.prev_sender, &unsigned.replaces_state) {
             (Some("invite"), Some(sender), _) => Self::Found(sender.clone()),
-            (None | Some("invite"), _, Some(id)) => Self::Ask(id.clone()),
-            (Some("join"), _, Some(id)) => Self::Ask(id.clone()),
+            // Homeservers other than Synapse do not say what was before.
+            (None | Some("invite" | "join"), _, Some(id)) => Self::Ask(id.clone()),
             _ => Self::Nobody,
         }
     }

@@ -1,15 +1,17 @@
 //! Messages: into a room, or to one person alone.
 
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Client, Denied, Request, account::DEVICE};
+use super::{CallError, Client, Denied, Request, account::DEVICE};
 use crate::connector::{
-    matrix::{
-        localpart_of,
-        render::{self, Tone},
-    },
+    matrix::render::{self, Tone},
     messenger::{Message, Put, Refusal, Told},
 };
 
@@ -68,19 +70,27 @@ impl Client {
 
     /// Returns the room of the bot and one person. It is found again by its alias, and whoever left it is asked back.
     async fn direct_room(&self, user: &str) -> Told<String> {
-        if localpart_of(user).is_none() {
+        if !self.is_reachable(user).await? {
             return Ok(Err(Refusal::UnknownUser));
         }
-        let alias = self.alias("direct", user);
-        if let Some(room) = self.room_of(&alias).await? {
-            return Ok(match self.invite(&room, user, true).await? {
-                Put::Done | Put::AlreadySo => Ok(room),
-                Put::Refused(refusal) => Err(refusal),
-            });
+        let known = self.direct_rooms().get(user).cloned();
+        let room = match known {
+            Some(room) => room,
+            None if self.exists(user).await? => self.make_direct_room(user).await?,
+            None => return Ok(Err(Refusal::UnknownUser)),
+        };
+        match self.invite(&room, user, true).await? {
+            Put::Done | Put::AlreadySo => Ok(Ok(room)),
+            Put::Refused(refusal) => {
+                // Should the room be gone, its alias is too, and the next attempt makes another one.
+                self.direct_rooms().remove(user);
+                Ok(Err(refusal))
+            }
         }
-        if !self.exists(user).await? {
-            return Ok(Err(Refusal::UnknownUser));
-        }
+    }
+
+    /// Makes the room of the bot and one person, or finds it. The alias is not looked up first: the homeserver would ask Liaison about it.
+    async fn make_direct_room(&self, user: &str) -> Result<String, CallError> {
         let new = json!({
             "preset": "private_chat",
             "is_direct": true,
@@ -88,6 +98,12 @@ impl Client {
             "invite": [user],
             "creation_content": { "m.federate": self.settings.federate },
         });
-        self.make(&alias, new).await.map(Ok)
+        let room = self.make(&self.alias("direct", user), new).await?;
+        self.direct_rooms().insert(user.to_owned(), room.clone());
+        Ok(room)
+    }
+
+    fn direct_rooms(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.direct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,11 @@ mod member;
 mod message;
 mod user;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -61,6 +65,8 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     /// The bot's user id, once its account and device are known to be there.
     account: Arc<OnceCell<String>>,
+    /// The rooms of the bot and one person alone, by his user id, as far as they were asked for.
+    direct: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -143,6 +149,7 @@ impl Client {
             settings: Arc::new(settings),
             clock,
             account: Arc::default(),
+            direct: Arc::default(),
         }
     }
 

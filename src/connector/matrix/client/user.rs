@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{ADMIN_1, ADMIN_2, CallError, Client, Request};
 use crate::connector::{
-    matrix::{localpart_of, server_of, username},
+    matrix::{server_of, username},
     messenger::UserFacts,
 };
 
@@ -55,7 +55,7 @@ struct WireUser {
 impl Client {
     /// Returns a user as he is now. Addresses are known with an administrator's token only; the homeserver verified them.
     pub(super) async fn facts(&self, user: &str) -> Result<Option<UserFacts>, CallError> {
-        if localpart_of(user).is_none() {
+        if !self.is_reachable(user).await? {
             return Ok(None);
         }
         let bot = self.bot_id().await?;
