@@ -14,7 +14,7 @@ use crate::{
     api::{Api, explorer},
     config::{Config, Connection, SecretError},
     connector::{gitlab::Client, messenger::Messenger},
-    crm::Crm,
+    crm::{self, Crm},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
@@ -103,6 +103,8 @@ pub struct Service {
     pub address: SocketAddr,
     /// Where administrators ask.
     pub admin_address: Option<SocketAddr>,
+    /// The way to the CRM within this process.
+    pub crm: Crm,
     stop_serving: CancellationToken,
     stop_working: CancellationToken,
     serving: TaskTracker,
@@ -157,14 +159,13 @@ impl Service {
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
         spawn_messengers(&worker, &messengers, &parts.roles);
-        let minutes = config.chats.reconcile_minutes;
-        if has(Role::Process) && minutes > 0 {
-            for remote in &messengers {
-                let period = TimeDelta::minutes(minutes.into());
-                let (worker, remote) = (worker.clone(), Arc::clone(remote));
-                let tasks = worker.tasks.clone();
-                tasks.spawn(keep_in_step(worker, remote, period));
-            }
+        if has(Role::Process) {
+            keep_chats_in_step(&worker, &messengers, config.chats.reconcile_minutes);
+            let bulk = worker
+                .crm
+                .clone()
+                .work_bulk(crm::LEASE, worker.stop.clone());
+            worker.tasks.spawn(bulk);
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::tell(
@@ -195,6 +196,7 @@ impl Service {
         Ok(Self {
             address,
             admin_address,
+            crm: worker.crm.clone(),
             stop_serving,
             stop_working: worker.stop,
             serving,
@@ -267,6 +269,18 @@ fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: 
             let (worker, remote) = (worker.clone(), Arc::clone(remote));
             worker.tasks.clone().spawn(keep_equal(worker, remote));
         }
+    }
+}
+
+/// Has every chat looked at once in so many minutes; 0 for never.
+fn keep_chats_in_step(worker: &Worker, messengers: &[Arc<Remote<Messenger>>], minutes: u32) {
+    if minutes == 0 {
+        return;
+    }
+    for remote in messengers {
+        let period = TimeDelta::minutes(minutes.into());
+        let step = keep_in_step(worker.clone(), Arc::clone(remote), period);
+        worker.tasks.spawn(step);
     }
 }
 

@@ -3,10 +3,15 @@
 use super::{Asker, Crm, CrmError, error::Failure};
 use crate::{
     connector::gitlab,
-    domain::{IssueId, ItemId},
+    domain::{IssueId, ItemId, Level},
     quick_action::{Dialect, Found, parse},
-    rules::{Refused, Snapshot, needs, plan},
-    store::{connection, history, item, road::Fresh, standing},
+    rules::{Place, Refused, Snapshot, needs, plan},
+    store::{
+        commanded::{self, Spoken},
+        connection, history, item,
+        road::Fresh,
+        standing,
+    },
 };
 
 /// What a text would do.
@@ -69,8 +74,19 @@ impl Crm {
             .take(needs.undo)
             .flat_map(|operation| operation.items().map(|item| item.0))
             .collect();
+        let access = on_issue.access;
+        let spoken = Spoken {
+            root,
+            group: on_issue.holder,
+            issue: Some(issue),
+            place: Place::Issue,
+            actor: asker.person,
+            is_member: access.contact_group.max(access.project) > Level::None,
+            on: None,
+        };
         let snapshot = Snapshot {
-            access: on_issue.access,
+            watch: commanded::snapshot(&mut tx, spoken, &needs.watch, &past).await?,
+            access,
             contacts: item::contacts(&mut tx, (root, on_issue.holder, issue), &needs, &past)
                 .await?,
             organizations: item::organizations(

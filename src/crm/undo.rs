@@ -1,6 +1,6 @@
 //! Taking back an operation that is named by its id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -18,7 +18,7 @@ use crate::{
         self, Kept, Past, Refused, Right, Situation, TakeBack, Watched, take_back, watch_back,
     },
     store::{
-        chat, item_fields, link, observer,
+        bulk_job, chat, item_fields, link, observer,
         operation::{self, Act, Told},
         policy, relation,
         road::Fresh,
@@ -56,6 +56,10 @@ impl Crm {
         let mut tx = self.pool.begin().await?;
         let root = operation::root(&mut tx, undone).await?;
         let root = root.ok_or(Refused::NotFound)?;
+        if bulk_job::is_running(&mut tx, root, undone).await? {
+            let reason = "This is still being done: stop it first";
+            return Err(Refused::because(reason).into());
+        }
         let past = operation::lock(&mut tx, root, undone).await?;
         let group = past.group.ok_or(Refused::NotFound)?;
         self.may_undo(&mut tx, asker, (root, group), &past, fresh)
@@ -181,7 +185,7 @@ impl Crm {
         let policy = policy::of_group(connection, act.root, act.group).await?;
         let messenger = policy.messenger.map(|(_, kind)| kind);
         let seen = observer::lock(connection, act.root, &items, messenger).await?;
-        let now: HashMap<ItemId, Watched> = seen
+        let now: BTreeMap<ItemId, Watched> = seen
             .iter()
             .map(|seen| (seen.watched.item, seen.watched.clone()))
             .collect();

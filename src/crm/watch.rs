@@ -1,19 +1,19 @@
 //! What was decided about who watches items becomes a fact, with its history and all that follows from it, in the transaction of the caller.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::PgConnection;
 
 use super::{Crm, error::Failure};
 use crate::{
-    domain::{ChatId, ConnectionId, ItemId, Queue},
+    domain::{ChatId, ConnectionId, FollowUp, ItemId, PersonId, Queue},
     queue::{self, NewEffect, Signal},
     rules::{Following, Watching, follow_ups},
     store::{
+        member,
         observer::{self, Seen},
         operation::Act,
         policy::{self, Policy},
-        room,
     },
 };
 
@@ -50,17 +50,34 @@ impl Crm {
             .flat_map(|one| one.watching.changes.iter().copied())
             .collect();
         observer::apply(connection, act, &changes).await?;
-        for one in decided {
-            if let Some((chat, on)) = one.chat {
-                let again = (on, &one.watching.again[..]);
-                room::forget(connection, (act.root, chat), again).await?;
-            }
-        }
+        let again: Vec<_> = decided
+            .iter()
+            .filter_map(|one| Some((one.chat?, &one.watching.again)))
+            .flat_map(|((chat, on), again)| again.iter().map(move |person| (chat, on, *person)))
+            .collect();
+        member::forget(connection, act.root, &again).await?;
         let mut following = Following::default();
         for one in decided {
             following.add(one.item, one.chat, &one.watching);
         }
         self.follow(connection, act, (policy, &following)).await
+    }
+
+    /// Makes decisions facts and has their chats follow; whoever they concern is told elsewhere.
+    pub(super) async fn watch_silently(
+        &self,
+        connection: &mut PgConnection,
+        act: &Act,
+        decided: &[Decided],
+    ) -> Result<Vec<Signal>, Failure> {
+        let changes: Vec<_> = decided
+            .iter()
+            .flat_map(|one| one.watching.changes.iter().copied())
+            .collect();
+        observer::apply(connection, act, &changes).await?;
+        let chats = decided.iter().filter(|one| one.watching.settle);
+        let chats = chats.filter_map(|one| one.chat).collect();
+        self.settle(connection, act, chats).await
     }
 
     /// Has chats compared with their lists.
@@ -77,31 +94,35 @@ impl Crm {
     }
 
     /// Puts what follows into the outbox.
-    pub(super) async fn follow(
+    async fn follow(
         &self,
         connection: &mut PgConnection,
         act: &Act,
         (policy, following): (&Policy, &Following),
     ) -> Result<Vec<Signal>, Failure> {
-        let people = following.people();
-        let reachable = match policy.messenger {
-            Some((messenger, _)) if !people.is_empty() => {
-                policy::reachable(connection, messenger, &people).await?
-            }
-            _ => Vec::new(),
-        };
+        let reachable = reachable(connection, policy, &following.people()).await?;
         let why = (act.actor, act.via, act.operation);
-        let effects: Vec<NewEffect> = follow_ups(following, &reachable, why)
+        let follow_ups = follow_ups(following, &reachable, why);
+        self.enqueue(connection, act, follow_ups).await
+    }
+
+    /// Puts effects into the outbox; returns whom to wake once they are committed.
+    pub(super) async fn enqueue(
+        &self,
+        connection: &mut PgConnection,
+        act: &Act,
+        follow_ups: Vec<FollowUp>,
+    ) -> Result<Vec<Signal>, Failure> {
+        if follow_ups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let on: BTreeSet<ConnectionId> = follow_ups.iter().map(|new| new.connection).collect();
+        let effects = follow_ups
             .into_iter()
             .map(|follow_up| NewEffect::following(follow_up, None, &*self.clock))
             .collect();
-        if effects.is_empty() {
-            return Ok(Vec::new());
-        }
-        let on: BTreeSet<ConnectionId> = effects.iter().map(|new| new.connection).collect();
         // Nobody in this process makes them at once, so nobody needs a lease on them.
-        let no_lease = std::time::Duration::ZERO;
-        queue::enqueue(connection, act.root, effects, act.at, no_lease).await?;
+        queue::enqueue(connection, act.root, effects, act.at, Duration::ZERO).await?;
         Ok(on
             .into_iter()
             .map(|connection| Signal::Work(Queue::Call, connection))
@@ -113,5 +134,19 @@ impl Crm {
         if let Err(error) = queue::notify_all(&self.pool, signals).await {
             tracing::debug!(%error, "a wake-up could not be sent; the poll finds the work");
         }
+    }
+}
+
+/// Returns who of some people can be told something over a group's messenger.
+pub(super) async fn reachable(
+    connection: &mut PgConnection,
+    policy: &Policy,
+    people: &[PersonId],
+) -> Result<Vec<(PersonId, ConnectionId)>, Failure> {
+    match policy.messenger {
+        Some((messenger, _)) if !people.is_empty() => {
+            Ok(policy::reachable(connection, messenger, people).await?)
+        }
+        _ => Ok(Vec::new()),
     }
 }

@@ -40,5 +40,5 @@ pub use item::{ItemFields, ItemForm, ItemKind, ItemPatch};
 pub use level::{Level, UnknownLevel};
 pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};
 pub use place::{Followers, Namespace, Namespaces, ProjectFacts};
-pub use record::{RecordFields, RecordForm, RecordKind, RecordPatch};
+pub use record::{RecordFields, RecordForm, RecordKind, RecordPatch, type_name};
 pub use via::Via;

@@ -185,6 +185,14 @@ impl RecordPatch {
     }
 }
 
+/// Returns the name of a type without the blanks around it.
+///
+/// # Errors
+/// Where it is blank or too long.
+pub fn type_name(name: &str) -> Result<String, FieldError> {
+    field::required("Name", name, MAX_NAME)
+}
+
 /// Returns the code of a currency in capitals.
 fn currency(value: Option<&str>) -> Result<Option<String>, FieldError> {
     let Some(code) = field::optional("Currency", value, MAX_NAME)? else {

@@ -13,6 +13,10 @@ pub const MAX_DELETED: usize = 1000;
 pub const MAX_MERGED: usize = 100;
 
 /// What a decision on fields looks at beside them.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four questions with yes or no for an answer"
+)]
 #[derive(Debug, Clone, Copy)]
 pub struct Beside {
     /// Whether the group may hold items: it is a root group, or some group's contact source.

@@ -245,7 +245,7 @@ pub async fn advance(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE bulk_jobs SET after_id = $3, worked = worked + $4, changed = changed + $5, refused = refused + $6, chats = chats + $7,
-                lease_until = now() + make_interval(secs => $8)
+                lease_until = clock_timestamp() + make_interval(secs => $8)
          WHERE root_id = $1 AND id = $2",
         job.root.0,
         job.id.0,
@@ -296,9 +296,9 @@ pub async fn digest(
                WHERE root_id = $1 AND operation = $2
                  AND (action IN ('observer_added', 'observer_removed')
                       OR action = 'observer_changed' AND NOT (detail -> 'before' ->> 'in_chat')::boolean AND (detail -> 'after' ->> 'in_chat')::boolean)
-                 -- Whoever was responsible and observes on is told of that alone.
-                 AND NOT EXISTS (SELECT FROM history AS given WHERE given.root_id = $1 AND given.operation = $2 AND given.item_id = history.item_id
-                                   AND given.action = 'responsible_changed')
+                 -- Whoever was responsible and observes on is told of that alone. Asked once: an operation of this kind does one thing.
+                 AND NOT EXISTS (SELECT FROM history AS given
+                                 WHERE given.root_id = $1 AND given.operation = $2 AND given.action = 'responsible_changed')
                UNION ALL
                SELECT (detail -> 'before' ->> 'responsible')::bigint, item_id, 'responsible_no_longer' FROM history
                WHERE root_id = $1 AND operation = $2 AND action = 'responsible_changed'

@@ -213,6 +213,22 @@ pub async fn touch(
         .collect())
 }
 
+/// Has a chat be there that may be closed or gone; a room that is gone is made anew.
+pub async fn reopen(
+    connection: &mut PgConnection,
+    root: RootId,
+    chat: ChatId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE chats SET remote_id = CASE WHEN state = 'gone' THEN NULL ELSE remote_id END, state = 'open' WHERE root_id = $1 AND id = $2",
+        root.0,
+        chat.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Gives the chat of an item to another one, if that has none; returns it.
 pub async fn hand_over(
     connection: &mut PgConnection,

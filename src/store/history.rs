@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, item::Scene};
+use super::{StoreError, item::Scene, observer};
 use crate::{
     domain::{DeliveryId, IssueId, ItemId, OperationId, PersonId, RootId},
     rules::{Change, Operation, PastChange, PastOperation},
@@ -19,6 +19,9 @@ impl Change {
             Self::Unrelate(_) => "item_unrelated",
             Self::Create { .. } => "item_created",
             Self::Delete(_) => "item_deleted",
+            // Told of where they are made.
+            Self::Watch(_) => "observer_changed",
+            Self::CreateChat { .. } => "chat_created",
         }
     }
 }
@@ -36,6 +39,7 @@ pub async fn record(
             operation
                 .changes
                 .iter()
+                .filter(|change| !matches!(change, Change::Watch(_) | Change::CreateChat { .. }))
                 .map(move |change| (operation, change))
         })
         .collect();
@@ -96,7 +100,7 @@ pub async fn standing(
                  AND undone_by IS NULL AND detail ->> 'command' <> 'undo'
                GROUP BY operation ORDER BY max(id) DESC LIMIT $4)
            SELECT history.operation AS "operation: OperationId", history.action, history.item_id AS "item!: ItemId",
-                  history.detail ->> 'command' AS "command!",
+                  history.detail ->> 'command' AS "command!", history.detail, history.at,
                   -- Untouched: as it was created, on no other issue, and nobody else's work.
                   coalesce((SELECT items.updated_at = items.created_at FROM items WHERE items.root_id = $1 AND items.id = history.item_id), false)
                   AND NOT EXISTS (SELECT FROM issue_items WHERE issue_items.root_id = $1 AND item_id = history.item_id AND issue_id <> $2)
@@ -122,7 +126,10 @@ pub async fn standing(
                 id: row.item,
                 untouched: row.untouched,
             },
-            _ => continue,
+            action => match observer::read(action, row.item, &row.detail, row.at) {
+                Some(change) => PastChange::Watched(change),
+                None => continue,
+            },
         };
         match operations
             .last_mut()

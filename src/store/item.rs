@@ -116,7 +116,8 @@ pub async fn apply(
                     }
                 }
             }
-            None => {}
+            // Made by `commanded::apply`, with all that follows.
+            Some(Change::Watch(_) | Change::CreateChat { .. }) | None => {}
         }
     }
     Ok(())

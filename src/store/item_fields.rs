@@ -64,6 +64,75 @@ pub async fn place(
     Ok(row.map(|row| (row.root, row.group, row.responsible, row.observes)))
 }
 
+/// Where an item is, and how it concerns somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concern {
+    /// The item.
+    pub item: ItemId,
+    /// Tenant.
+    pub root: RootId,
+    /// The group that holds it.
+    pub group: GroupId,
+    /// Whether he is responsible for it.
+    pub is_responsible: bool,
+    /// Whether he observes it.
+    pub is_observer: bool,
+}
+
+/// Returns where items are, as far as they concern a person.
+pub async fn places(
+    connection: &mut PgConnection,
+    items: &[ItemId],
+    person: PersonId,
+) -> Result<Vec<Concern>, StoreError> {
+    let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
+    let places = sqlx::query_as!(
+        Concern,
+        r#"SELECT id AS "item: ItemId", root_id AS "root: RootId", group_id AS "group: GroupId",
+                  coalesce(responsible_id = $2, false) AS "is_responsible!",
+                  EXISTS (SELECT FROM observers WHERE observers.root_id = items.root_id AND item_id = items.id AND person_id = $2) AS "is_observer!"
+           FROM items WHERE id = ANY($1)"#,
+        &ids,
+        person.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(places)
+}
+
+/// Returns the deal that a lead was converted to.
+pub async fn converted(
+    connection: &mut PgConnection,
+    root: RootId,
+    lead: ItemId,
+) -> Result<Option<ItemId>, StoreError> {
+    let deal = sqlx::query_scalar!(
+        r#"SELECT id AS "id: ItemId" FROM items WHERE converted_from_id = $2 AND root_id = $1 LIMIT 1"#,
+        root.0,
+        lead.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(deal)
+}
+
+/// Notes which lead a deal was made from.
+pub async fn set_converted(
+    connection: &mut PgConnection,
+    root: RootId,
+    (lead, deal): (ItemId, ItemId),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE items SET converted_from_id = $2 WHERE root_id = $1 AND id = $3",
+        root.0,
+        lead.0,
+        deal.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Locks items in the order of their ids and returns those that exist, as they are once nobody else changes them.
 ///
 /// The lock is as strong as a deletion's, so that a relation that is being made is waited for, and one that is made later fails.

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::{StoreError, search::Holder};
-use crate::domain::{ItemId, ItemKind, ItemTypeId, PersonId, RecordKind, RootId, States};
+use crate::{
+    domain::{IssueId, ItemId, ItemKind, ItemTypeId, PersonId, RecordKind, RootId},
+    rules::Observer,
+};
 
 /// Which items of a group are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,16 +52,6 @@ pub struct After {
 }
 
 impl ItemFilter {
-    /// Returns the filter for a list that shows some states.
-    pub fn with_states(mut self, states: States) -> Self {
-        self.active = match states {
-            States::All => None,
-            States::Active => Some(true),
-            States::Inactive => Some(false),
-        };
-        self
-    }
-
     fn kinds(&self) -> Vec<String> {
         self.kinds.clone().unwrap_or_else(|| {
             let records = ItemKind::ALL
@@ -233,4 +226,86 @@ pub async fn observed(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.root, row.item)).collect())
+}
+
+/// Returns the items that issues are related to, up to `limit` of each, the oldest first.
+pub async fn of_issues(
+    connection: &mut PgConnection,
+    issues: &[(RootId, IssueId)],
+    limit: i64,
+) -> Result<Vec<(RootId, IssueId, ItemId)>, StoreError> {
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        issues.iter().map(|(root, issue)| (root.0, issue.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT wanted.root AS "root!: RootId", wanted.issue AS "issue!: IssueId", slice.item_id AS "item: ItemId"
+           FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, issue)
+           CROSS JOIN LATERAL (
+               SELECT item_id FROM issue_items WHERE root_id = wanted.root AND issue_id = wanted.issue ORDER BY item_id LIMIT $3) AS slice
+           ORDER BY slice.item_id"#,
+        &roots,
+        &ids,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.root, row.issue, row.item))
+        .collect())
+}
+
+/// Returns the contacts and organizations that items are about.
+pub async fn linked(
+    connection: &mut PgConnection,
+    items: &[(RootId, ItemId)],
+) -> Result<Vec<(RootId, ItemId, ItemId)>, StoreError> {
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        items.iter().map(|(root, item)| (root.0, item.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT wanted.root AS "root!: RootId", wanted.item AS "item!: ItemId", linked_id AS "linked: ItemId"
+           FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, item)
+           JOIN item_links ON item_links.root_id = wanted.root AND item_links.item_id = wanted.item
+           ORDER BY linked_id"#,
+        &roots,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.root, row.item, row.linked))
+        .collect())
+}
+
+/// Returns who observes items of any tenants, in the order in which they came.
+pub async fn observers(
+    connection: &mut PgConnection,
+    items: &[(RootId, ItemId)],
+) -> Result<Vec<(RootId, ItemId, Observer)>, StoreError> {
+    let (roots, ids): (Vec<i64>, Vec<i64>) =
+        items.iter().map(|(root, item)| (root.0, item.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT wanted.root AS "root!: RootId", wanted.item AS "item!: ItemId", person_id AS "person: PersonId", in_chat, show_history,
+                  added_by AS "added_by: PersonId", added_at
+           FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, item)
+           JOIN observers ON observers.root_id = wanted.root AND observers.item_id = wanted.item
+           ORDER BY added_at, person_id"#,
+        &roots,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let observer = Observer {
+                person: row.person,
+                in_chat: row.in_chat,
+                show_history: row.show_history,
+                added_by: row.added_by,
+                added_at: row.added_at,
+            };
+            (row.root, row.item, observer)
+        })
+        .collect())
 }

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod bulk_job;
 pub mod chat;
+pub mod commanded;
 pub mod comment;
 pub mod connection;
 pub mod connection_token;
@@ -22,6 +23,7 @@ mod item_row;
 pub mod item_type;
 pub mod leaver;
 pub mod link;
+pub mod member;
 pub mod notice;
 pub mod observer;
 pub mod operation;

@@ -11,7 +11,7 @@ use super::{
     operation::{self, Act, Told},
 };
 use crate::{
-    domain::{ChatId, ConnectionId, ConnectionKind, ItemId, ItemKind, PersonId, RootId},
+    domain::{ChatId, ConnectionId, ConnectionKind, GroupId, ItemId, ItemKind, PersonId, RootId},
     rules::{Observer, ObserverChange, Responsible, Watched},
 };
 
@@ -105,6 +105,46 @@ pub async fn of_items(
             added_at: row.added_at,
         });
     }
+    Ok(found)
+}
+
+/// Returns which of some items a group holds.
+pub async fn those_in_group(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    items: &[i64],
+) -> Result<Vec<i64>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM items WHERE root_id = $1 AND id = ANY($3) AND group_id = $2 ORDER BY id",
+        root.0,
+        group.0,
+        items,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
+}
+
+/// Returns who of some people waits to observe an item, and forgets them where they are turned away.
+pub async fn requests(
+    connection: &mut PgConnection,
+    (root, item): (RootId, ItemId),
+    people: &[PersonId],
+    forget: bool,
+) -> Result<Vec<PersonId>, StoreError> {
+    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
+    let found = sqlx::query_scalar!(
+        r#"WITH gone AS (
+               DELETE FROM observer_requests WHERE $4 AND root_id = $1 AND item_id = $2 AND person_id = ANY($3) RETURNING person_id)
+           SELECT person_id AS "person!: PersonId" FROM observer_requests WHERE root_id = $1 AND item_id = $2 AND person_id = ANY($3)
+           UNION SELECT person_id FROM gone"#,
+        root.0,
+        item.0,
+        &ids,
+        forget,
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(found)
 }
 

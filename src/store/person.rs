@@ -170,6 +170,27 @@ pub async fn colleagues(
     Ok(found)
 }
 
+/// Returns which of some people are known in a tenant: as [`colleagues`], or as observers or responsible there, whatever became of them.
+pub async fn known_in(
+    connection: &mut PgConnection,
+    root: RootId,
+    people: &[PersonId],
+) -> Result<Vec<PersonId>, StoreError> {
+    let mut known = colleagues(connection, root, people).await?;
+    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
+    let watching = sqlx::query_scalar!(
+        r#"SELECT person AS "person!: PersonId" FROM unnest($2::bigint[]) AS person
+           WHERE EXISTS (SELECT FROM observers WHERE person_id = person AND root_id = $1)
+              OR EXISTS (SELECT FROM items WHERE responsible_id = person AND root_id = $1)"#,
+        root.0,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    known.extend(watching);
+    Ok(known)
+}
+
 /// Returns the people behind names that somebody typed: usernames on the connection where he typed them, usernames here, e-mail addresses.
 /// A name that several people have names nobody.
 pub async fn named(

@@ -11,6 +11,7 @@ use crate::{
     rules::{Added, Following, ObserverOutcome, Refused, Right, Watched, Watching, follow_ups},
     store::{
         chat::{self, Chat},
+        member,
         observer::{self, Seen},
         operation::{Act, Commanded},
         policy::{self, Policy},
@@ -199,9 +200,11 @@ impl<'a> Commander<'a> {
             }),
         };
         observer::apply(connection, &act, &watching.changes).await?;
-        let place = (self.root, self.chat.id);
-        let again = (self.chat.connection, &watching.again[..]);
-        room::forget(connection, place, again).await?;
+        let again = watching.again.iter();
+        let again: Vec<_> = again
+            .map(|person| (self.chat.id, self.chat.connection, *person))
+            .collect();
+        member::forget(connection, self.root, &again).await?;
         let mut following = Following::default();
         following.add(self.chat.item, seen.chat(), watching);
         let people = following.people();

@@ -6,6 +6,7 @@ use super::{
     lookup::{Questions, outside},
     outlet::Calls,
     process::{Failure, Job},
+    watching,
 };
 use crate::{
     connector::gitlab,
@@ -15,9 +16,10 @@ use crate::{
     },
     queue::{InboxVerdict, NewEffect, Signal},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
-    rules::{Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
+    rules::{self, Access, Audience, Plan, Snapshot, audience, issue_is_readable, needs, plan},
     store::{
         StoreError, access,
+        commanded::{self, Spoken},
         comment::{self, Answer, SeenComment},
         history,
         item::{self, Scene},
@@ -192,9 +194,9 @@ impl Run<'_> {
         state.reply_internal = audience == Audience::Internal;
         state.reply_names |= plan.names_customers() && !counts;
         comment::remember(&mut tx, whose, &self.comment.remote_id, &state).await?;
-        self.apply(&mut tx, issue, &plan).await?;
+        let following = self.apply(&mut tx, issue, &plan).await?;
         let effects = self.effects(&plan, &state, answered.is_none());
-        let calls = Calls::put(self.job, &mut tx, effects).await?;
+        let calls = Calls::put(self.job, &mut tx, effects, following).await?;
         let changes: usize = plan
             .operations
             .iter()
@@ -260,8 +262,19 @@ impl Run<'_> {
             .take(needs.undo)
             .flat_map(|operation| operation.items().map(|item| item.0))
             .collect();
+        let access = self.access(connection).await?;
+        let spoken = Spoken {
+            root,
+            group,
+            issue: Some(issue),
+            place: rules::Place::Issue,
+            actor: self.actor.person,
+            is_member: access.contact_group.max(access.project) > Level::None,
+            on: Some(self.job.remote.id),
+        };
         let snapshot = Snapshot {
-            access: self.access(connection).await?,
+            watch: commanded::snapshot(connection, spoken, &needs.watch, &past).await?,
+            access,
             contacts: if needs.emails.is_empty() && !needs.list && past.is_empty() {
                 Vec::new()
             } else {
@@ -318,9 +331,9 @@ impl Run<'_> {
         connection: &mut PgConnection,
         issue: IssueId,
         plan: &Plan,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<NewEffect>, Failure> {
         if plan.operations.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let scene = Scene {
             root: self.job.claimed.root,
@@ -332,7 +345,8 @@ impl Run<'_> {
         for operation in &plan.operations {
             item::apply(connection, scene, &operation.changes).await?;
         }
-        history::record(connection, scene, self.job.delivery.id, &plan.operations).await
+        history::record(connection, scene, self.job.delivery.id, &plan.operations).await?;
+        watching::apply(self.job, connection, scene, &plan.operations).await
     }
 
     fn effects(&self, plan: &Plan, state: &SeenComment, first: bool) -> Vec<NewEffect> {

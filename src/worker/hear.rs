@@ -22,7 +22,7 @@ use crate::{
     domain::{ChatEvent, ChatId, Effect, EffectId, Heard, Lane, Queue, RootId},
     egress::Retry,
     queue::{self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Signal},
-    store::{chat, connection, portal, room},
+    store::{chat, connection, member, portal},
     telemetry,
 };
 
@@ -245,7 +245,7 @@ impl Hearing<'_> {
             return self.ignore("the user is active").await;
         }
         let mut tx = self.worker.pool.begin().await?;
-        let chats = room::of_user(&mut tx, self.remote.id, user).await?;
+        let chats = member::of_user(&mut tx, self.remote.id, user).await?;
         self.have_settled(&mut tx, &chats).await?;
         let verdict = InboxVerdict::Done(format!("{} chats are looked at", chats.len()));
         let verdict = self.settle(tx, verdict).await?;

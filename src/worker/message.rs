@@ -9,12 +9,13 @@ use super::{command::Commander, hear::Hearing, trouble::Trouble};
 use crate::{
     connector::messenger::{Calls, Message, Refusal, chat_lane},
     crypto::random_code,
-    domain::{ChatId, ChatMessage, Effect, ReplyId, RootId},
+    domain::{ChatId, ChatMessage, Effect, Queue, ReplyId, RootId},
     queue::{self, InboxVerdict},
     quick_action::{Dialect, Found, parse},
     store::{
         chat,
         identity::{self, CODE_MINUTES},
+        member,
         room::{self, Account},
         said::{self, Said},
     },
@@ -39,10 +40,16 @@ pub(super) async fn message(
         return hearing.ignore("written by another bot").await;
     }
     match (of_item, account) {
-        (Some((root, chat)), Some(account)) => {
-            in_chat(hearing, message, (root, chat), account).await
+        (Some(place), account) => {
+            let commands = commands(hearing, &message.text);
+            if commands.is_empty() {
+                return hearing.ignore("no commands in it").await;
+            }
+            match recognised(hearing, message, account).await? {
+                Some(account) => in_chat(hearing, message, place, (account, &commands)).await,
+                None => give_code(hearing, message).await,
+            }
         }
-        (Some(_), None) => by_stranger(hearing, message).await,
         (None, account) => Box::pin(alone(hearing, message, account)).await,
     }
 }
@@ -71,12 +78,8 @@ async fn in_chat(
     hearing: &Hearing<'_>,
     message: &ChatMessage,
     (root, chat): (RootId, ChatId),
-    account: Account,
+    (account, commands): (Account, &[Found]),
 ) -> Result<InboxVerdict, Trouble> {
-    let commands = commands(hearing, &message.text);
-    if commands.is_empty() {
-        return hearing.ignore("no commands in it").await;
-    }
     let Some(commander) = Commander::enter(hearing, (root, chat), account).await? else {
         return hearing.ignore("the chat's item is deleted").await;
     };
@@ -86,7 +89,7 @@ async fn in_chat(
         tx.rollback().await?;
         return hearing.ignore("its commands were run before").await;
     }
-    let lines = commander.run(&mut tx, &commands).await?;
+    let lines = commander.run(&mut tx, commands).await?;
     let reply = ReplyId(hearing.worker.clock.id());
     let said = Said {
         message: &message.id,
@@ -110,19 +113,43 @@ async fn in_chat(
     let verdict = InboxVerdict::Done(format!("{count} command{s} run"));
     let verdict = hearing.settle(tx, verdict).await?;
     hearing.announce(queue);
-    hearing.announce(crate::domain::Queue::Call);
+    hearing.announce(Queue::Call);
     Ok(verdict)
 }
 
-/// Answers a command of somebody who is unknown: alone, how he becomes known.
-async fn by_stranger(
+/// Returns who somebody is: known before, or recognised now by an address that the messenger vouches for.
+async fn recognised(
     hearing: &Hearing<'_>,
     message: &ChatMessage,
-) -> Result<InboxVerdict, Trouble> {
-    if commands(hearing, &message.text).is_empty() {
-        return hearing.ignore("no commands in it").await;
+    account: Option<Account>,
+) -> Result<Option<Account>, Trouble> {
+    let client = &hearing.remote.client;
+    if account.is_some() || !client.abilities().finds_by_email {
+        return Ok(account);
     }
-    give_code(hearing, message).await
+    let facts = client.user(&message.author).await?;
+    let Some(facts) = facts.filter(|facts| facts.active && !facts.is_bot && !facts.is_guest) else {
+        return Ok(None);
+    };
+    let Some(email) = &facts.email else {
+        return Ok(None);
+    };
+    let on = hearing.remote.id;
+    let mut tx = hearing.worker.pool.begin().await?;
+    let Some(person) = identity::by_email(&mut tx, email).await? else {
+        return Ok(None);
+    };
+    let named = (on, &*facts.remote_id, &*facts.username);
+    identity::link(&mut tx, person, named).await?;
+    let chats = member::meet_again(&mut tx, on, &facts.remote_id).await?;
+    hearing.have_settled(&mut tx, &chats).await?;
+    tx.commit().await?;
+    hearing.announce(Queue::Call);
+    Ok(Some(Account {
+        person,
+        active: true,
+        is_bot: false,
+    }))
 }
 
 /// Answers what somebody wrote to the bot alone.
@@ -135,12 +162,14 @@ async fn alone(
     if !is_alone {
         return hearing.ignore("in a room that is no item's chat").await;
     }
-    if account.is_some() {
-        return hearing
-            .ignore("somebody who is known wrote to the bot alone")
-            .await;
+    match recognised(hearing, message, account).await? {
+        Some(_) => {
+            hearing
+                .ignore("somebody who is known wrote to the bot alone")
+                .await
+        }
+        None => give_code(hearing, message).await,
     }
-    give_code(hearing, message).await
 }
 
 /// Asks whether nobody but the two is in a room.
@@ -154,7 +183,7 @@ async fn is_of_two(hearing: &Hearing<'_>, message: &ChatMessage) -> Result<bool,
     }))
 }
 
-/// Gives somebody who is unknown a code, alone, unless the messenger vouches for an address of somebody who is known.
+/// Gives somebody who is unknown a code, alone.
 async fn give_code(hearing: &Hearing<'_>, message: &ChatMessage) -> Result<InboxVerdict, Trouble> {
     let Some(facts) = hearing.remote.client.user(&message.author).await? else {
         return hearing.ignore("the messenger knows no such user").await;
@@ -165,17 +194,6 @@ async fn give_code(hearing: &Hearing<'_>, message: &ChatMessage) -> Result<Inbox
     let on = hearing.remote.id;
     let mut tx = hearing.worker.pool.begin().await?;
     let account = (on, &*facts.remote_id, &*facts.username);
-    if let Some(email) = &facts.email
-        && let Some(person) = identity::by_email(&mut tx, email).await?
-    {
-        identity::link(&mut tx, person, account).await?;
-        let chats = room::meet_again(&mut tx, on, &facts.remote_id).await?;
-        hearing.have_settled(&mut tx, &chats).await?;
-        let verdict = InboxVerdict::Done("recognised by the address".to_owned());
-        let verdict = hearing.settle(tx, verdict).await?;
-        hearing.announce(crate::domain::Queue::Call);
-        return Ok(verdict);
-    }
     let code = random_code();
     let now = hearing.worker.clock.now();
     if !identity::give_code(&mut tx, &code, account, now).await? {

@@ -24,6 +24,7 @@ mod talk;
 mod tell;
 mod tree;
 mod trouble;
+mod watching;
 mod way;
 
 pub use deliver::{deliver, deliver_to_messenger};

@@ -2,7 +2,7 @@
 //! committed, without being looked for and taken.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use super::{
     process::{Failure, Job},
 };
 use crate::{
-    domain::Queue,
+    domain::{ConnectionId, Queue},
     queue::{self, NewEffect, Pending, Signal},
     store::comment::Answer,
 };
@@ -65,14 +65,18 @@ pub(super) struct Calls<'a> {
     at_once: Vec<(Pending, Reservation)>,
     /// Queues in which others wait to be found.
     waiting: Vec<Queue>,
+    /// Connections other than the delivery's that have calls to make.
+    elsewhere: BTreeSet<ConnectionId>,
 }
 
 impl<'a> Calls<'a> {
     /// Puts effects into the outbox, with leases for those that there is a place for. They are in lanes of different queues.
+    /// What follows elsewhere, in messengers, waits there to be found.
     pub(super) async fn put(
         job: &'a Job<'a>,
         connection: &mut PgConnection,
         mut effects: Vec<NewEffect>,
+        following: Vec<NewEffect>,
     ) -> Result<Self, Failure> {
         let worker = job.worker;
         let mut reserved = HashMap::new();
@@ -82,6 +86,8 @@ impl<'a> Calls<'a> {
             reserved.extend(reservation.map(|reservation| (new.id, reservation)));
         }
         let mut waiting: Vec<Queue> = effects.iter().map(|new| new.effect.queue()).collect();
+        let elsewhere = following.iter().map(|new| new.connection).collect();
+        effects.extend(following);
         let root = job.claimed.root;
         let now = worker.clock.now();
         let pending = if effects.is_empty() {
@@ -109,6 +115,7 @@ impl<'a> Calls<'a> {
             job,
             at_once,
             waiting,
+            elsewhere,
         })
     }
 
@@ -124,6 +131,10 @@ impl<'a> Calls<'a> {
         }
         for queue in &self.waiting {
             let signal = Signal::Work(*queue, remote.id);
+            worker.wake.announce(signal);
+        }
+        for connection in &self.elsewhere {
+            let signal = Signal::Work(Queue::Call, *connection);
             worker.wake.announce(signal);
         }
     }

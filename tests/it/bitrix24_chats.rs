@@ -17,9 +17,9 @@ use liaison::{
     rules::{Added, Hidden, Policies, Watched, Watching},
     store::{
         chat::{self, NewChat},
-        connection, group, observer,
+        connection, group, member, observer,
         operation::Act,
-        person, portal, room,
+        person, portal,
     },
 };
 use serde_json::json;
@@ -187,10 +187,9 @@ impl World {
             .await
             .unwrap();
         if let Some((chat, _)) = seen[0].chat() {
-            let again = (self.on, &watching.again[..]);
-            room::forget(&mut tx, (self.root, chat), again)
-                .await
-                .unwrap();
+            let again = watching.again.iter().map(|person| (chat, self.on, *person));
+            let again: Vec<_> = again.collect();
+            member::forget(&mut tx, self.root, &again).await.unwrap();
             self.settle_in(&mut tx, chat).await;
         }
         tx.commit().await.unwrap();

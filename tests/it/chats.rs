@@ -226,8 +226,9 @@ impl World {
             .await
             .unwrap();
         if let Some((chat, _)) = seen[0].chat() {
-            let forget = (self.on, &watching.again[..]);
-            liaison::store::room::forget(&mut tx, (self.root, chat), forget)
+            let again = watching.again.iter();
+            let again: Vec<_> = again.map(|person| (chat, self.on, *person)).collect();
+            liaison::store::member::forget(&mut tx, self.root, &again)
                 .await
                 .unwrap();
             self.settle_in(&mut tx, chat).await;
@@ -301,6 +302,10 @@ impl World {
 
     /// Waits until the messenger has told everything and nothing is left to do.
     async fn quiet(&self) {
+        self.quiet_within(PATIENCE).await;
+    }
+
+    async fn quiet_within(&self, patience: Duration) {
         let begun = std::time::Instant::now();
         loop {
             let told = self.messenger.read(liaison::sandbox::World::is_told);
@@ -314,7 +319,7 @@ impl World {
             if told && left == 0 {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{left} left, told: {told}");
+            assert!(begun.elapsed() < patience, "{left} left, told: {told}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -663,7 +668,7 @@ async fn a_stranger_is_given_a_code_and_becomes_who_he_proves_to_be() {
     assert!(identity::prove(&mut tx, bob, &proven).await.unwrap());
     let again = identity::use_code(&mut tx, &code, now).await.unwrap();
     assert_eq!(again, None, "a code works once");
-    let chats = liaison::store::room::meet_again(&mut tx, world.on, &stranger)
+    let chats = liaison::store::member::meet_again(&mut tx, world.on, &stranger)
         .await
         .unwrap();
     assert_eq!(chats.len(), 1);
@@ -760,5 +765,65 @@ async fn people_are_told_what_concerns_them() {
         .unwrap();
     assert_eq!(reachable.len(), 0);
     drop(connection);
+    world.end().await;
+}
+
+/// Prints how long a thousand chats take: `scripts/test --test it a_thousand_chats -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes the whole machine for half a minute"]
+async fn a_thousand_chats_are_compared() {
+    const CHATS: i64 = 1000;
+    let world = World::new().await;
+    let people = [world.person("ann").await, world.person("bob").await];
+    let mut tx = world.pool.begin().await.unwrap();
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO items (root_id, group_id, kind, title, responsible_id, created_at, updated_at)
+             SELECT $1, $2, 'deal', 'Deal ' || n, $3, now(), now() FROM generate_series(1, $5) AS n RETURNING id),
+         observed AS (
+             INSERT INTO observers (root_id, item_id, person_id, added_at) SELECT $1, id, $4, now() FROM made)
+         INSERT INTO chats (root_id, item_id, connection_id, history, state, created_at)
+         SELECT $1, id, $6, 'all', 'open', now() FROM made",
+    )
+    .bind(world.root.0)
+    .bind(world.group.0)
+    .bind(people[0].0)
+    .bind(people[1].0)
+    .bind(CHATS)
+    .bind(world.on.0)
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    for what in ["made", "compared", "compared once more"] {
+        let begun = std::time::Instant::now();
+        let chats: Vec<i64> = sqlx::query("SELECT id FROM chats")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let mut connection = world.pool.acquire().await.unwrap();
+        for chat in chats {
+            world.settle_in(&mut connection, ChatId(chat)).await;
+        }
+        drop(connection);
+        world.wake().await;
+        world.quiet_within(Duration::from_mins(3)).await;
+        let calls = world.messenger.read(|messenger| messenger.calls.len());
+        println!(
+            "{CHATS} chats {what} in {:?}, {calls} calls until now",
+            begun.elapsed()
+        );
+    }
+    let there = world.messenger.read(|messenger| {
+        messenger
+            .rooms
+            .values()
+            .filter(|room| room.joined().len() == 3)
+            .count()
+    });
+    assert_eq!(there, 1000);
     world.end().await;
 }

@@ -36,7 +36,7 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     let mut demo = Running::start(&mut command);
     let greeting = loop {
         let text = fs::read_to_string(&told).unwrap();
-        if text.contains("Ctrl-C ends both") {
+        if text.contains("Ctrl-C ends all of it") {
             break text;
         }
         let log = || fs::read_to_string(folder.path().join("log")).unwrap();

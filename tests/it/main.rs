@@ -23,6 +23,7 @@ mod graphql;
 mod harness;
 mod intake;
 mod issues;
+mod items;
 mod matrix;
 mod moves;
 mod portal;

@@ -11,6 +11,7 @@ mod group;
 mod history;
 mod id;
 mod issue;
+mod item;
 mod limit;
 mod loader;
 mod mutation;

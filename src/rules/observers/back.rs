@@ -1,6 +1,6 @@
 //! Taking back changes of who watches items, as far as nobody changed since what they changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{Observer, ObserverChange, Watched, Watching};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 /// `now` is how the items are; what is about an item that is not there is left out, since it went as a whole.
 pub fn watch_back(
     past: &[ObserverChange],
-    now: &HashMap<ItemId, Watched>,
+    now: &BTreeMap<ItemId, Watched>,
     by: Option<PersonId>,
 ) -> (BTreeMap<ItemId, Watching>, Vec<Kept>) {
     let mut back: BTreeMap<ItemId, Watching> = BTreeMap::new();

@@ -16,7 +16,7 @@ mod whole;
 
 pub use back::watch_back;
 pub use chat::{Inviter, Newcomer};
-pub use follow::{Following, follow_ups};
+pub use follow::{Following, follow_ups, notices};
 pub use task::{MAX_PEOPLE, WatchTask};
 pub use whole::{carried, combined};
 

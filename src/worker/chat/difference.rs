@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{MemberStanding, Orders, Remembered, Seen, Settling, Subject, WantedMember, room};
 use crate::{
     connector::messenger::{Calls, Put, Refusal},
-    domain::{ChatState, Effect, EffectId, Lane},
+    domain::{ChatState, Effect, EffectId, Lane, Queue},
     queue::{self, NewEffect, Signal},
     store::{
         chat::Chat,
+        member,
         room::{self as rooms, Known, Seat},
     },
     worker::trouble::Trouble,
@@ -184,8 +185,8 @@ impl Settling<'_> {
     ) -> Result<(), Trouble> {
         let (place, now) = ((self.root, self.chat), self.worker.clock.now());
         let mut tx = self.worker.pool.begin().await?;
-        rooms::remove(&mut tx, place, &done.put_out).await?;
-        rooms::add(&mut tx, place, &done.put_in, now).await?;
+        member::remove(&mut tx, place, &done.put_out).await?;
+        member::add(&mut tx, place, &done.put_in, now).await?;
         if is_whole && !done.gone {
             let seats = rooms::seats(&mut tx, (self.root, chat.item), chat.connection).await?;
             let strangers = seats
@@ -212,7 +213,7 @@ impl Settling<'_> {
         }
         tx.commit().await?;
         if done.unfinished {
-            let signal = Signal::Work(queue_of_calls(), self.remote.id);
+            let signal = Signal::Work(Queue::Call, self.remote.id);
             self.worker.wake.announce(signal);
         }
         Ok(())
@@ -229,10 +230,6 @@ impl Settling<'_> {
             lease: None,
         }
     }
-}
-
-fn queue_of_calls() -> crate::domain::Queue {
-    crate::domain::Queue::Call
 }
 
 /// Returns whether somebody should be there and has no account that is known.

@@ -22,10 +22,11 @@ use crate::{
     },
     store::{
         chat::{self, Chat},
+        member::{self, Remembered},
         observer,
         operation::{self, Act, Told},
         policy,
-        room::{self as rooms, Account, Remembered, Seat, Subject},
+        room::{self as rooms, Account, Seat, Subject},
     },
 };
 use newcomer::Rights;
@@ -129,7 +130,7 @@ impl Settling<'_> {
             Err(refusal) => return Err(Trouble::Hopeless(refusal.to_string())),
         };
         let mut connection = self.worker.pool.acquire().await?;
-        let before = rooms::members(&mut connection, self.root, self.chat).await?;
+        let before = member::seen(&mut connection, self.root, self.chat).await?;
         drop(connection);
         let mut seen = Seen {
             bot,
@@ -175,7 +176,7 @@ impl Settling<'_> {
         let wanted: Vec<WantedMember> = seats.iter().filter_map(wanted).collect();
         let orders = compared.orders(&wanted);
         let remembered = seen.remembered(&orders.seen);
-        rooms::remember(&mut tx, (self.root, self.chat), &remembered, now).await?;
+        member::remember(&mut tx, (self.root, self.chat), &remembered, now).await?;
         self.follow_up(&mut tx, chat, following).await?;
         tx.commit().await?;
         Ok((orders, wanted))

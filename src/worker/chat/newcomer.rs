@@ -178,7 +178,7 @@ impl Settling<'_> {
             .collect();
         for person in left {
             let watching = watched.left(person, policies);
-            merge(happened.entry(None).or_default(), watching);
+            happened.entry(None).or_default().extend(watching);
         }
         let now = self.worker.clock.now();
         let mut done = HashSet::new();
@@ -202,7 +202,7 @@ impl Settling<'_> {
                 .map(|rights| inviter(watched, *rights));
             let by = inviter.map(|inviter| inviter.person);
             let watching = watched.joined(newcomer, inviter, (policies, now));
-            merge(happened.entry(by).or_default(), watching);
+            happened.entry(by).or_default().extend(watching);
         }
         happened
             .into_iter()
@@ -225,13 +225,4 @@ fn inviter(watched: &Watched, rights: Rights) -> Inviter {
         may_read: rights.may_read || responsible || observes,
         may_edit: rights.may_edit || responsible,
     }
-}
-
-/// Adds what another decision on the same item leads to.
-fn merge(watching: &mut Watching, other: Watching) {
-    watching.changes.extend(other.changes);
-    watching.told.extend(other.told);
-    watching.outcomes.extend(other.outcomes);
-    watching.again.extend(other.again);
-    watching.settle |= other.settle;
 }

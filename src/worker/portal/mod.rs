@@ -24,7 +24,7 @@ use crate::{
         Added, Equalized, Following, ObserverChange, Refused, Side, Watching, equalize, follow_ups,
     },
     store::{
-        StoreError, identity,
+        StoreError, identity, member,
         observer::{self, Seen},
         operation::Act,
         policy,
@@ -230,8 +230,9 @@ impl Equalizing<'_> {
         };
         observer::apply(connection, &act, &watching.changes).await?;
         if let Some((chat, on)) = seen.chat() {
-            let again = (on, &watching.again[..]);
-            room::forget(connection, (self.root, chat), again).await?;
+            let again = watching.again.iter().map(|person| (chat, on, *person));
+            let again: Vec<_> = again.collect();
+            member::forget(connection, self.root, &again).await?;
         }
         let mut following = Following::default();
         following.add(self.item, seen.chat(), &watching);

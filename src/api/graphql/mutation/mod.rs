@@ -4,7 +4,10 @@
 mod contact;
 mod group;
 mod issue;
+mod item;
+mod observer;
 mod organization;
+mod person;
 mod transfer;
 mod undo;
 
@@ -23,6 +26,9 @@ pub(super) struct Mutation(
     group::GroupMutation,
     transfer::TransferMutation,
     undo::UndoMutation,
+    person::PersonMutation,
+    item::ItemMutation,
+    observer::ObserverMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.
