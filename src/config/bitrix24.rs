@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Connection, Secret};
+use super::{Config, Connection, Secret, Webhook};
 use crate::domain::ConnectionKind;
 
 /// The part of a connection that only Bitrix24 has.
@@ -94,6 +94,15 @@ pub fn inbound_webhook(base: &Url, address: &SecretString) -> Result<InboundWebh
         user: user.to_owned(),
         secret: secret.into(),
     })
+}
+
+/// Returns what is wrong with a webhook of a Bitrix24 connection that signs.
+pub(super) fn signing_problem(webhook: &Webhook, config: &Config) -> Option<String> {
+    let is_portal = config.connection.iter().any(|connection| {
+        connection.name == webhook.connection && connection.kind == ConnectionKind::Bitrix24
+    });
+    let problem = "Bitrix24 does not sign: give the webhook a secret, which is the token of the portal's outgoing webhook or stands in the bot's address";
+    (is_portal && webhook.signing_token.is_some()).then(|| problem.to_owned())
 }
 
 /// Returns what is wrong with the part of a connection that only Bitrix24 has: the key below the connection, and the problem.

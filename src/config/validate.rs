@@ -364,6 +364,8 @@ fn validate_webhook(
     }
     known_connection(config, &webhook.connection, at("connection"), problems);
     validate_service(webhook, place, config, problems);
+    let signing = super::bitrix24::signing_problem(webhook, config);
+    problems.extend(signing.map(|problem| (at("signing_token"), problem)));
     match (&webhook.secret, &webhook.signing_token) {
         (None, None) => problems.push((
             at("name"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::StoreError;
@@ -125,6 +126,53 @@ pub async fn linked(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.root, row.item)).collect())
+}
+
+/// A link as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Our item.
+    pub item: ItemId,
+    /// Its title.
+    pub title: String,
+    /// Name of the portal's connection.
+    pub connection: String,
+    /// The kind of item, in the portal's numbers.
+    pub entity_type: i64,
+    /// Its id there.
+    pub remote_id: String,
+    /// Why both are not equal.
+    pub problem: Option<String>,
+}
+
+/// Returns all links, those with problems first.
+pub async fn list(connection: &mut PgConnection) -> Result<Vec<Listed>, StoreError> {
+    let links = sqlx::query_as!(
+        Listed,
+        r#"SELECT items.id AS "item: ItemId", items.title, connections.name AS connection, entity_type_id AS entity_type,
+                  portal_links.remote_id, portal_links.problem
+           FROM portal_links
+           JOIN items ON items.root_id = portal_links.root_id AND items.id = portal_links.item_id
+           JOIN connections ON connections.id = portal_links.connection_id
+           ORDER BY portal_links.problem IS NULL, items.id"#,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(links)
+}
+
+/// Returns the root group of an item.
+pub async fn root_of(
+    connection: &mut PgConnection,
+    item: ItemId,
+) -> Result<Option<RootId>, StoreError> {
+    let root = sqlx::query_scalar!(
+        r#"SELECT root_id AS "root: RootId" FROM items WHERE id = $1"#,
+        item.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(root)
 }
 
 /// Takes the marks off at most `limit` links whose items may have changed here, and returns them.
