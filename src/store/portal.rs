@@ -243,21 +243,32 @@ pub async fn after(
         .collect())
 }
 
-/// Remembers what the portal has, and why both are not equal, if they are not. Ours is compared: a mark from before is taken back.
+/// What is remembered of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared<'a> {
+    /// What the portal has.
+    pub seen: &'a Side,
+    /// Why both are not equal, if they are not.
+    pub problem: Option<&'a str>,
+    /// Whether they have to be compared again soon.
+    pub again: bool,
+}
+
+/// Remembers a comparison. Ours was looked at under a lock, so that marks from before are answered.
 pub async fn remember(
     connection: &mut PgConnection,
     (root, item): (RootId, ItemId),
-    seen: &Side,
-    problem: Option<&str>,
+    compared: &Compared<'_>,
 ) -> Result<(), StoreError> {
-    let observers: Vec<String> = seen.observers.iter().cloned().collect();
+    let observers: Vec<String> = compared.seen.observers.iter().cloned().collect();
     sqlx::query!(
-        "UPDATE portal_links SET observers = $3, responsible = $4, problem = $5, due = false WHERE root_id = $1 AND item_id = $2",
+        "UPDATE portal_links SET observers = $3, responsible = $4, problem = $5, due = $6 WHERE root_id = $1 AND item_id = $2",
         root.0,
         item.0,
         &observers,
-        seen.responsible,
-        problem,
+        compared.seen.responsible,
+        compared.problem,
+        compared.again,
     )
     .execute(connection)
     .await?;
@@ -320,20 +331,24 @@ pub async fn users(
     Ok(rows.into_iter().map(|row| (row.person, row.user)).collect())
 }
 
-/// Returns the addresses of active people who have no account on a connection, by person.
+/// Returns the addresses of active people who have no account on a connection: of `people`, and of who is responsible for an item.
 pub async fn strangers(
     connection: &mut PgConnection,
     on: ConnectionId,
+    (root, item): (RootId, ItemId),
     people: &[PersonId],
 ) -> Result<Vec<(PersonId, String)>, StoreError> {
     let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
     let rows = sqlx::query!(
         r#"SELECT id AS "person: PersonId", email AS "email!" FROM people
-           WHERE id = ANY($2) AND active AND email IS NOT NULL
+           WHERE (id = ANY($2) OR id = (SELECT responsible_id FROM items WHERE root_id = $3 AND id = $4))
+             AND active AND email IS NOT NULL
              AND NOT EXISTS (SELECT FROM identities WHERE connection_id = $1 AND person_id = people.id)
            ORDER BY id"#,
         on.0,
         &ids,
+        root.0,
+        item.0,
     )
     .fetch_all(connection)
     .await?;

@@ -21,14 +21,15 @@ use crate::{
     domain::{ItemId, OperationId, PersonId, Queue, RootId, Via},
     queue::{self, NewEffect, Signal},
     rules::{
-        Added, Equalized, Following, ObserverChange, Refused, Side, Watching, equalize, follow_ups,
+        Added, Equalized, Following, ObserverChange, Policies, Refused, Side, Watching, equalize,
+        follow_ups,
     },
     store::{
         StoreError, identity, member,
         observer::{self, Seen},
         operation::Act,
         policy,
-        portal::{self, Link},
+        portal::{self, Compared, Link},
         room::{self, Subject},
     },
 };
@@ -42,6 +43,15 @@ pub(super) struct Equalizing<'a> {
     pub(super) remote: &'a Remote<Messenger>,
     pub(super) root: RootId,
     pub(super) item: ItemId,
+}
+
+/// What changes about who watches our item.
+struct Decided {
+    watching: Watching,
+    /// Whether it has to be compared again, since more changes than the portal asked for.
+    again: bool,
+    /// Why something does not change.
+    problem: Option<String>,
 }
 
 /// Whose accounts the users of a portal are.
@@ -95,7 +105,8 @@ impl Equalizing<'_> {
         let observers = observer::of_items(&mut connection, self.root, &[self.item.0]).await?;
         let observers = observers.into_values().flatten();
         let people: Vec<PersonId> = observers.map(|observer| observer.person).collect();
-        let ours = portal::strangers(&mut connection, self.remote.id, &people).await?;
+        let here = (self.root, self.item);
+        let ours = portal::strangers(&mut connection, self.remote.id, here, &people).await?;
         let users: Vec<String> = users_of(theirs).into_iter().collect();
         let known = room::accounts(&mut connection, self.remote.id, &users).await?;
         drop(connection);
@@ -138,11 +149,16 @@ impl Equalizing<'_> {
         let equalized = equalize(&link.seen, &ours, &there, |user| {
             accounts.contains_key(user)
         });
-        let problem = self
-            .change_ours(&mut tx, (subject, seen), (&equalized, &accounts))
+        let policy = policy::of_group(&mut tx, self.root, subject.group).await?;
+        let decided = self.decide(seen, policy.policies, (&equalized, &accounts));
+        self.change_ours(&mut tx, (subject, seen), &decided.watching)
             .await?;
-        let here = (self.root, self.item);
-        portal::remember(&mut tx, here, &there, problem.as_deref()).await?;
+        let compared = Compared {
+            seen: &there,
+            problem: decided.problem.as_deref(),
+            again: decided.again,
+        };
+        portal::remember(&mut tx, (self.root, self.item), &compared).await?;
         tx.commit().await?;
         self.worker
             .wake
@@ -179,22 +195,27 @@ impl Equalizing<'_> {
         Ok((ours, people.collect()))
     }
 
-    /// Changes who watches our item; returns why not, where that cannot be.
-    async fn change_ours(
+    /// Decides what changes about who watches our item.
+    fn decide(
         &self,
-        connection: &mut PgConnection,
-        (subject, seen): (&Subject, &Seen),
+        seen: &Seen,
+        policies: Policies,
         (equalized, accounts): (&Equalized, &Accounts),
-    ) -> Result<Option<String>, Trouble> {
-        let policy = policy::of_group(connection, self.root, subject.group).await?;
+    ) -> Decided {
         let now = self.worker.clock.now();
         let watched = &seen.watched;
         let person = |user: &String| accounts.get(user).copied();
-        let mut watching = match equalized.responsible.as_ref().and_then(person) {
-            Some(to) => watched.reassign(Some(to), (None, now), policy.policies),
+        let watching = match equalized.responsible.as_ref().and_then(person) {
+            Some(to) => watched.reassign(Some(to), (None, now), policies),
             None => Watching::default(),
         };
-        let settled: BTreeSet<PersonId> = watching.changes.iter().filter_map(decided).collect();
+        let settled: BTreeSet<PersonId> = watching.changes.iter().filter_map(observing).collect();
+        let mut decided = Decided {
+            // The one before observes on, or goes: that is news for the portal.
+            again: !settled.is_empty(),
+            watching,
+            problem: None,
+        };
         let named = |users: &BTreeSet<String>| -> Vec<PersonId> {
             let people = users.iter().filter_map(person);
             people.filter(|person| !settled.contains(person)).collect()
@@ -205,19 +226,29 @@ impl Equalizing<'_> {
             in_chat: true,
             history: None,
         };
-        let mut problem = None;
         for decision in [
             watched.add(&named(&equalized.add), how),
             watched.remove(&named(&equalized.remove), None),
         ] {
             match decision {
-                Ok(more) => watching.extend(more),
-                Err(refused) => problem = Some(reason(refused)),
+                Ok(more) => decided.watching.extend(more),
+                Err(refused) => decided.problem = Some(reason(refused)),
             }
         }
+        decided
+    }
+
+    /// Changes who watches our item, with what follows from it.
+    async fn change_ours(
+        &self,
+        connection: &mut PgConnection,
+        (subject, seen): (&Subject, &Seen),
+        watching: &Watching,
+    ) -> Result<(), Trouble> {
         if watching.changes.is_empty() {
-            return Ok(problem);
+            return Ok(());
         }
+        let now = self.worker.clock.now();
         let act = Act {
             root: self.root,
             group: subject.group,
@@ -235,7 +266,7 @@ impl Equalizing<'_> {
             member::forget(connection, self.root, &again).await?;
         }
         let mut following = Following::default();
-        following.add(self.item, seen.chat(), &watching);
+        following.add(self.item, seen.chat(), watching);
         let people = following.people();
         let reachable = policy::reachable(connection, self.remote.id, &people).await?;
         let what = (act.actor, act.via, act.operation);
@@ -247,7 +278,7 @@ impl Equalizing<'_> {
         if !effects.is_empty() {
             queue::enqueue(connection, self.root, effects, now, self.worker.lease).await?;
         }
-        Ok(problem)
+        Ok(())
     }
 
     /// Writes the portal's item, and remembers it as it is read back.
@@ -348,7 +379,7 @@ fn reason(refused: Refused) -> String {
 }
 
 /// Returns whose observing a change decides.
-fn decided(change: &ObserverChange) -> Option<PersonId> {
+fn observing(change: &ObserverChange) -> Option<PersonId> {
     match change {
         ObserverChange::Added(_, observer) | ObserverChange::Removed(_, observer) => {
             Some(observer.person)
