@@ -494,3 +494,26 @@ fn what_is_missing_is_named_and_never_quoted() {
         assert!(!problem.contains("s3cr3t") && !problem.contains("OR"));
     }
 }
+
+#[test]
+fn temporary_samples() {
+    for folder in [
+        "samples/bitrix24",
+        "samples/bitrix24/composed",
+    ] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "form") {
+                let body = std::fs::read(&path).unwrap();
+                let stored = without_secrets(&body);
+                println!(
+                    "{:?}: {:?} | {:?}",
+                    path.file_name().unwrap(),
+                    decode(&body),
+                    stored.len()
+                );
+                assert!(!String::from_utf8_lossy(&stored).contains("APPTOKEN"));
+            }
+        }
+    }
+}

@@ -266,8 +266,7 @@ fn in_chat(
     let other = number(parameters, "USER_ID").unwrap_or_default();
     match method {
         "im.chat.user.add" => {
-            let hide =
-                text(parameters, "HIDE_HISTORY").expect("HIDE_HISTORY is always sent") == "Y";
+            let hide = text(parameters, "HIDE_HISTORY").unwrap() == "Y";
             let floor = if hide { last + 1 } else { 0 };
             let users = numbers(&parameters["USERS"]);
             let joined = users

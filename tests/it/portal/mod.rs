@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use url::{Url, form_urlencoded};
 
 pub(crate) use limit::Limit;
-pub(crate) use state::{Item, Kind, State};
+pub(crate) use state::{Item, State};
 
 use crate::harness::spawn;
 use parameters::{batch_command, text};
