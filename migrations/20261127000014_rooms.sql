@@ -10,21 +10,18 @@ ALTER TABLE chats
 -- For those that were not compared for the longest time.
 CREATE INDEX chats_settled ON chats (connection_id, settled_at NULLS FIRST, id);
 
--- Messages that held commands, with the answer to each: a message that comes again runs nothing and is answered with the same.
+-- Messages that held commands, with the answer to each: a message that comes again runs nothing. A message is the messenger's, whichever
+-- root group the chat belongs to by then.
 CREATE TABLE chat_messages (
-    root_id       bigint NOT NULL,
     connection_id bigint NOT NULL REFERENCES connections ON DELETE CASCADE,
     -- The message's id in the messenger.
     remote_id     text NOT NULL,
-    -- The chat's id there.
-    room          text NOT NULL,
     -- The answer's own id, by which it is sent once.
     reply_id      uuid NOT NULL,
     reply_lines   jsonb NOT NULL,
     at            timestamptz NOT NULL,
-    PRIMARY KEY (root_id, connection_id, remote_id)
+    PRIMARY KEY (connection_id, remote_id)
 );
-CREATE INDEX chat_messages_at ON chat_messages (at);
 
 ALTER TABLE link_codes
     ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();

@@ -52,13 +52,15 @@ impl Crm {
         observer::apply(connection, act, &changes).await?;
         let again: Vec<_> = decided
             .iter()
-            .filter_map(|one| Some((one.chat?, &one.watching.again)))
-            .flat_map(|((chat, on), again)| again.iter().map(move |person| (chat, on, *person)))
+            .flat_map(|one| one.watching.again.iter().map(|person| (one.item, *person)))
             .collect();
         member::forget(connection, act.root, &again).await?;
         let mut following = Following::default();
         for one in decided {
             following.add(one.item, one.chat, &one.watching);
+            if !one.watching.again.is_empty() {
+                following.chats.extend(one.chat);
+            }
         }
         self.follow(connection, act, (policy, &following)).await
     }

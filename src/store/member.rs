@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use crate::{
-    domain::{ChatId, ConnectionId, PersonId, RootId},
+    domain::{ChatId, ConnectionId, ItemId, PersonId, RootId},
     rules::{MemberStanding, SeenMember},
 };
 
@@ -157,26 +157,26 @@ pub async fn of_user(
     Ok(rows.into_iter().map(|row| (row.root, row.id)).collect())
 }
 
-/// Forgets that people were seen in rooms: whoever is wanted there and left, unnoticed, is put in again.
+/// Forgets that people were seen in the chats of items, since they are to be there from now on: whoever left, unnoticed, is put in again.
 pub async fn forget(
     connection: &mut PgConnection,
     root: RootId,
-    seen: &[(ChatId, ConnectionId, PersonId)],
+    wanted: &[(ItemId, PersonId)],
 ) -> Result<(), StoreError> {
-    if seen.is_empty() {
+    if wanted.is_empty() {
         return Ok(());
     }
-    let chats: Vec<i64> = seen.iter().map(|(chat, ..)| chat.0).collect();
-    let on: Vec<i64> = seen.iter().map(|(_, on, _)| on.0).collect();
-    let people: Vec<i64> = seen.iter().map(|(.., person)| person.0).collect();
+    let (items, people): (Vec<i64>, Vec<i64>) = wanted
+        .iter()
+        .map(|(item, person)| (item.0, person.0))
+        .unzip();
     sqlx::query!(
-        "DELETE FROM chat_members USING unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS seen (chat, connection, person), identities
-         WHERE chat_members.root_id = $1 AND chat_members.chat_id = seen.chat
-           AND identities.connection_id = seen.connection AND identities.person_id = seen.person
-           AND chat_members.remote_id = identities.remote_id",
+        "DELETE FROM chat_members USING unnest($2::bigint[], $3::bigint[]) AS wanted (item, person), chats, identities
+         WHERE chats.root_id = $1 AND chats.item_id = wanted.item
+           AND identities.connection_id = chats.connection_id AND identities.person_id = wanted.person
+           AND chat_members.root_id = $1 AND chat_members.chat_id = chats.id AND chat_members.remote_id = identities.remote_id",
         root.0,
-        &chats,
-        &on,
+        &items,
         &people,
     )
     .execute(connection)

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use super::{
-    StoreError,
+    StoreError, member,
     operation::{self, Act, Told},
 };
 use crate::{
@@ -196,6 +196,13 @@ pub async fn apply(
             ObserverChange::Requested { item, person, by } => requested.push((item, person, by)),
         }
     }
+    let observing = stored.iter().filter(|(_, observer)| observer.in_chat);
+    let mut wanted: Vec<_> = observing.map(|(item, one)| (*item, one.person)).collect();
+    let answering = responsible
+        .iter()
+        .filter_map(|(item, after)| Some((*item, after.filter(|one| one.in_chat)?.person)));
+    wanted.extend(answering);
+    member::forget(connection, act.root, &wanted).await?;
     remove(connection, act.root, &removed).await?;
     store(connection, act.root, &stored).await?;
     give(connection, act, &responsible).await?;

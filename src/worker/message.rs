@@ -83,9 +83,9 @@ async fn in_chat(
     let Some(commander) = Commander::enter(hearing, (root, chat), account).await? else {
         return hearing.ignore("the chat's item is deleted").await;
     };
-    let whose = (root, hearing.remote.id);
+    let on = hearing.remote.id;
     let mut tx = hearing.worker.pool.begin().await?;
-    if said::is_known(&mut tx, whose, &message.id).await? {
+    if said::is_known(&mut tx, on, &message.id).await? {
         tx.rollback().await?;
         return hearing.ignore("its commands were run before").await;
     }
@@ -93,11 +93,10 @@ async fn in_chat(
     let reply = ReplyId(hearing.worker.clock.id());
     let said = Said {
         message: &message.id,
-        room: &message.chat,
         reply,
         lines: &lines,
     };
-    said::remember(&mut tx, whose, &said, hearing.worker.clock.now()).await?;
+    said::remember(&mut tx, on, &said, hearing.worker.clock.now()).await?;
     let answer = Effect::Answer {
         room: message.chat.clone(),
         message: message.id.clone(),

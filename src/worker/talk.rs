@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     connector::messenger::{Calls, Message, Messenger, Refusal},
-    domain::{Effect, ReplyId, RootId},
+    domain::{Effect, ReplyId},
     queue::Pending,
     store::{comment::Answer, said},
 };
@@ -52,10 +52,7 @@ impl Maker for Messenger {
                 reply,
             }) => {
                 let answered = (room.as_str(), message.as_str(), thread.as_str());
-                let root = pending.claimed.root;
-                Ok(answer(worker, remote, (root, *reply), answered)
-                    .await?
-                    .into())
+                Ok(answer(worker, remote, *reply, answered).await?.into())
             }
             Ok(Effect::Notify { .. }) => Ok(notice::tell(worker, remote, pending).await?.into()),
             Ok(Effect::Reply { .. } | Effect::TellRemoved { .. } | Effect::React { .. }) => {
@@ -69,11 +66,11 @@ impl Maker for Messenger {
 async fn answer(
     worker: &Worker,
     remote: &Remote<Messenger>,
-    (root, reply): (RootId, ReplyId),
+    reply: ReplyId,
     (room, message, thread): (&str, &str, &str),
 ) -> Result<&'static str, Trouble> {
     let mut connection = worker.pool.acquire().await?;
-    let lines = said::answer(&mut connection, (root, remote.id), message).await?;
+    let lines = said::answer(&mut connection, remote.id, message).await?;
     drop(connection);
     let Some(lines) = lines else {
         return Ok("the message is forgotten");

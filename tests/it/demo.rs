@@ -107,6 +107,56 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     }
     println!("answered after {:?}", posted.elapsed());
 
+    // The deal's chat: who is added there observes, as a command in it tells.
+    let messenger = address_after(&greeting, "Open the sandbox messenger");
+    let egress_there = Egress::new([&messenger], Limits::default()).unwrap();
+    let look = async |as_whom: &str| -> Value {
+        let url = messenger.join(&format!("/sandbox/state?as={as_whom}"));
+        let call = Call::new(Method::GET, url.unwrap());
+        serde_json::from_slice(&egress_there.send(call).await.unwrap().body).unwrap()
+    };
+    let act = async |what: &str, deed: Value| {
+        let url = messenger.join(&format!("/sandbox/{what}")).unwrap();
+        let mut call = Call::new(Method::POST, url);
+        call.headers = headers(&[("content-type", "application/json")]);
+        call.body = deed.to_string().into();
+        let answer = egress_there.send(call).await.unwrap();
+        assert_eq!(answer.body, "{}", "{what}");
+    };
+    let (mona, rita) = ("@mona:sandbox", "@rita:sandbox");
+    let begun = Instant::now();
+    let until = async |done: fn(&Value) -> bool| loop {
+        let state = look(mona).await;
+        if done(&state) {
+            break state;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{state:#}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let state = until(|state| {
+        let members = state["room"]["members"].as_array();
+        members.is_some_and(|members| members.len() == 3)
+    })
+    .await;
+    let room = &state["room"]["id"];
+    assert_eq!(state["room"]["name"], "Replacement chairs for Ada Byron");
+    act("add", json!({ "as": mona, "room": room, "who": rita })).await;
+    act(
+        "say",
+        json!({ "as": mona, "room": room, "text": "!crm observers" }),
+    )
+    .await;
+    until(|state| {
+        let said = |event: &Value| {
+            let text = event["text"].as_str().unwrap_or_default();
+            text.contains("observers: ") && text.contains("`mona`")
+        };
+        let events = state["room"]["events"].as_array();
+        events.is_some_and(|events| events.iter().any(said))
+    })
+    .await;
+    println!("chatted after {:?}", begun.elapsed());
+
     let token = greeting
         .split_once("PRIVATE-TOKEN: ")
         .and_then(|(_, rest)| rest.split('\'').next())

@@ -92,8 +92,17 @@ impl World {
 
     /// Stores what was decided, as the store does.
     fn store(&mut self, watching: &Watching) {
-        for again in &watching.again {
-            self.seen.retain(|one| one.user != user(*again));
+        let wanted = watching.changes.iter().filter_map(|change| match change {
+            ObserverChange::Added(_, one) | ObserverChange::Changed { after: one, .. } => {
+                one.in_chat.then_some(one.person)
+            }
+            ObserverChange::Responsible { after, .. } => {
+                after.filter(|one| one.in_chat).map(|one| one.person)
+            }
+            ObserverChange::Removed(..) | ObserverChange::Requested { .. } => None,
+        });
+        for wanted in wanted.chain(watching.again.iter().copied()) {
+            self.seen.retain(|one| one.user != user(wanted));
         }
         for change in &watching.changes {
             match *change {
@@ -285,10 +294,7 @@ impl Table {
     fn happen(&mut self, step: &Step) {
         match step {
             // Rows 3 and 7.
-            Step::Add(who) => {
-                self.guests.remove(who);
-                self.observers.insert(*who, true);
-            }
+            Step::Add(who) => self.add(*who),
             // Row 4.
             Step::Remove(who) => {
                 self.observers.remove(who);
@@ -297,8 +303,9 @@ impl Table {
             Step::Save(list) => {
                 self.observers.retain(|who, _| list.contains(who));
                 for who in list {
-                    self.guests.remove(who);
-                    self.observers.entry(*who).or_insert(true);
+                    if !self.observers.contains_key(who) {
+                        self.add(*who);
+                    }
                 }
             }
             // Row 9.
@@ -338,6 +345,13 @@ impl Table {
             }
             Step::Look { .. } => {}
         }
+    }
+
+    fn add(&mut self, who: usize) {
+        self.guests.remove(&who);
+        self.observers.insert(who, true);
+        let responsible = self.responsible;
+        self.responsible = responsible.map(|(now, is_in)| (now, is_in || now == who));
     }
 
     fn is_in(&self, who: usize) -> bool {

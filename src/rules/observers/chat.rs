@@ -191,7 +191,7 @@ impl Watched {
     }
 
     /// The responsible is to be in the chat again.
-    fn come_back(&self, person: PersonId) -> Watching {
+    pub(super) fn come_back(&self, person: PersonId) -> Watching {
         let away = self
             .responsible
             .filter(|now| now.person == person && !now.in_chat);

@@ -196,8 +196,8 @@ pub struct Watching {
     pub told: Vec<(PersonId, Happening)>,
     /// What came of each person that was named.
     pub outcomes: Vec<(PersonId, ObserverOutcome)>,
-    /// Those who are to be in the chat on purpose, though nothing changes for them: one who left a moment ago, which nobody noticed yet,
-    /// comes back.
+    /// Those who were added on purpose and are on the list already: should one have left a moment ago, which nobody noticed yet, he is to
+    /// come back.
     pub again: Vec<PersonId>,
     /// Whether the chat has to be compared with the list.
     pub settle: bool,
@@ -272,8 +272,11 @@ impl Watched {
                 ));
             }
             self.add_one(person, (how, show_history), &mut watching);
+            if how.in_chat {
+                watching.extend(self.come_back(person));
+            }
         }
-        watching.settle = !watching.changes.is_empty() || !watching.again.is_empty();
+        watching.settle = !watching.changes.is_empty();
         Ok(watching)
     }
 
@@ -410,7 +413,6 @@ impl Watched {
             after,
         });
         if let Some(person) = to {
-            watching.again.push(person);
             watching.tell(by, person, Happening::Responsible);
         }
         if let Some(before) = before {
