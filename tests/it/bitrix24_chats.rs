@@ -187,7 +187,7 @@ impl World {
             .await
             .unwrap();
         if let Some((chat, _)) = seen[0].chat() {
-            let again = watching.again.iter().map(|person| (chat, self.on, *person));
+            let again = watching.again.iter().map(|person| (self.item, *person));
             let again: Vec<_> = again.collect();
             member::forget(&mut tx, self.root, &again).await.unwrap();
             self.settle_in(&mut tx, chat).await;

@@ -25,7 +25,7 @@ use crate::{
         follow_ups,
     },
     store::{
-        StoreError, identity, member,
+        StoreError, identity,
         observer::{self, Seen},
         operation::Act,
         policy,
@@ -260,11 +260,6 @@ impl Equalizing<'_> {
             command: None,
         };
         observer::apply(connection, &act, &watching.changes).await?;
-        if let Some((chat, on)) = seen.chat() {
-            let again = watching.again.iter().map(|person| (chat, on, *person));
-            let again: Vec<_> = again.collect();
-            member::forget(connection, self.root, &again).await?;
-        }
         let mut following = Following::default();
         following.add(self.item, seen.chat(), watching);
         let people = following.people();
