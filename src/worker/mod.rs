@@ -14,6 +14,7 @@ mod lookup;
 mod message;
 mod notice;
 mod outlet;
+mod portal;
 mod process;
 mod pump;
 mod reconcile;
@@ -30,6 +31,7 @@ mod way;
 
 pub use deliver::{deliver, deliver_to_messenger};
 pub use hear::hear;
+pub use portal::keep_equal;
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;

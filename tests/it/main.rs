@@ -9,6 +9,8 @@
 )]
 
 mod architecture;
+mod bitrix24;
+mod bitrix24_chats;
 mod chats;
 mod cli;
 mod cluster;
@@ -25,6 +27,7 @@ mod issues;
 mod items;
 mod matrix;
 mod moves;
+mod portal;
 mod program;
 mod road;
 mod search;
