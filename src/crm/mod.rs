@@ -8,6 +8,7 @@ mod bulk;
 mod chats;
 mod convert;
 mod error;
+mod foresee;
 mod group;
 mod history;
 mod issue;
@@ -27,9 +28,10 @@ pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
     store::operation::HistoryEntry,
 };
-pub use bulk::{Foreseen, LEASE};
+pub use bulk::LEASE;
 pub use convert::Conversion;
 pub use error::{CrmError, Outage};
+pub use foresee::Foreseen;
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;

@@ -258,7 +258,7 @@ async fn what_goes_comes_back_with_its_people_links_issues_and_chat() {
     let operation = crm.delete(team.boss, &[item]).await.unwrap();
     assert_eq!(
         team.effects().await,
-        [settle.clone()],
+        std::slice::from_ref(&settle),
         "nobody is told, the chat is closed"
     );
     let left: i64 = hall.one("SELECT (SELECT count(*) FROM observers) + (SELECT count(*) FROM item_links) + (SELECT count(*) FROM issue_items)").await;
@@ -276,7 +276,7 @@ async fn what_goes_comes_back_with_its_people_links_issues_and_chat() {
         });
         crm.update_item(team.boss, item, &patch).await.unwrap();
         assert_eq!(hall.one::<String>("SELECT state FROM chats").await, state);
-        assert_eq!(team.effects().await, [settle.clone()]);
+        assert_eq!(team.effects().await, std::slice::from_ref(&settle));
     }
 }
 

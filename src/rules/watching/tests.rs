@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::{ChatId, Level, ManualClock},
     quick_action::{Dialect, parse},
-    rules::{Following, Observer, Plan, Responsible, Snapshot, plan},
+    rules::{Change, Following, Observer, ObserverChange, Plan, Responsible, Snapshot, plan},
 };
 
 const ASKER: PersonId = PersonId(1);
@@ -92,16 +92,25 @@ fn outcomes(plan: &Plan) -> Vec<(&str, &ItemOutcome)> {
 #[test]
 fn observers_are_added_to_the_items_that_are_named_or_to_all_of_the_place() {
     let added = ItemOutcome::People(vec![("@ann".into(), ObserverOutcome::Added)]);
-    let plan = decide("/crm add_observers @ann [deal:7]", snapshot(Level::Developer));
+    let plan = decide(
+        "/crm add_observers @ann [deal:7]",
+        snapshot(Level::Developer),
+    );
     assert_eq!(outcomes(&plan), [("deal:7", &added)]);
     let operation = plan.operations.first().unwrap();
-    assert!(matches!(operation.changes.as_slice(), [Change::Watch(ObserverChange::Added(ItemId(7), _))]));
+    assert!(matches!(
+        operation.changes.as_slice(),
+        [Change::Watch(ObserverChange::Added(ItemId(7), _))]
+    ));
     assert_eq!(operation.following.people(), [ANN]);
     assert_eq!(operation.following.chats.len(), 1);
     // Without one: the items of the issue, of which one can have none; in a chat that one alone.
     let plan = decide("/crm add_observers @ann", snapshot(Level::Developer));
     let refused = ItemOutcome::Refused("Estimates have no observers".into());
-    assert_eq!(outcomes(&plan), [("deal:7", &added), ("estimate:9", &refused)]);
+    assert_eq!(
+        outcomes(&plan),
+        [("deal:7", &added), ("estimate:9", &refused)]
+    );
     let mut in_chat = snapshot(Level::Developer);
     in_chat.watch.place = Place::Chat(ItemId(8));
     let plan = decide("/crm add_observers @ann", in_chat);
@@ -150,20 +159,48 @@ fn a_later_command_sees_what_an_earlier_one_did_and_undo_takes_it_back() {
     let plan = decide(text, snapshot(Level::Developer));
     assert_eq!(plan.operations.len(), 2, "the second changed nothing");
     let undone = plan.operations.last().unwrap();
-    assert!(matches!(undone.changes.as_slice(), [Change::Watch(ObserverChange::Removed(ItemId(7), _))]));
+    assert!(matches!(
+        undone.changes.as_slice(),
+        [Change::Watch(ObserverChange::Removed(ItemId(7), _))]
+    ));
     assert_eq!(undone.undoes, plan.operations.first().map(|first| first.id));
-    assert!(matches!(plan.lines.last(), Some(Line::Undone { changes: 1, kept: 0, .. })));
+    assert!(matches!(
+        plan.lines.last(),
+        Some(Line::Undone {
+            changes: 1,
+            kept: 0,
+            ..
+        })
+    ));
     let text = "/crm responsible @ann [deal:7]\n/crm undo";
     let plan = decide(text, snapshot(Level::Developer));
-    assert!(matches!(plan.lines.last(), Some(Line::Undone { changes: 1, kept: 0, .. })), "{:?}", plan.lines);
+    assert!(
+        matches!(
+            plan.lines.last(),
+            Some(Line::Undone {
+                changes: 1,
+                kept: 0,
+                ..
+            })
+        ),
+        "{:?}",
+        plan.lines
+    );
 }
 
 #[test]
 fn items_are_linked_and_chats_are_made_once() {
     let text = "/crm link_item [contact:8]\n/crm link_item [contact:8]\n/crm unlink_item [deal:7]";
     let plan = decide(text, snapshot(Level::Reporter));
-    let changes: Vec<_> = plan.operations.iter().flat_map(|one| &one.changes).collect();
-    assert_eq!(changes, [&Change::Relate(ItemId(8)), &Change::Unrelate(ItemId(7))]);
+    let changes: Vec<_> = plan
+        .operations
+        .iter()
+        .flat_map(|one| &one.changes)
+        .collect();
+    assert_eq!(
+        changes,
+        [&Change::Relate(ItemId(8)), &Change::Unrelate(ItemId(7))]
+    );
     let plan = decide("/crm create_chat [deal:7]", snapshot(Level::Developer));
     assert_eq!(outcomes(&plan), [("deal:7", &ItemOutcome::ChatThere)]);
     let mut without = snapshot(Level::Developer);
@@ -174,27 +211,59 @@ fn items_are_linked_and_chats_are_made_once() {
     let plan = decide("/crm create_chat [deal:7]", without);
     assert_eq!(outcomes(&plan), [("deal:7", &ItemOutcome::ChatCreated)]);
     let changes = &plan.operations.first().unwrap().changes;
-    assert!(matches!(changes.as_slice(), [Change::CreateChat { .. }, Change::Watch(_)]), "{changes:?}");
+    assert!(
+        matches!(
+            changes.as_slice(),
+            [Change::CreateChat { .. }, Change::Watch(_)]
+        ),
+        "{changes:?}"
+    );
 }
 
 #[test]
 fn what_makes_no_sense_is_said_so() {
     for (text, expected) in [
         ("/crm add_observers", Refusal::NobodyNamed),
-        ("/crm responsible @ann bob@example.com", Refusal::TooManyPeople),
+        (
+            "/crm responsible @ann bob@example.com",
+            Refusal::TooManyPeople,
+        ),
         ("/crm link_item", Refusal::NoItemNamed),
-        ("/crm add_observers ann", Refusal::Unclear { text: "ann".into() }),
-        ("/crm observers @ann", Refusal::Unclear { text: "@ann".into() }),
+        (
+            "/crm add_observers ann",
+            Refusal::Unclear { text: "ann".into() },
+        ),
+        (
+            "/crm observers @ann",
+            Refusal::Unclear {
+                text: "@ann".into(),
+            },
+        ),
     ] {
         let plan = decide(text, snapshot(Level::Developer));
-        assert!(matches!(plan.lines.as_slice(), [Line::Refused { refusal, .. }] if *refusal == expected), "{text}: {:?}", plan.lines);
+        assert!(
+            matches!(plan.lines.as_slice(), [Line::Refused { refusal, .. }] if *refusal == expected),
+            "{text}: {:?}",
+            plan.lines
+        );
     }
     let mut bare = snapshot(Level::Developer);
     bare.watch.items.clear();
     let plan = decide("/crm observers", bare);
-    assert!(matches!(plan.lines.as_slice(), [Line::Refused { refusal: Refusal::NoItemsHere, .. }]));
-    let plan = decide("/crm add_observers @nemo [deal:7]", snapshot(Level::Developer));
-    assert!(matches!(plan.lines.as_slice(), [Line::Items { unknown, .. }] if unknown == &["@nemo"]));
+    assert!(matches!(
+        plan.lines.as_slice(),
+        [Line::Refused {
+            refusal: Refusal::NoItemsHere,
+            ..
+        }]
+    ));
+    let plan = decide(
+        "/crm add_observers @nemo [deal:7]",
+        snapshot(Level::Developer),
+    );
+    assert!(
+        matches!(plan.lines.as_slice(), [Line::Items { unknown, .. }] if unknown == &["@nemo"])
+    );
     assert_eq!(Following::default().people(), []);
 }
 

@@ -5,6 +5,7 @@ mod contact;
 mod group;
 mod issue;
 mod item;
+mod item_type;
 mod observer;
 mod organization;
 mod transfer;
@@ -26,6 +27,7 @@ pub(super) struct Mutation(
     transfer::TransferMutation,
     undo::UndoMutation,
     item::ItemMutation,
+    item_type::ItemTypeMutation,
     observer::ObserverMutation,
 );
 
