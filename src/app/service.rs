@@ -14,7 +14,7 @@ use crate::{
     api::{Api, explorer},
     config::{Config, SecretError},
     connector::gitlab::Client,
-    crm::{self, Crm},
+    crm::{Crm, Pace},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Queue},
     egress::{Egress, Limits},
@@ -153,7 +153,8 @@ impl Service {
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
         if parts.roles.contains(&Role::Process) {
-            let bulk = crm(&worker, &remotes).work_bulk(crm::LEASE, worker.stop.clone());
+            let pace = Pace::new(worker.wake.bulk_jobs());
+            let bulk = crm(&worker, &remotes).work_bulk(pace, worker.stop.clone());
             worker.tasks.spawn(bulk);
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));

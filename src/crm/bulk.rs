@@ -4,9 +4,10 @@
 //! what is done is done, and whoever takes a job over after a crash goes on behind it. Messages are counted from the history when the job
 //! ends, one for each person.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -32,10 +33,28 @@ use crate::{
 
 /// Items of one page.
 pub(super) const PAGE: i64 = 2000;
-/// How long a worker keeps a job without a sign of life.
-pub const LEASE: Duration = Duration::from_secs(30);
-/// How often it is looked whether there is a job.
-const LOOK: Duration = Duration::from_millis(500);
+/// How jobs are worked.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How long a worker keeps a job without a sign of life.
+    pub lease: Duration,
+    /// How often it is looked whether there is a job, beside when the bell rings.
+    pub look: Duration,
+    /// Rings when somebody asks for one.
+    pub bell: Arc<Notify>,
+}
+
+impl Pace {
+    /// Returns the pace of the service.
+    pub fn new(bell: Arc<Notify>) -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            look: Duration::from_secs(5),
+            bell,
+        }
+    }
+}
+
 /// Items that may be named by their ids.
 const MAX_IDS: usize = 10_000;
 
@@ -74,7 +93,10 @@ impl Crm {
             total,
             at: self.clock.now(),
         };
-        Ok(bulk_job::create(&mut connection, &new).await?)
+        let id = bulk_job::create(&mut connection, &new).await?;
+        drop(connection);
+        self.signal(&[Signal::BulkJobs]).await;
+        Ok(id)
     }
 
     /// Returns the tenant, what the asker may do there, and how many items are meant.
@@ -151,23 +173,22 @@ impl Crm {
     }
 
     /// Works jobs, one after the other, until `stop`. A job whose worker died is taken over once its lease has run out.
-    pub async fn work_bulk(self, lease: Duration, stop: CancellationToken) {
+    pub async fn work_bulk(self, pace: Pace, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let worked = match self.claim(lease).await {
-                Ok(Some(job)) => self.work(&job, lease, &stop).await,
+            let worked = match self.claim(pace.lease).await {
+                Ok(Some(job)) => self.work(&job, pace.lease, &stop).await,
                 Ok(None) => Ok(false),
                 Err(failure) => Err(failure),
             };
             match worked {
-                Ok(true) => {}
-                Ok(false) => {
-                    stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
-                }
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(failure) => {
                     tracing::warn!(?failure, "a change of many items has to be taken up again");
-                    stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
                 }
             }
+            let bell = tokio::time::timeout(pace.look, pace.bell.notified());
+            stop.run_until_cancelled(bell).await;
         }
     }
 

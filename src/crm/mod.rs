@@ -28,7 +28,7 @@ pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
     store::operation::HistoryEntry,
 };
-pub use bulk::LEASE;
+pub use bulk::Pace;
 pub use convert::Conversion;
 pub use error::{CrmError, Outage};
 pub use foresee::Foreseen;
