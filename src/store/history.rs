@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     StoreError,
     item::{Moment, Scene},
-    observer,
+    watch_history,
 };
 use crate::{
     domain::{IssueId, ItemId, OperationId, PersonId, RootId},
@@ -149,7 +149,7 @@ pub async fn standing(
                 id: row.item,
                 untouched: row.untouched,
             },
-            action => match observer::read(action, row.item, &row.detail, row.at) {
+            action => match watch_history::read(action, row.item, &row.detail, row.at) {
                 Some(change) => PastChange::Watched(change),
                 None => continue,
             },
