@@ -320,7 +320,7 @@ async fn create(
                 draft,
                 organization,
             } => Some((*scene, *id, draft, *organization)),
-            Change::Relate(_) | Change::Unrelate(_) | Change::Delete(_) => None,
+            _ => None,
         })
         .collect();
     let groups: Vec<i64> = created.iter().map(|new| new.0.group.0).collect();
