@@ -10,6 +10,7 @@
 
 mod architecture;
 mod cli;
+mod client;
 mod cluster;
 mod crash;
 mod crm;
