@@ -11,8 +11,12 @@ use crate::domain::{IssueId, ItemId};
 
 /// Most contacts of an answer.
 const MOST: u32 = 50;
-/// Of several words, each is looked for so far along its ranges; who has none of them in that reach is searched for.
+/// Of several words, each is looked for so far along its ranges where no name has them; who has none of them in that reach is searched for.
 const REACH: i64 = 100;
+/// The same where names have them, which mostly are what is meant.
+const GLANCE: i64 = 10;
+/// So many first or last names that begin as the first word are tried with the second one.
+const NAMES: i64 = 20;
 
 /// What the contact is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +67,18 @@ pub async fn complete(
     if purpose == Purpose::Remove {
         return asked.on_issue(connection).await;
     }
-    let mut found = asked.by_ranges(&mut *connection).await?;
-    let missing = usize::try_from(asked.limit).unwrap_or_default() - found.len();
-    if asked.words.len() > 1 && missing > 0 {
-        let mut rest = asked.by_search(connection).await?;
-        rest.retain(|other| !found.contains(other));
-        rest.truncate(missing);
-        found.append(&mut rest);
+    if asked.words.len() < 2 {
+        return asked.by_words(connection, i64::MAX).await;
+    }
+    let mut found = asked.by_names(&mut *connection).await?;
+    let reach = if found.is_empty() { REACH } else { GLANCE };
+    if !asked.is_enough(&found) {
+        let more = asked.by_words(&mut *connection, reach).await?;
+        asked.add(&mut found, more);
+    }
+    // It takes longer than all before, but then there is something to see.
+    if found.is_empty() {
+        found = asked.by_search(connection).await?;
     }
     Ok(found)
 }
@@ -112,29 +121,51 @@ impl Asked {
         format!("strpos({text}, lower(${typed})) > 0 AND {text} ~ lower(${beginning})")
     }
 
-    /// Looks along the ranges of the words, and before that along those of a full name, which mostly is what two words are.
-    async fn by_ranges(
-        &self,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<Completion>, StoreError> {
-        let states: &[&str] = match self.purpose {
-            Purpose::Add => &["active"],
-            Purpose::Remove | Purpose::Any => &["active", "inactive"],
-        };
-        let mut ranges: Vec<String> = Vec::new();
-        if self.words.len() == 2 {
-            ranges.extend(states.iter().flat_map(|state| self.full_names(state)));
-            let found = self.ranked(&mut *connection, &ranges).await?;
-            if i64::try_from(found.len()).is_ok_and(|found| found >= self.limit) {
-                return Ok(found);
+    /// Whether no more are wanted.
+    fn is_enough(&self, found: &[Completion]) -> bool {
+        i64::try_from(found.len()).is_ok_and(|found| found >= self.limit)
+    }
+
+    /// Adds those that are not there yet, as long as more are wanted.
+    fn add(&self, found: &mut Vec<Completion>, more: Vec<Completion>) {
+        for other in more {
+            if !self.is_enough(found) && !found.contains(&other) {
+                found.push(other);
             }
         }
-        for state in states {
+    }
+
+    /// Returns the states of contacts that are offered.
+    const fn states(&self) -> &'static [&'static str] {
+        match self.purpose {
+            Purpose::Add => &["active"],
+            Purpose::Remove | Purpose::Any => &["active", "inactive"],
+        }
+    }
+
+    /// Looks for the first two words as the beginnings of a first and a last name, either one first, which mostly is what two words are.
+    async fn by_names(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
+        let ranges: Vec<String> = (self.states().iter())
+            .flat_map(|state| {
+                [order::FIRST_NAME, order::LAST_NAME].map(|key| self.full_names(state, key))
+            })
+            .collect();
+        self.ranked(connection, &ranges).await
+    }
+
+    /// Looks along the ranges of each word.
+    async fn by_words(
+        &self,
+        connection: &mut PgConnection,
+        reach: i64,
+    ) -> Result<Vec<Completion>, StoreError> {
+        let mut ranges: Vec<String> = Vec::new();
+        for state in self.states() {
             if self.words.is_empty() {
-                ranges.push(self.field(state, order::FIRST_NAME, 1, None));
+                ranges.push(self.field((state, order::FIRST_NAME), 1, reach, None));
             }
             for word in 0..self.words.len() {
-                ranges.extend(self.ranges(state, word));
+                ranges.extend(self.ranges(state, word, reach));
             }
         }
         self.ranked(connection, &ranges).await
@@ -146,13 +177,15 @@ impl Asked {
         connection: &mut PgConnection,
         ranges: &[String],
     ) -> Result<Vec<Completion>, StoreError> {
-        // A statement per number of words and purpose, so that its plan is kept.
+        // A statement per number of words, reach and purpose, so that its plan is kept. Only those that are answered are read whole.
         let sql = format!(
             "{COMPLETION} FROM (
-                 SELECT DISTINCT ON (id) id, rank, word, begun FROM (
-                     SELECT id, rank, word, substr(word, char_length(typed) + 1, 1) ~ '[[:alnum:]]' AS begun
-                     FROM ({}) AS found) AS found
-                 ORDER BY id, begun, rank, word) AS best
+                 SELECT * FROM (
+                     SELECT DISTINCT ON (id) id, rank, word, begun FROM (
+                         SELECT id, rank, word, substr(word, char_length(typed) + 1, 1) ~ '[[:alnum:]]' AS begun
+                         FROM ({}) AS found) AS found
+                     ORDER BY id, begun, rank, word) AS best
+                 ORDER BY begun, rank, word, id LIMIT $3) AS best
              CROSS JOIN LATERAL ({ITEM} AND id = best.id OFFSET 0) AS items
              ORDER BY begun, rank, word, items.id LIMIT $3",
             ranges.join(" UNION ALL ")
@@ -164,11 +197,11 @@ impl Asked {
     }
 
     /// Writes the ranges of a word in a state.
-    fn ranges(&self, state: &str, word: usize) -> Vec<String> {
+    fn ranges(&self, state: &str, word: usize, reach: i64) -> Vec<String> {
         let typed = format!("lower(${})", FIRST_WORD + word);
         let whole_address = (format!("{typed} || '@'"), format!("{typed} || 'A'"));
         let prefix = (typed.clone(), format!("{typed} || {LAST}"));
-        let field = |key, rank, range| self.field(state, key, rank, Some((word, range)));
+        let field = |key, rank, range| self.field((state, key), rank, reach, Some((word, range)));
         let mut ranges = vec![
             field(order::FIRST_NAME, 1, &prefix),
             field(order::LAST_NAME, 1, &prefix),
@@ -177,17 +210,17 @@ impl Asked {
             field(order::EMAIL, 2, &whole_address),
             field(order::ORGANIZATION, 3, &prefix),
         ];
-        ranges.extend([1, 2].map(|rank| self.inner(state, rank, word)));
-        ranges.extend([true, false].map(|active| self.by_organization(state, active, word)));
+        ranges.extend([1, 2].map(|rank| self.inner(state, rank, reach, word)));
+        ranges.extend([true, false].map(|active| self.by_organization(state, active, reach, word)));
         ranges
     }
 
-    /// Writes the range of a sort key.
+    /// Writes the range of a sort key in a state.
     fn field(
         &self,
-        state: &str,
-        key: &str,
+        (state, key): (&str, &str),
         rank: u8,
+        reach: i64,
         word: Option<(usize, &(String, String))>,
     ) -> String {
         let (place, typed, range) = match word {
@@ -199,33 +232,38 @@ impl Asked {
             None => (None, "''".to_owned(), String::new()),
         };
         let near = format!(
-            "SELECT id, search_text, {key} AS word FROM items
-             WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND state = '{state}'{range} ORDER BY {key}, id"
+            "SELECT id, search_text, {key} AS word FROM items WHERE {}{range} ORDER BY {key}, id",
+            contacts(state)
         );
-        self.best(&near, rank, &typed, place)
+        self.best(&near, (rank, &typed), reach, place)
     }
 
-    /// Writes the ranges of both words as a full name, either name first.
-    fn full_names(&self, state: &str) -> Vec<String> {
-        let (first, second) = ("lower($5)", "lower($6)");
-        [
-            (order::FIRST_NAME, first, second),
-            (order::LAST_NAME, first, second),
-        ]
-        .map(|(key, one, other)| {
-            let typed = format!(r"{one} || E'\001' || {other}");
-            let near = format!(
-                "SELECT id, search_text, {key} AS word FROM items
-                 WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND state = '{state}'
-                   AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id"
-            );
-            self.best(&near, 0, &typed, None)
-        })
-        .to_vec()
+    /// Writes the ranges of full names: each name that begins as the first word, with those of the second word behind it. The names are found
+    /// by stepping from one to the next, over all their namesakes.
+    fn full_names(&self, state: &str, key: &str) -> String {
+        let (one, other) = ("lower($5)", "lower($6)");
+        let name = format!(r#"SELECT split_part({key}, E'\001', 1) COLLATE "C" AS name"#);
+        let (contacts, until) = (contacts(state), format!("{key} < ({one} || {LAST})"));
+        let typed = format!(r"names.name || E'\001' || {other}");
+        let conditions = self.conditions(&[0, 1]);
+        format!(
+            r"(WITH RECURSIVE names AS (
+                   ({name} FROM items WHERE {contacts} AND {key} >= ({one}) AND {until} ORDER BY {key}, id LIMIT 1)
+                   UNION ALL
+                   SELECT following.name FROM names CROSS JOIN LATERAL (
+                       {name} FROM items WHERE {contacts} AND {key} > (names.name || E'\002') AND {until}
+                       ORDER BY {key}, id LIMIT 1) AS following)
+               SELECT near.id, CASE WHEN names.name = {one} THEN 0 ELSE 1 END AS rank, near.word, {typed} AS typed
+               FROM (SELECT name FROM names LIMIT {NAMES}) AS names
+               CROSS JOIN LATERAL (
+                   SELECT id, search_text, {key} AS word FROM items
+                   WHERE {contacts} AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id LIMIT {REACH}) AS near
+               {conditions} LIMIT $3)"
+        )
     }
 
     /// Writes the range of words within names (rank 1) or addresses (rank 2).
-    fn inner(&self, state: &str, rank: u8, word: usize) -> String {
+    fn inner(&self, state: &str, rank: u8, reach: i64, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
         let active = state == "active";
         let near = format!(
@@ -236,51 +274,63 @@ impl Asked {
         // The text is only needed for other words.
         let near = if self.words.len() > 1 {
             format!(
-                "SELECT near.id, items.search_text, near.word FROM ({near} LIMIT {REACH}) AS near CROSS JOIN LATERAL ({ITEM} AND id = near.id OFFSET 0) AS items"
+                "SELECT near.id, items.search_text, near.word FROM ({near} LIMIT {reach}) AS near CROSS JOIN LATERAL ({ITEM} AND id = near.id OFFSET 0) AS items"
             )
         } else {
             near
         };
-        self.best(&near, rank, &typed, Some(word))
+        self.best(&near, (rank, &typed), reach, Some(word))
     }
 
     /// Writes the contacts of organizations with the word within their names.
-    fn by_organization(&self, state: &str, active: bool, word: usize) -> String {
+    fn by_organization(&self, state: &str, active: bool, reach: i64, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
+        let organizations = reach.min(REACH);
         let near = format!(
             "SELECT items.id, items.search_text, near.word FROM (
                  SELECT item_id, word FROM item_words
                  WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND active = {active} AND rank = 1
-                   AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {REACH}) AS near
+                   AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {organizations}) AS near
              CROSS JOIN LATERAL (
                  SELECT id, search_text FROM items
                  WHERE items.root_id = $1 AND items.organization_id = near.item_id AND items.group_id = $2
                    AND items.kind = 'contact' AND items.state = '{state}' LIMIT $3) AS items"
         );
-        self.best(&near, 3, &typed, Some(word))
+        self.best(&near, (3, &typed), reach, Some(word))
     }
 
-    /// Writes the first of some rows that are not on the issue, where that is asked, and have the other words.
-    fn best(&self, near: &str, rank: u8, typed: &str, word: Option<usize>) -> String {
+    /// Writes the first of some rows that meet the conditions beside their range.
+    fn best(
+        &self,
+        near: &str,
+        (rank, typed): (u8, &str),
+        reach: i64,
+        word: Option<usize>,
+    ) -> String {
+        let reach = if self.words.len() > 1 {
+            format!(" LIMIT {reach}")
+        } else {
+            String::new()
+        };
+        let conditions = self.conditions(word.as_slice());
+        format!(
+            "(SELECT near.id, {rank} AS rank, near.word, {typed} AS typed FROM ({near}{reach}) AS near {conditions} LIMIT $3)"
+        )
+    }
+
+    /// Writes that `near` is not on the issue, where that is asked, and has the words that its range does not give it.
+    fn conditions(&self, given: &[usize]) -> String {
         let mut conditions = Vec::new();
         if self.purpose == Purpose::Add {
             conditions.push(not_on_issue("near"));
         }
-        let others = (0..self.words.len()).filter(|&other| word.is_some_and(|word| word != other));
-        conditions.extend(others.map(|other| self.begins_word("near.search_text", other)));
-        let reach = if self.words.len() > 1 {
-            format!(" LIMIT {REACH}")
-        } else {
-            String::new()
-        };
-        let filter = if conditions.is_empty() {
+        let others = (0..self.words.len()).filter(|word| !given.contains(word));
+        conditions.extend(others.map(|word| self.begins_word("near.search_text", word)));
+        if conditions.is_empty() {
             String::new()
         } else {
-            format!(" WHERE {}", conditions.join(" AND "))
-        };
-        format!(
-            "(SELECT near.id, {rank} AS rank, near.word, {typed} AS typed FROM ({near}{reach}) AS near{filter} LIMIT $3)"
-        )
+            format!("WHERE {}", conditions.join(" AND "))
+        }
     }
 
     /// Looks for several words that are all too common to meet along the range of one.
@@ -327,6 +377,11 @@ impl Asked {
         reading.rollback().await?;
         Ok(found)
     }
+}
+
+/// Writes that an item is a contact of the group in a state.
+fn contacts(state: &str) -> String {
+    format!("root_id = $1 AND group_id = $2 AND kind = 'contact' AND state = '{state}'")
 }
 
 /// Writes that a contact is not on the issue; looked up one by one, since a join may read all relations of the tenant, by a plan from
