@@ -13,6 +13,7 @@ mod count;
 mod cursor;
 mod list;
 mod order;
+mod ranges;
 mod related;
 mod row;
 mod scan;
