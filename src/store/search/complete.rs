@@ -4,6 +4,8 @@
 //! field in `item_words`, and the words within the name of its organization in those of the organization. The best of each range come
 //! first in it, so that a few rows of each are enough, however common the word is.
 
+use std::cmp::Reverse;
+
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
 use super::{
@@ -16,9 +18,13 @@ use crate::domain::{IssueId, ItemId};
 /// Most contacts of an answer.
 const MOST: u32 = 50;
 /// Of several words, each is looked for so far along its ranges where no name has them; who has none of them in that reach is searched for.
-pub(super) const REACH: i64 = 100;
+pub(super) const REACH: i64 = 40;
 /// The same where names have them, which mostly are what is meant.
 const GLANCE: i64 = 10;
+/// Of more words than these, the longest ones are looked for, which are the rarest as a rule; who is found has to have the others too.
+const DRIVERS: usize = 2;
+/// Words that may be a first and a last name together.
+const LONGEST_NAME: usize = 4;
 
 /// What the contact is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,17 +140,32 @@ impl Asked {
         }
     }
 
-    /// Looks for the first two words as the beginnings of a first and a last name, either one first, which mostly is what two words are.
+    /// Looks for the words as the beginnings of a first and a last name, either one first, which mostly is what several words are.
     async fn by_names(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
-        let ranges: Vec<String> = (self.states().iter())
-            .flat_map(|state| {
-                [order::FIRST_NAME, order::LAST_NAME].map(|key| self.full_names(state, key))
-            })
-            .collect();
+        if self.words.len() > LONGEST_NAME {
+            return Ok(Vec::new());
+        }
+        let mut ranges = Vec::new();
+        for state in self.states() {
+            for split in 1..self.words.len() {
+                let keys = [order::FIRST_NAME, order::LAST_NAME];
+                ranges.extend(keys.map(|key| self.full_names(state, key, split)));
+            }
+        }
         self.ranked(connection, &ranges).await
     }
 
-    /// Looks along the ranges of each word.
+    /// Returns the places of the words whose ranges are looked along.
+    fn drivers(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.words.len()).collect();
+        places.sort_by_key(|&place| Reverse(self.words.get(place).map_or(0, String::len)));
+        places.truncate(DRIVERS);
+        // In the order of the words, so that there are few statements.
+        places.sort_unstable();
+        places
+    }
+
+    /// Looks along the ranges of the words.
     async fn by_words(
         &self,
         connection: &mut PgConnection,
@@ -155,7 +176,7 @@ impl Asked {
             if self.words.is_empty() {
                 ranges.push(self.field((state, order::FIRST_NAME), 1, reach, None));
             }
-            for word in 0..self.words.len() {
+            for word in self.drivers() {
                 ranges.extend(self.ranges(state, word, reach));
             }
         }

@@ -1,5 +1,7 @@
 //! Autocompletion in SQL: where the words that begin as what is typed stand in indexes.
 
+use std::ops::Range;
+
 use super::{
     complete::{Asked, Purpose, REACH},
     order,
@@ -7,6 +9,8 @@ use super::{
 
 /// So many first or last names that begin as the first word are tried with the second one.
 const NAMES: i64 = 20;
+/// So many organizations with a word within their names are looked at.
+const ORGANIZATIONS: i64 = 20;
 /// One item; in a lateral subquery with an offset, which no plan turns round to look through all items first.
 pub(super) const ITEM: &str = "SELECT * FROM items WHERE root_id = $1";
 /// Number of the parameter that is the first word.
@@ -64,14 +68,15 @@ impl Asked {
         self.best(&near, (rank, &typed), reach, place)
     }
 
-    /// Writes the ranges of full names: each name that begins as the first word, with those of the second word behind it. The names are found
-    /// by stepping from one to the next, over all their namesakes.
-    pub(super) fn full_names(&self, state: &str, key: &str) -> String {
-        let (one, other) = ("lower($5)", "lower($6)");
+    /// Writes the ranges of full names: each name that begins as the words before `split`, with those that follow behind it. The names are
+    /// found by stepping from one to the next, over all their namesakes.
+    pub(super) fn full_names(&self, state: &str, key: &str, split: usize) -> String {
+        let (one, other) = (self.phrase(0..split), self.phrase(split..self.words.len()));
         let name = format!(r#"SELECT split_part({key}, E'\001', 1) COLLATE "C" AS name"#);
         let (contacts, until) = (contacts(state), format!("{key} < ({one} || {LAST})"));
         let typed = format!(r"names.name || E'\001' || {other}");
-        let conditions = self.conditions(&[0, 1]);
+        let all: Vec<usize> = (0..self.words.len()).collect();
+        let conditions = self.conditions(&all);
         format!(
             r"(WITH RECURSIVE names AS (
                    ({name} FROM items WHERE {contacts} AND {key} >= ({one}) AND {until} ORDER BY {key}, id LIMIT 1)
@@ -86,6 +91,14 @@ impl Asked {
                    WHERE {contacts} AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id LIMIT {REACH}) AS near
                {conditions} LIMIT $3)"
         )
+    }
+
+    /// Writes words with blanks between them.
+    fn phrase(&self, words: Range<usize>) -> String {
+        let words: Vec<String> = words
+            .map(|word| format!("${}", FIRST_WORD + word))
+            .collect();
+        format!("lower({})", words.join(" || ' ' || "))
     }
 
     /// Writes the range of words within names (rank 1) or addresses (rank 2).
@@ -111,12 +124,11 @@ impl Asked {
     /// Writes the contacts of organizations with the word within their names.
     fn by_organization(&self, state: &str, active: bool, reach: i64, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
-        let organizations = reach.min(REACH);
         let near = format!(
             "SELECT items.id, items.search_text, near.word FROM (
                  SELECT item_id, word FROM item_words
                  WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND active = {active} AND rank = 1
-                   AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {organizations}) AS near
+                   AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {ORGANIZATIONS}) AS near
              CROSS JOIN LATERAL (
                  SELECT id, search_text FROM items
                  WHERE items.root_id = $1 AND items.organization_id = near.item_id AND items.group_id = $2
