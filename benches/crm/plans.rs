@@ -20,6 +20,9 @@ use crate::{
     measure::{HERE, query, thousandth},
 };
 
+/// Lines of a plan that are printed.
+const LONGEST: usize = 40;
+
 /// Prints what Postgres tells to its client.
 struct Told;
 
@@ -38,9 +41,36 @@ impl Visit for Plan {
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             // Nobody reads what cannot be printed.
-            let _ = line(&format!("{value:?}\n"));
+            let _ = line(&trimmed(&format!("{value:?}")));
         }
     }
+}
+
+/// Returns a plan as the documentation has it: without the statement, its costs and what of it comes again and again.
+fn trimmed(told: &str) -> String {
+    let told = told.replace("\\n", "\n").replace("\\\"", "\"");
+    let took = told.split("plan:").next().unwrap_or_default();
+    let steps = told
+        .lines()
+        .skip_while(|line| !line.contains("(cost="))
+        .filter(|line| !line.contains("Buffers: "))
+        .map(
+            |line| match (line.split_once(" (cost="), line.split_once(") (actual ")) {
+                (Some((step, _)), Some((_, actual))) => format!("{step} ({actual}"),
+                _ => line.to_owned(),
+            },
+        );
+    let mut plan: Vec<String> = steps.collect();
+    if plan.len() > LONGEST {
+        plan.truncate(LONGEST);
+        plan.push("…".to_owned());
+    }
+    let plan = plan.join("\n");
+    format!(
+        "```text\n{}\n{}\n```\n",
+        took.trim_matches(['"', ' ']),
+        plan.trim_end_matches('"')
+    )
 }
 
 /// Prints the plan of each hot statement, run twice, so that what it reads is in memory.
@@ -52,7 +82,7 @@ pub(crate) async fn print(pool: &PgPool) -> anyhow::Result<()> {
         query(ContactSort::LastName, Direction::Ascending, States::All),
     )
     .await?;
-    let mut list = query(ContactSort::LastName, Direction::Ascending, States::All);
+    let list = query(ContactSort::LastName, Direction::Ascending, States::All);
     let mut far = list.clone();
     far.page = search::Page::First {
         count: 20,
@@ -114,7 +144,6 @@ pub(crate) async fn print(pool: &PgPool) -> anyhow::Result<()> {
             None,
         )
         .await?;
-        list.search = None;
     }
     connection.execute("RESET client_min_messages").await?;
     Ok(())
