@@ -86,9 +86,9 @@ async fn lists(http: &Http, pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
             let sort = format!("{word}_{end}");
             for turn in 0..20 {
                 let variables = json!({ "sort": sort, "state": "active" });
-                let took = http.ask(LIST, variables).await?;
+                let took = http.ask(LIST, &variables).await?;
                 let variables = json!({ "sort": sort, "state": "active", "after": place });
-                let took_far = http.ask(LIST, variables).await?;
+                let took_far = http.ask(LIST, &variables).await?;
                 if turn > 0 {
                     first.note(took, &sort);
                     far.note(took_far, &sort);
@@ -105,11 +105,11 @@ async fn lists(http: &Http, pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
         let variables =
             json!({ "search": search, "sort": format!("{word}_{end}"), "state": state });
         found.note(
-            http.ask(LIST, variables).await?,
+            http.ask(LIST, &variables).await?,
             &format!("{search} by {word}_{end}"),
         );
         counts.note(
-            http.ask(COUNTS, json!({ "search": search })).await?,
+            http.ask(COUNTS, &json!({ "search": search })).await?,
             &search,
         );
     }

@@ -111,7 +111,7 @@ impl Http {
     }
 
     /// Asks a query; returns how long the answer took.
-    pub(crate) async fn ask(&self, query: &str, variables: Value) -> anyhow::Result<Duration> {
+    pub(crate) async fn ask(&self, query: &str, variables: &Value) -> anyhow::Result<Duration> {
         let mut call = Call::new(Method::POST, self.url.join("api/graphql")?);
         call.body = serde_json::json!({ "query": query, "variables": variables })
             .to_string()

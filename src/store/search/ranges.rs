@@ -71,7 +71,7 @@ impl Asked {
     /// Writes the ranges of full names: each name that begins as the words before `split`, with those that follow behind it. The names are
     /// found by stepping from one to the next, over all their namesakes.
     pub(super) fn full_names(&self, state: &str, key: &str, split: usize) -> String {
-        let (one, other) = (self.phrase(0..split), self.phrase(split..self.words.len()));
+        let (one, other) = (phrase(0..split), phrase(split..self.words.len()));
         let name = format!(r#"SELECT split_part({key}, E'\001', 1) COLLATE "C" AS name"#);
         let (contacts, until) = (contacts(state), format!("{key} < ({one} || {LAST})"));
         let typed = format!(r"names.name || E'\001' || {other}");
@@ -91,14 +91,6 @@ impl Asked {
                    WHERE {contacts} AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id LIMIT {REACH}) AS near
                {conditions} LIMIT $3)"
         )
-    }
-
-    /// Writes words with blanks between them.
-    fn phrase(&self, words: Range<usize>) -> String {
-        let words: Vec<String> = words
-            .map(|word| format!("${}", FIRST_WORD + word))
-            .collect();
-        format!("lower({})", words.join(" || ' ' || "))
     }
 
     /// Writes the range of words within names (rank 1) or addresses (rank 2).
@@ -170,6 +162,14 @@ impl Asked {
             format!("WHERE {}", conditions.join(" AND "))
         }
     }
+}
+
+/// Writes words with blanks between them.
+fn phrase(words: Range<usize>) -> String {
+    let words: Vec<String> = words
+        .map(|word| format!("${}", FIRST_WORD + word))
+        .collect();
+    format!("lower({})", words.join(" || ' ' || "))
 }
 
 /// Writes that an item is a contact of the group in a state.

@@ -286,7 +286,7 @@ impl Scan {
         if let Some(ids) = &self.ids {
             sql.push(" AND id = ANY(").push_bind(ids.clone()).push(")");
         }
-        self.from_place(&mut sql);
+        self.behind_place(&mut sql);
         self.sorted(&mut sql);
         sql.push(" LIMIT ").push_bind(self.wanted);
         sql.push(") AS found CROSS JOIN LATERAL (SELECT * FROM items WHERE root_id = ");
@@ -304,7 +304,7 @@ impl Scan {
     }
 
     /// Writes that a row of any segment comes after the place.
-    fn from_place(&self, sql: &mut QueryBuilder<Postgres>) {
+    fn behind_place(&self, sql: &mut QueryBuilder<Postgres>) {
         let Some((from, id)) = &self.from else {
             return;
         };
