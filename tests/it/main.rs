@@ -13,6 +13,7 @@ mod bitrix24;
 mod bitrix24_chats;
 mod chats;
 mod cli;
+mod client;
 mod cluster;
 mod crash;
 mod crm;
