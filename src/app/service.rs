@@ -9,22 +9,25 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DeclareError, Health, declare};
+use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
     auth::{Attempts, Passwords, Sessions},
-    config::{Config, SecretError},
-    connector::gitlab::Client,
-    crm::Crm,
+    config::{Config, Connection, SecretError},
+    connector::{gitlab::Client, messenger::Messenger},
+    crm::{Crm, Pace},
     crypto::SealingKey,
-    domain::{Clock, ConnectionId, Queue},
+    domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
     intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
     queue::{self, Wake},
     server,
     store::{StoreError, connection, search},
     web::Web,
-    worker::{AtWork, Remote, Schedule, Worker, deliver, process},
+    worker::{
+        AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
+        keep_in_step, process,
+    },
 };
 
 /// Memory that large bodies may take together, in bytes.
@@ -104,6 +107,8 @@ pub struct Service {
     pub address: SocketAddr,
     /// Where administrators ask.
     pub admin_address: Option<SocketAddr>,
+    /// The way to the CRM within this process.
+    pub crm: Crm,
     stop_serving: CancellationToken,
     stop_working: CancellationToken,
     serving: TaskTracker,
@@ -127,8 +132,9 @@ impl Service {
             local.extend([Queue::Reply, Queue::Call]);
         }
         let wake = Arc::new(Wake::new(local));
-        let worker = worker(config, &parts, &wake);
-        let remotes = remotes(config, &connections, &parts).await?;
+        let (remotes, messengers) = remotes(config, &connections, &parts).await?;
+        let crm = crm(config, &parts, &remotes);
+        let worker = worker(config, &parts, &wake, crm);
         queue::repair(&parts.pool, &worker.under_way()).await?;
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
         let stop_serving = CancellationToken::new();
@@ -144,7 +150,7 @@ impl Service {
         let mut admin_routes = Router::new();
         if has(Role::Web) {
             let api = Api {
-                crm: crm(&worker, &remotes),
+                crm: worker.crm.clone(),
                 wake: Arc::clone(&wake),
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
@@ -160,6 +166,13 @@ impl Service {
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
+        spawn_messengers(&worker, &messengers, &parts.roles);
+        if has(Role::Process) {
+            keep_chats_in_step(&worker, &messengers, config.chats.reconcile_minutes);
+            let pace = Pace::new(worker.wake.bulk_jobs());
+            let bulk = worker.crm.clone().work_bulk(pace, worker.stop.clone());
+            worker.tasks.spawn(bulk);
+        }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),
@@ -189,6 +202,7 @@ impl Service {
         Ok(Self {
             address,
             admin_address,
+            crm: worker.crm.clone(),
             stop_serving,
             stop_working: worker.stop,
             serving,
@@ -234,7 +248,6 @@ fn web(config: &Config, parts: &Parts, api: &Api) -> Web {
         attempts: Attempts::default(),
         public_url: config.server.public_url.clone(),
         demo: parts.demo,
-        tasks: api.tasks.clone(),
         stop: api.stop.clone(),
     }
 }
@@ -253,16 +266,16 @@ async fn forget_sessions(sessions: Sessions, stop: CancellationToken) {
 }
 
 /// Returns the way to the CRM for people who are signed in.
-fn crm(worker: &Worker, remotes: &[Arc<Remote>]) -> Crm {
+fn crm(config: &Config, parts: &Parts, remotes: &[Arc<Remote>]) -> Crm {
     let trackers = remotes
         .iter()
         .map(|remote| (remote.id, remote.client.clone()));
     Crm {
-        pool: worker.pool.clone(),
-        clock: Arc::clone(&worker.clock),
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
         trackers: Arc::new(trackers.collect()),
-        level_fresh: worker.level_fresh,
-        place_fresh: worker.place_fresh,
+        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
+        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
     }
 }
 
@@ -281,6 +294,36 @@ fn spawn_loops(worker: &Worker, remotes: &[Arc<Remote>], roles: &[Role]) {
                     .spawn(deliver(worker.clone(), Arc::clone(remote), queue));
             }
         }
+    }
+}
+
+/// Starts the loops of each messenger that the roles ask for.
+fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: &[Role]) {
+    for remote in remotes {
+        if roles.contains(&Role::Process) {
+            worker.tasks.spawn(hear(worker.clone(), Arc::clone(remote)));
+        }
+        if roles.contains(&Role::Deliver) {
+            for queue in [Queue::Reply, Queue::Call] {
+                let (worker, remote) = (worker.clone(), Arc::clone(remote));
+                let tasks = worker.tasks.clone();
+                tasks.spawn(deliver_to_messenger(worker, remote, queue));
+            }
+            let (worker, remote) = (worker.clone(), Arc::clone(remote));
+            worker.tasks.clone().spawn(keep_equal(worker, remote));
+        }
+    }
+}
+
+/// Has every chat looked at once in so many minutes; 0 for never.
+fn keep_chats_in_step(worker: &Worker, messengers: &[Arc<Remote<Messenger>>], minutes: u32) {
+    if minutes == 0 {
+        return;
+    }
+    for remote in messengers {
+        let period = TimeDelta::minutes(minutes.into());
+        let step = keep_in_step(worker.clone(), Arc::clone(remote), period);
+        worker.tasks.spawn(step);
     }
 }
 
@@ -320,7 +363,7 @@ fn serve(
     ));
 }
 
-fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
+fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>, crm: Crm) -> Worker {
     Worker {
         pool: parts.pool.clone(),
         clock: Arc::clone(&parts.clock),
@@ -337,8 +380,10 @@ fn worker(config: &Config, parts: &Parts, wake: &Arc<Wake>) -> Worker {
         },
         concurrency: config.queue.concurrency,
         lease: Duration::from_secs(config.queue.lease_seconds),
-        level_fresh: Duration::from_secs(config.access.cache_seconds.into()),
-        place_fresh: Duration::from_secs(config.access.place_seconds.into()),
+        level_fresh: crm.level_fresh,
+        place_fresh: crm.place_fresh,
+        crm,
+        public_url: config.server.public_url.clone(),
         at_work: AtWork::default(),
         // A private cluster serves one process.
         alone: config.database.url.is_none(),
@@ -352,9 +397,9 @@ async fn remotes(
     config: &Config,
     ids: &HashMap<String, ConnectionId>,
     parts: &Parts,
-) -> Result<Vec<Arc<Remote>>, StartError> {
+) -> Result<(Vec<Arc<Remote>>, Vec<Arc<Remote<Messenger>>>), StartError> {
     let egress = Egress::new(
-        config.connection.iter().map(|connection| &connection.url),
+        config.connection.iter().flat_map(Connection::addresses),
         Limits::default(),
     )?;
     let egress = Arc::new(egress);
@@ -369,7 +414,11 @@ async fn remotes(
         );
     }
     let mut remotes = Vec::new();
-    for declared in &config.connection {
+    let trackers = config
+        .connection
+        .iter()
+        .filter(|declared| declared.kind == ConnectionKind::Gitlab);
+    for declared in trackers {
         let (Some(id), Some(token)) = (ids.get(&declared.name), &declared.token) else {
             continue;
         };
@@ -392,7 +441,8 @@ async fn remotes(
             declared.notes_per_minute,
         )));
     }
-    Ok(remotes)
+    let messengers = messengers(config, (ids, &stored), &egress, parts)?;
+    Ok((remotes, messengers))
 }
 
 /// Forgets old settled work, finds work whose lane was lost, and sums up counts.

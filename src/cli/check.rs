@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{clock, print};
+use super::{clock, print, webhook::matrix};
 use crate::{
-    app::Database,
+    app::{Database, bitrix24_by_webhook},
     config::{self, Config, Overrides},
-    connector::gitlab::Client,
-    domain::Scope,
+    connector::{gitlab::Client, messenger::Calls},
+    domain::{ConnectionKind, Scope},
     egress::{Egress, Limits},
     store, telemetry,
 };
@@ -40,10 +40,12 @@ pub(super) async fn check(overrides: &Overrides, args: CheckArgs) -> anyhow::Res
     };
     report("database", database(&config).await);
     for connection in &config.connection {
-        report(
-            &format!("connection {}", connection.name),
-            gitlab(&config, connection).await,
-        );
+        let found = match connection.kind {
+            ConnectionKind::Bitrix24 => portal(connection).await,
+            ConnectionKind::Matrix => homeserver(connection).await,
+            _ => gitlab(&config, connection).await,
+        };
+        report(&format!("connection {}", connection.name), found);
     }
     report("public address", public_address(&config).await);
     anyhow::ensure!(problems == 0, "{problems} of the checks found a problem");
@@ -108,6 +110,46 @@ async fn gitlab(config: &Config, connection: &config::Connection) -> anyhow::Res
             seen.join(", ")
         }
     ))
+}
+
+async fn portal(connection: &config::Connection) -> anyhow::Result<String> {
+    let egress = Egress::new(connection.addresses(), Limits::default())?;
+    let Some(client) = bitrix24_by_webhook(connection, Arc::new(egress), clock())? else {
+        return Ok(
+            "has an application's tokens, which the service tries when it needs them".into(),
+        );
+    };
+    let bot = client.whoami().await?;
+    anyhow::ensure!(
+        !bot.is_bot || bot.username.eq_ignore_ascii_case(&connection.bot),
+        "the bot {} has the code {}, not {}: enter it as bot, since people mention it by its code",
+        bot.id,
+        bot.username,
+        connection.bot
+    );
+    if bot.is_bot {
+        return Ok(format!(
+            "the bot {} ({}) answers there",
+            bot.username, bot.id
+        ));
+    }
+    Ok(format!(
+        "the account {} answers there; without a bot nobody leads the chats, and commands do not arrive",
+        bot.id
+    ))
+}
+
+async fn homeserver(connection: &config::Connection) -> anyhow::Result<String> {
+    let client = matrix::client(connection)?;
+    let bot = client.whoami().await?;
+    anyhow::ensure!(
+        bot.username == connection.bot,
+        "the token belongs to {}, not to the configured bot {}: compare sender_localpart in the registration file",
+        bot.id,
+        connection.bot
+    );
+    let reached = matrix::ping(&client, &connection.name).await?;
+    Ok(format!("{} is the bot, and {reached}", bot.id))
 }
 
 async fn public_address(config: &Config) -> anyhow::Result<String> {

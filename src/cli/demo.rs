@@ -1,6 +1,6 @@
-//! `liaison demo`: the whole product with nothing set up, beside a sandbox tracker.
+//! `liaison demo`: the whole product with nothing set up, beside a sandbox tracker and a sandbox messenger.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,11 +17,12 @@ use super::{
 use crate::{
     app::{Database, Parts, Role, Service},
     config::{self, Config, Overrides},
+    crm::{Asker, Crm, NewItem},
     crypto::{digest, random_token},
-    domain::{Clock, ContactDraft, RemoteUser},
-    sandbox::{Demo, HookOwner, NewHook, Sandbox},
+    domain::{Clock, ContactDraft, ItemForm, RecordForm, RecordKind, Via},
+    sandbox::{Demo, Homeserver, HookOwner, NewHook, Sandbox, Setup},
     server,
-    store::{connection, group, item, person, token},
+    store::{group, item, person, token},
     telemetry,
 };
 
@@ -33,6 +34,9 @@ pub(super) struct DemoArgs {
     /// Where the sandbox tracker listens; without it the port after the service's, or any free one.
     #[arg(long, value_name = "ADDR")]
     tracker_listen: Option<SocketAddr>,
+    /// Where the sandbox messenger listens; without it the second port after the service's, or any free one.
+    #[arg(long, value_name = "ADDR")]
+    messenger_listen: Option<SocketAddr>,
 }
 
 /// Customers of the demo: first name, last name, address, whether active.
@@ -45,15 +49,22 @@ const CONTACTS: [(&str, &str, &str, bool); 6] = [
     ("Otto", "Retired", "otto@example.net", false),
 ];
 
-/// Connections to either server of the demo.
+/// The deal of the demo, which has a chat.
+const DEAL: &str = "Replacement chairs for Ada Byron";
+/// The name of the sandbox messenger's server, which ends the ids of its users.
+const SERVER: &str = "sandbox";
+
+/// Connections to each server of the demo.
 const MAX_CONNECTIONS: usize = 256;
 
 /// Runs the demo until it is told to stop; its data goes with it.
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let listener = bind("--listen", args.listen).await?;
-    let tracker_listener = tracker_listener(&args).await?;
+    let tracker_listener = beside(&args, 1, args.tracker_listen, "--tracker-listen").await?;
+    let messenger_listener = beside(&args, 2, args.messenger_listen, "--messenger-listen").await?;
     let service_url: Url = format!("http://{}", listener.local_addr()?).parse()?;
     let tracker_url: Url = format!("http://{}", tracker_listener.local_addr()?).parse()?;
+    let messenger_url: Url = format!("http://{}", messenger_listener.local_addr()?).parse()?;
     // From before there is something to clean up.
     let mut signals = StopSignals::listen()?;
     let folder = Folder::create()?;
@@ -62,11 +73,16 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         "whsec_{}",
         STANDARD.encode(digest(random_token("").expose_secret().as_bytes()))
     );
+    let sandbox = Sandbox::new(tracker_url.clone());
+    let seeded = sandbox
+        .seed_demo(bot_token.expose_secret())
+        .context("the sandbox tracker could not be filled")?;
+    let chatting = Chatting::new(&service_url);
     let config = configure(
         &folder,
-        &service_url,
-        &tracker_url,
+        (&service_url, &tracker_url, &messenger_url),
         [bot_token.expose_secret(), &signing],
+        (&seeded, &chatting),
     )?;
     telemetry::init(&config.log.filter, telemetry::Format::Auto)?;
 
@@ -85,10 +101,6 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let service = Service::start(&config, parts).await?;
     sample_contacts(&database, &*clock()).await?;
 
-    let sandbox = Sandbox::new(tracker_url.clone());
-    let seeded = sandbox
-        .seed_demo(bot_token.expose_secret())
-        .context("the sandbox tracker could not be filled")?;
     let mut hook = NewHook::to(service_url.join("/hooks/acme-gitlab")?);
     hook.signing_token = Some(signing);
     sandbox
@@ -102,13 +114,22 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         MAX_CONNECTIONS,
         stop.clone(),
     ));
-    let api_token = people(&database, &seeded, &*clock()).await?;
-    greet(&tracker_url, &service_url, &api_token);
+    let messenger = chatting.start();
+    tracker.spawn(server::serve(
+        messenger_listener,
+        messenger.router(),
+        MAX_CONNECTIONS,
+        stop.clone(),
+    ));
+    sample_deal(&database, &service.crm).await?;
+    let api_token = api_token(&database, &*clock()).await?;
+    greet(&tracker_url, &messenger_url, &service_url, &api_token);
 
     signals.wait().await;
     print::line("Stopping …");
     // The open event streams of pages end first, so that the tracker's server need not wait for them.
     sandbox.shutdown().await;
+    messenger.shutdown().await;
     stop.cancel();
     tracker.close();
     tracker.wait().await;
@@ -118,7 +139,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn greet(tracker: &Url, service: &Url, api_token: &SecretString) {
+fn greet(tracker: &Url, messenger: &Url, service: &Url, api_token: &SecretString) {
     let api_token = api_token.expose_secret();
     print::line(&format!(
         "
@@ -138,6 +159,13 @@ Liaison answers below your comment. Guests may not see customers; Reporters may 
 Developers may create them. Customers to try: ada@example.com, grace@example.com, linus@example.org,
 mary.ann@example.org, noor@example.net, and otto@example.net, who is inactive.
 
+Open the sandbox messenger, where the deal \"{DEAL}\" has its chat:
+
+    {messenger}
+
+Choose who you are, add somebody to the chat, and he observes the deal; leave it, and you observe on. Write
+\"!crm observers\" or \"!crm add_observers @rita\": Liaison answers in a thread, and Rita joins.
+
 The pages show customers, their issues and their history; sign in as anybody by a click:
 
     {service}groups/acme/-/crm/contacts
@@ -147,39 +175,16 @@ The API takes GitLab's queries, here as Mona, who is Maintainer:
     curl {service}api/graphql --header 'PRIVATE-TOKEN: {api_token}' --json \\
       '{{\"query\":\"{{ group(fullPath: \\\"acme\\\") {{ contacts {{ nodes {{ id firstName lastName email }} }} }} }}\"}}'
 
-The service itself is at {service} (try {service}-/readiness). Ctrl-C ends both; nothing is kept."
+The service itself is at {service} (try {service}-/readiness). Ctrl-C ends all of it; nothing is kept."
     ));
 }
 
-/// Has the people of the sandbox be known, so that one may sign in as any of them; returns a token for the API that acts for Mona.
-async fn people(
-    database: &Database,
-    seeded: &Demo,
-    clock: &dyn Clock,
-) -> anyhow::Result<SecretString> {
+/// Returns a token for the API that acts for Mona.
+async fn api_token(database: &Database, clock: &dyn Clock) -> anyhow::Result<SecretString> {
     let mut tx = database.pool.begin().await?;
-    let connections = connection::list(&mut tx).await?;
-    let gitlab = connections
-        .first()
-        .context("the connection gitlab is declared")?;
-    for (account, username, name) in [
-        (seeded.gus, "gus", "Guest Gus"),
-        (seeded.rita, "rita", "Reporter Rita"),
-        (seeded.dan, "dan", "Developer Dan"),
-        (seeded.mona, "mona", "Maintainer Mona"),
-        (seeded.stranger, "sam", "Stranger Sam"),
-    ] {
-        let user = RemoteUser {
-            id: account.to_string(),
-            username: username.to_owned(),
-            name: name.to_owned(),
-            is_bot: false,
-        };
-        person::meet(&mut tx, gitlab.id, &user, clock.now()).await?;
-    }
     let mona = person::find(&mut tx, "mona")
         .await?
-        .context("Mona was met a moment ago")?;
+        .context("Mona is declared")?;
     let secret = random_token("lia_");
     let hash = digest(secret.expose_secret().as_bytes());
     token::create(&mut tx, mona, "demo", &hash, (clock.now(), None)).await?;
@@ -187,20 +192,121 @@ async fn people(
     Ok(secret)
 }
 
-async fn tracker_listener(args: &DemoArgs) -> anyhow::Result<TcpListener> {
-    if let Some(address) = args.tracker_listen {
-        return bind("--tracker-listen", address).await;
+/// The messenger's side of the demo before it runs.
+struct Chatting(Setup);
+
+impl Chatting {
+    fn new(service: &Url) -> Self {
+        let secret = || random_token("").expose_secret().to_owned();
+        Self(Setup {
+            name: SERVER.to_owned(),
+            bot: "liaison".to_owned(),
+            service_token: secret(),
+            homeserver_token: secret(),
+            admin_token: secret(),
+            service: service.clone(),
+            auto_accept: true,
+        })
+    }
+
+    /// Runs the messenger, with the people of the tracker.
+    fn start(self) -> Homeserver {
+        let messenger = Homeserver::start(self.0);
+        for (name, display) in PEOPLE {
+            messenger.register(name, display, Some(&format!("{name}@acme.example")));
+        }
+        messenger
+    }
+}
+
+/// People of the demo, in the tracker and in the messenger.
+const PEOPLE: [(&str, &str); 5] = [
+    ("gus", "Guest Gus"),
+    ("rita", "Reporter Rita"),
+    ("dan", "Developer Dan"),
+    ("mona", "Maintainer Mona"),
+    ("sam", "Stranger Sam"),
+];
+
+/// Declares the people with their accounts.
+fn people(seeded: &Demo) -> String {
+    let accounts = [
+        seeded.gus,
+        seeded.rita,
+        seeded.dan,
+        seeded.mona,
+        seeded.stranger,
+    ];
+    let mut text = String::new();
+    for ((name, _), account) in PEOPLE.into_iter().zip(accounts) {
+        let _ = write!(
+            text,
+            r#"[[person]]
+username = "{name}"
+email = "{name}@acme.example"
+identities = [
+    {{ connection = "gitlab", id = "{account}", username = "{name}" }},
+    {{ connection = "matrix", id = "@{name}:{SERVER}", username = "{name}" }},
+]
+"#
+        );
+    }
+    text
+}
+
+/// Creates a deal with people and a chat.
+async fn sample_deal(database: &Database, crm: &Crm) -> anyhow::Result<()> {
+    let mut connection = database.pool.acquire().await?;
+    let group = group::find(&mut connection, "acme")
+        .await?
+        .context("the group acme is declared")?;
+    let mona = person::find(&mut connection, "mona").await?;
+    let mona = mona.context("Mona is declared")?;
+    let dan = person::find(&mut connection, "dan").await?;
+    drop(connection);
+    let asker = Asker {
+        person: mona,
+        via: Via::CommandLine,
+    };
+    let form = RecordForm {
+        of: RecordKind::Deal,
+        item_type: None,
+        title: DEAL.to_owned(),
+        stage: Some("Negotiation".to_owned()),
+        amount: None,
+        currency: None,
+        description: None,
+    };
+    let new = NewItem {
+        responsible: Some(mona),
+        observers: dan.into_iter().collect(),
+        ..NewItem::of(ItemForm::Record(form))
+    };
+    let deal = crm.create_item(asker, group.id, &new).await?;
+    crm.create_chat(asker, deal).await?;
+    Ok(())
+}
+
+/// Listens where it is asked to, else at a port beside the service's, or at any free one.
+async fn beside(
+    args: &DemoArgs,
+    ports: u16,
+    asked: Option<SocketAddr>,
+    flag: &str,
+) -> anyhow::Result<TcpListener> {
+    if let Some(address) = asked {
+        return bind(flag, address).await;
     }
     let mut next = args.listen;
     next.set_port(match args.listen.port() {
         0 => 0,
-        port => port.checked_add(1).unwrap_or(0),
+        port => port.checked_add(ports).unwrap_or(0),
     });
     match TcpListener::bind(next).await {
         Ok(listener) => Ok(listener),
         Err(_) => {
             next.set_port(0);
-            bind("--tracker-listen", next).await
+            bind(flag, next).await
         }
     }
 }
@@ -208,15 +314,22 @@ async fn tracker_listener(args: &DemoArgs) -> anyhow::Result<TcpListener> {
 /// The configuration of the demo, as a file would say it.
 fn configure(
     folder: &Folder,
-    service: &Url,
-    tracker: &Url,
+    (service, tracker, messenger): (&Url, &Url, &Url),
     [token, signing]: [&str; 2],
+    (seeded, chatting): (&Demo, &Chatting),
 ) -> anyhow::Result<Config> {
     let path = folder.0.join("liaison.toml");
     let listen = service.socket_addrs(|| None)?;
     let listen = listen.first().context("the service has no address")?;
     let data_dir = toml::Value::from(folder.0.join("data").display().to_string());
     let key = toml::Value::from(folder.0.join("secret.key").display().to_string());
+    let people = people(seeded);
+    let Setup {
+        service_token,
+        homeserver_token,
+        admin_token,
+        ..
+    } = &chatting.0;
     let text = format!(
         r#"[server]
 listen = "{listen}"
@@ -233,14 +346,28 @@ kind = "gitlab"
 url = "{tracker}"
 token = "{token}"
 bot = "liaison"
+[[connection]]
+name = "matrix"
+kind = "matrix"
+url = "{messenger}"
+token = "{service_token}"
+admin_token = "{admin_token}"
+members_invite = true
+bot = "liaison"
+{people}
 [[group]]
 path = "acme"
 name = "Acme"
+messenger = {{ connection = "matrix" }}
 tracker = {{ connection = "gitlab", path = "acme" }}
 [[group.webhook]]
 name = "acme-gitlab"
 connection = "gitlab"
 signing_token = "{signing}"
+[[group.webhook]]
+name = "acme-matrix"
+connection = "matrix"
+secret = "{homeserver_token}"
 "#
     );
     std::fs::write(&path, text)?;

@@ -5,6 +5,8 @@ mod delivery;
 mod demo;
 mod export;
 mod import;
+mod item;
+mod login;
 mod parse;
 mod person;
 mod print;
@@ -63,14 +65,17 @@ enum Command {
     Migrate,
     /// Reads a comment from standard input and prints what would run.
     Parse(parse::ParseArgs),
-    /// People who sign in to the pages.
-    #[command(subcommand)]
-    Person(person::PersonCommand),
     /// Makes a link that signs a person in to the pages, once.
-    LoginLink(person::LinkArgs),
+    LoginLink(login::LinkArgs),
     /// API tokens of people.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Accounts in messengers, and people who leave.
+    #[command(subcommand)]
+    Person(person::PersonCommand),
+    /// Items that are kept equal with those of a Bitrix24 portal.
+    #[command(subcommand)]
+    Item(item::ItemCommand),
     /// Webhooks of groups.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -83,7 +88,7 @@ enum Command {
     /// Writes contacts and organizations to files.
     #[command(subcommand)]
     Export(export::ExportCommand),
-    /// Compares groups, projects and levels with the tracker and repairs what differs.
+    /// Compares groups, projects and levels with the tracker, and chats with the messenger, and repairs what differs.
     Reconcile(reconcile::ReconcileArgs),
 }
 
@@ -140,9 +145,10 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Check(args) => check::check(&overrides(Vec::new()), args).await,
         Command::Migrate => migrate(&quiet(&overrides(Vec::new()))?).await,
         Command::Parse(args) => parse::parse(&args),
-        Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
-        Command::LoginLink(args) => person::login_link(&quiet(&overrides(Vec::new()))?, args).await,
+        Command::LoginLink(args) => login::login_link(&quiet(&overrides(Vec::new()))?, args).await,
         Command::Token(command) => token::token(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Item(command) => item::item(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Webhook(command) => {
             webhook::webhook(&quiet(&overrides(Vec::new()))?, command).await
         }

@@ -1,20 +1,17 @@
-//! `liaison person` and `liaison login-link`: how people get to the pages without an identity provider.
+//! `liaison person`: passwords, accounts in messengers, and people who leave.
 
-use std::io::{BufRead, IsTerminal, stdin};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use secrecy::{ExposeSecret, SecretString};
+use clap::Subcommand;
 use sqlx::PgPool;
 
-use super::{clock, open, print};
+use super::{Output, clock, login::set_password, open, print};
 use crate::{
-    app::sessions,
-    auth::{LINK_LASTS, hash_password},
     config::Config,
-    domain::PersonId,
-    store::{login, person},
+    crm::Crm,
+    domain::{PersonId, Via},
+    store::person,
 };
 
 #[derive(Debug, Subcommand)]
@@ -24,106 +21,77 @@ pub(super) enum PersonCommand {
         /// Username of the person.
         username: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct LinkArgs {
-    /// Username of the person whom the link signs in.
-    #[arg(long, value_name = "USERNAME")]
-    person: String,
+    /// Gives the account that a code was sent to to a person.
+    Link {
+        /// The code that the bot sent.
+        code: String,
+        /// Username of the person.
+        #[arg(long, value_name = "USERNAME")]
+        person: String,
+    },
+    /// Switches a person off: he observes nothing any more and leaves all chats.
+    Deactivate {
+        /// Username of the person.
+        username: String,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 pub(super) async fn person(config: &Config, command: PersonCommand) -> anyhow::Result<()> {
-    let PersonCommand::Password { username } = command;
-    let password = read_password()?;
-    let hash = hash_password(&password)?;
     let database = open(config).await?;
-    let done = set_password(&database.pool, &username, &hash).await;
+    let done = run(&database.pool, command).await;
     database.close().await;
-    done?;
-    print::line("The password is set; earlier sessions have ended.");
-    Ok(())
+    done
 }
 
-async fn set_password(pool: &PgPool, username: &str, hash: &str) -> anyhow::Result<()> {
-    let mut tx = pool.begin().await?;
-    let person = find(&mut tx, username).await?;
-    login::set_password(&mut tx, person, hash, clock().now()).await?;
-    login::end_sessions(&mut tx, person).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Reads a password: twice where somebody types it, and without showing it if the terminal can do that.
-fn read_password() -> anyhow::Result<SecretString> {
-    if !stdin().is_terminal() {
-        return line();
-    }
-    let _hidden = Hidden::begin();
-    print::error("New password:");
-    let first = line()?;
-    print::error("Once more:");
-    let second = line()?;
-    anyhow::ensure!(
-        first.expose_secret() == second.expose_secret(),
-        "the two differ; nothing was changed"
-    );
-    Ok(first)
-}
-
-/// What is typed is not shown until this is dropped.
-struct Hidden(Termios);
-
-impl Hidden {
-    /// Hides it, if the terminal can do that.
-    fn begin() -> Option<Self> {
-        let before = tcgetattr(stdin()).ok()?;
-        let mut hidden = before.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(stdin(), OptionalActions::Now, &hidden).ok()?;
-        Some(Self(before))
+/// Returns the CRM for what needs no tracker.
+pub(super) fn crm(pool: &PgPool) -> Crm {
+    Crm {
+        pool: pool.clone(),
+        clock: clock(),
+        trackers: Arc::new(HashMap::new()),
+        level_fresh: Duration::ZERO,
+        place_fresh: Duration::ZERO,
     }
 }
 
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
+async fn run(pool: &PgPool, command: PersonCommand) -> anyhow::Result<()> {
+    match command {
+        PersonCommand::Password { username } => {
+            set_password(pool, find(pool, &username).await?).await?;
+        }
+        PersonCommand::Link { code, person } => {
+            let found = find(pool, &person).await?;
+            let proven = crm(pool).link_account(found, &code).await?;
+            print::line(&format!(
+                "{person} is {} in the messenger.",
+                proven.username
+            ));
+        }
+        PersonCommand::Deactivate { username, output } => {
+            let found = find(pool, &username).await?;
+            let by = (None, Via::CommandLine);
+            let departure = crm(pool).deactivate(by, found).await?;
+            if output.json {
+                return print::json(&departure);
+            }
+            print::line(&format!(
+                "{username} is switched off, and observes {} items no longer.",
+                departure.observed
+            ));
+            for (group, title) in &departure.to_hand_over {
+                print::line(&format!("  to be handed over in {group}: {title}"));
+            }
+        }
     }
-}
-
-fn line() -> anyhow::Result<SecretString> {
-    let mut line = String::new();
-    stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("no password could be read")?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned().into())
-}
-
-pub(super) async fn login_link(config: &Config, args: LinkArgs) -> anyhow::Result<()> {
-    let database = open(config).await?;
-    let made = link(&database.pool, config, &args.person).await;
-    database.close().await;
-    print::line(&made?);
-    print::error(&format!(
-        "The link signs {} in once, within {} minutes.",
-        args.person,
-        LINK_LASTS.num_minutes()
-    ));
     Ok(())
 }
 
-async fn link(pool: &PgPool, config: &Config, username: &str) -> anyhow::Result<String> {
-    let person = find(&mut *pool.acquire().await?, username).await?;
-    let token = sessions(config, pool.clone(), clock()).link(person).await?;
-    let mut url = config.server.public_url.join("/users/sign_in/link")?;
-    url.query_pairs_mut()
-        .append_pair("token", token.expose_secret());
-    Ok(url.into())
-}
-
-async fn find(connection: &mut sqlx::PgConnection, username: &str) -> anyhow::Result<PersonId> {
-    person::find(connection, username).await?.with_context(|| {
-        format!("there is no active person {username}: declare a [[person]] in the configuration")
-    })
+/// Finds an active person by his username.
+pub(super) async fn find(pool: &PgPool, username: &str) -> anyhow::Result<PersonId> {
+    let mut connection = pool.acquire().await?;
+    person::find(&mut connection, username)
+        .await?
+        .with_context(|| format!("there is no active person {username}"))
 }

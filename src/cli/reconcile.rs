@@ -1,9 +1,12 @@
 //! `liaison reconcile`: compares the tree with the tracker and repairs what differs.
 
+mod chats;
+
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use serde::Serialize;
 use sqlx::PgPool;
 
 use super::{Output, clock, open, print, sealing_key};
@@ -18,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ReconcileArgs {
-    /// Path of the group; without it all root groups that follow a tracker.
+    /// Path of the group; without it all root groups.
     #[arg(long, value_name = "PATH")]
     group: Option<String>,
     /// Says what would be done, and does nothing.
@@ -30,16 +33,31 @@ pub(super) struct ReconcileArgs {
 
 pub(super) async fn reconcile(config: &Config, args: ReconcileArgs) -> anyhow::Result<()> {
     let database = open(config).await?;
-    let done = run(config, &database.pool, &args).await;
+    let done = async {
+        let groups = run(config, &database.pool, &args).await?;
+        let chats = chats::compare(&database.pool, args.group.as_deref(), args.dry_run).await?;
+        anyhow::Ok(Report { groups, chats })
+    }
+    .await;
     database.close().await;
     let done = done?;
     if args.output.json {
         return print::json(&done);
     }
-    for reconciled in &done {
+    for reconciled in &done.groups {
         show(reconciled, args.dry_run);
     }
+    for compared in &done.chats {
+        chats::show(compared, args.dry_run);
+    }
     Ok(())
+}
+
+/// What was compared.
+#[derive(Debug, Serialize)]
+struct Report {
+    groups: Vec<Reconciled>,
+    chats: Vec<chats::Compared>,
 }
 
 async fn run(
@@ -47,13 +65,13 @@ async fn run(
     pool: &PgPool,
     args: &ReconcileArgs,
 ) -> anyhow::Result<Vec<Reconciled>> {
-    let followed = group::followed(&mut *pool.acquire().await?, args.group.as_deref()).await?;
+    let mut connection = pool.acquire().await?;
+    let followed = group::followed(&mut connection, args.group.as_deref()).await?;
     if let Some(path) = &args.group {
-        ensure!(
-            !followed.is_empty(),
-            "there is no group {path} that follows a tracker"
-        );
+        let known = group::find(&mut connection, path).await?;
+        ensure!(known.is_some(), "there is no group {path}");
     }
+    drop(connection);
     let clients = clients(config, pool).await?;
     let clock = clock();
     let mut done = Vec::new();

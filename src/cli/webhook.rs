@@ -1,5 +1,8 @@
 //! `liaison webhook`: inbound endpoints of groups.
 
+pub(super) mod matrix;
+mod tracker;
+
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
@@ -8,15 +11,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Output, clock, find_connection, find_group, open, print, sealing_key, tracker};
+use super::{Output, clock, find_connection, find_group, open, print, sealing_key};
 use crate::{
     config::{self, Config},
-    connector::gitlab::{Client, HookSettings},
     crypto::{digest, random_token},
-    domain::{RootId, Scope, WebhookId},
+    domain::{ConnectionKind, RootId, WebhookId},
     queue::{self, Signal},
     store::{
-        StoreError, connection, group,
+        StoreError,
         webhook::{self as webhooks, SecretKind},
     },
 };
@@ -66,6 +68,11 @@ pub(super) enum WebhookCommand {
         /// The project it was installed into, instead of the group.
         #[arg(long)]
         project: Option<String>,
+    },
+    /// Prints the file that registers Liaison at a Matrix homeserver. It holds secrets.
+    Registration {
+        /// Name of the webhook.
+        name: String,
     },
     /// Deletes a webhook; its log stays.
     Delete {
@@ -137,6 +144,7 @@ impl Desk<'_> {
                 self.install(&name, project.as_deref()).await
             }
             WebhookCommand::Test { name, project } => self.test(&name, project.as_deref()).await,
+            WebhookCommand::Registration { name } => self.registration(&name).await,
         }
     }
 
@@ -155,6 +163,12 @@ impl Desk<'_> {
         let mut tx = self.pool.begin().await?;
         let group = find_group(&mut tx, &args.group).await?;
         let on = find_connection(&mut tx, &args.connection).await?;
+        matrix::only_one(&mut tx, &on).await?;
+        let is_matrix = on.kind == ConnectionKind::Matrix;
+        ensure!(
+            !(is_matrix && args.signing),
+            "Matrix homeservers do not sign: leave out --signing"
+        );
         // The random part makes the URL itself hard to guess; the secret proves the sender all the same.
         let name = args.name.unwrap_or_else(|| {
             let random: String = random_token("")
@@ -193,6 +207,11 @@ impl Desk<'_> {
         print::line(&format!("Name:    {name}"));
         print::line(&format!("URL:     {}", created.url));
         print_secret(kind, &secret);
+        if is_matrix {
+            print::line(&format!(
+                "The homeserver's file: liaison webhook registration {name} > liaison.yaml"
+            ));
+        }
         Ok(())
     }
 
@@ -293,98 +312,6 @@ impl Desk<'_> {
     async fn announce(&self) -> anyhow::Result<()> {
         Ok(queue::notify(&self.pool, Signal::Webhooks).await?)
     }
-
-    async fn install(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
-        let place = self.remote_place(name, project).await?;
-        let now = clock().now();
-        let key = sealing_key(self.config)?;
-        let mut connection = self.pool.acquire().await?;
-        let mut settings = HookSettings {
-            url: self.url(name)?,
-            token: None,
-            signing_token: None,
-        };
-        for sealed in webhooks::secrets(&mut connection, place.webhook, now).await? {
-            let secret = sealed.open(&key)?;
-            match sealed.kind {
-                SecretKind::Token => settings.token.get_or_insert(secret),
-                SecretKind::Signing => settings.signing_token.get_or_insert(secret),
-            };
-        }
-        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
-        match hooks.iter().find(|hook| hook.url == settings.url) {
-            Some(hook) => {
-                place
-                    .client
-                    .edit_hook(place.scope, &place.remote_id, hook.id, &settings)
-                    .await?;
-                print::line(&format!("Hook {} was there and is up to date.", hook.id));
-            }
-            None => {
-                let id = place
-                    .client
-                    .create_hook(place.scope, &place.remote_id, &settings)
-                    .await?;
-                print::line(&format!("Hook {id} is installed."));
-            }
-        }
-        Ok(())
-    }
-
-    async fn test(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
-        let place = self.remote_place(name, project).await?;
-        let url = self.url(name)?;
-        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
-        let hook = hooks.iter().find(|hook| hook.url == url).with_context(|| {
-            format!("the tracker has no hook to {url}: `liaison webhook install {name}` makes one")
-        })?;
-        place
-            .client
-            .test_hook(place.scope, &place.remote_id, hook.id)
-            .await?;
-        print::line(
-            "The tracker was asked to send a test delivery: `liaison delivery list` shows it.",
-        );
-        Ok(())
-    }
-
-    /// Finds out where in the tracker a webhook's hook belongs.
-    async fn remote_place(&self, name: &str, project: Option<&str>) -> anyhow::Result<RemotePlace> {
-        let mut connection = self.pool.acquire().await?;
-        let webhook = self.find(&mut connection, name).await?;
-        let loaded = webhooks::load(&mut connection, clock().now()).await?;
-        let loaded = loaded
-            .into_iter()
-            .find(|loaded| (loaded.root, loaded.id) == webhook)
-            .context("the webhook is gone")?;
-        let stored = connection::list(&mut connection).await?;
-        let stored = stored
-            .iter()
-            .find(|stored| stored.id == loaded.connection)
-            .context("its connection is gone")?;
-        let client = tracker(self.config, stored)?;
-        let (scope, remote_id) = match project {
-            Some(project) => (Scope::Project, project.to_owned()),
-            None => {
-                let remote = group::remote(&mut connection, loaded.root, loaded.group).await?;
-                let remote = remote.context("the group stands for no namespace of the tracker: set its tracker, or name a --project")?;
-                (Scope::Group, remote.remote_id)
-            }
-        };
-        Ok(RemotePlace {
-            client,
-            webhook,
-            scope,
-            remote_id,
-        })
-    }
-}
-
-struct RemotePlace {
-    client: Client,
-    webhook: (RootId, WebhookId),
-    scope: Scope,
-    remote_id: String,
 }
 
 fn new_secret(signing: bool) -> (SecretKind, SecretString) {

@@ -387,6 +387,54 @@ connection = "gitlab"
     }
 
     #[test]
+    fn a_matrix_connection_is_one_application_service() {
+        let text = r#"[[connection]]
+name = "matrix"
+kind = "matrix"
+url = "https://matrix.example.com"
+token = "t"
+bot = "@liaison:example.com"
+[[connection]]
+name = "gitlab"
+kind = "gitlab"
+url = "https://gitlab.example.com"
+token = "t"
+bot = "liaison"
+federate = true
+[[group]]
+path = "acme"
+name = "Acme"
+[[group.webhook]]
+name = "a"
+connection = "matrix"
+secret = "long enough"
+[[group]]
+path = "other"
+name = "Other"
+[[group.webhook]]
+name = "b"
+connection = "matrix"
+secret = "long enough too"
+signing_token = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="
+"#;
+        let problems = load_text(text, &[]).unwrap_err();
+        for (place, part) in [
+            ("FILE:6: ", "local part"),
+            ("FILE:13: ", "matrix only"),
+            ("FILE:26: ", "a has it already"),
+            ("FILE:28: ", "do not sign"),
+        ] {
+            assert!(
+                problems
+                    .iter()
+                    .any(|problem| problem.starts_with(place) && problem.contains(part)),
+                "{place}{part} in {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+    }
+
+    #[test]
     fn automatic_relations_are_off_unless_known_words_choose_them() {
         let group = |line: &str| format!("[[group]]\npath = \"acme\"\nname = \"Acme\"\n{line}\n");
         let chosen = |line| load_text(&group(line), &[]).unwrap().group[0].clone();

@@ -2,12 +2,14 @@
 //!
 //! Defaults are `config/default.toml`, compiled in. A file comes after them, then the environment, then flags.
 
+mod bitrix24;
 mod layer;
 mod load;
 mod secret;
 mod source;
 mod validate;
 
+pub use bitrix24::{Bitrix24, InboundWebhook, OAuth, inbound_webhook};
 pub use load::{ConfigError, Overrides, Problem, load};
 pub use secret::{Secret, SecretError};
 pub use validate::is_slug;
@@ -17,7 +19,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::domain::{ConnectionKind, RelationSource};
+use crate::domain::{ChatPreset, ConnectionKind, InvitePolicy, Reassignment, RelationSource};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub access: Access,
     /// How people sign in to the pages.
     pub login: Login,
+    /// How chats are kept in step.
+    pub chats: Chats,
     /// Logging.
     pub log: Log,
     /// Declared connections.
@@ -127,6 +131,14 @@ pub struct Login {
     pub longest_days: u32,
 }
 
+/// How chats are kept in step.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chats {
+    /// Minutes after which a chat that nobody told anything of is looked at; 0 for never.
+    pub reconcile_minutes: u32,
+}
+
 /// Logging.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +182,27 @@ pub struct Connection {
     /// Comments the bot may write in a minute; GitLab's own limit is 300.
     #[serde(default = "notes_per_minute")]
     pub notes_per_minute: u32,
+    /// Bitrix24: what only it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrix24: Option<Bitrix24>,
+    /// Matrix: the token of a server administrator, with which people are found by their addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<Secret>,
+    /// Matrix: whether users of other homeservers may come into the bot's rooms.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub federate: bool,
+    /// Matrix: whether everybody in a room may invite others, and not only who is responsible.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub members_invite: bool,
+}
+
+impl Connection {
+    /// Returns the addresses that are called for the connection.
+    pub fn addresses(&self) -> impl Iterator<Item = &Url> {
+        let settings = self.bitrix24.as_ref();
+        let oauth = settings.and_then(|settings| settings.oauth.as_ref());
+        std::iter::once(&self.url).chain(oauth.map(|oauth| &oauth.server))
+    }
 }
 
 fn notes_per_minute() -> u32 {
@@ -219,6 +252,18 @@ pub struct Group {
     /// The tracker's namespace that it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracker: Option<Tracker>,
+    /// The messenger in which chats of its items are made and its people are told things.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messenger: Option<GroupMessenger>,
+    /// What leaving a chat means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_preset: Option<ChatPreset>,
+    /// Who makes observers by adding people to a chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invite_policy: Option<InvitePolicy>,
+    /// What becomes of a responsible person who is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Reassignment>,
     /// Members, for groups whose tracker does not tell.
     #[serde(default)]
     pub members: Vec<Member>,
@@ -239,6 +284,14 @@ pub struct Tracker {
     pub connection: String,
     /// Full path there.
     pub path: String,
+}
+
+/// A group's messenger.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupMessenger {
+    /// Name of the connection.
+    pub connection: String,
 }
 
 /// A declared member.

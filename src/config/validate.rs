@@ -1,6 +1,6 @@
 //! What the types cannot say: names that refer to each other, and values that must fit.
 
-use super::{Config, Connection, Group, Webhook, source::Step};
+use super::{Config, Connection, Group, Secret, Webhook, source::Step};
 use crate::{
     crypto::SigningKey,
     domain::{ConnectionKind, Level},
@@ -145,14 +145,22 @@ fn validate_connection(
             format!("there are two connections named {}", connection.name),
         ));
     }
-    if connection.kind != ConnectionKind::Gitlab {
+    if !matches!(
+        connection.kind,
+        ConnectionKind::Gitlab | ConnectionKind::Bitrix24 | ConnectionKind::Matrix
+    ) {
         problems.push((
             at("kind"),
             format!(
-                "{} is not supported yet; this version connects to gitlab",
+                "{} is not supported yet; this version connects to gitlab, bitrix24 and matrix",
                 connection.kind.word()
             ),
         ));
+    }
+    validate_matrix(connection, index, problems);
+    for (keys, problem) in super::bitrix24::problems(connection) {
+        let keys = [&["connection[]"], keys].concat();
+        problems.push((path(&keys, &[index]), problem));
     }
     if !matches!(connection.url.scheme(), "http" | "https") {
         problems.push((at("url"), "must begin with http:// or https://".into()));
@@ -164,6 +172,8 @@ fn validate_connection(
         problems.push((at("notes_per_minute"), "must be at least one".into()));
     }
     match &connection.token {
+        // It may have an application's tokens instead.
+        None if connection.kind == ConnectionKind::Bitrix24 => {}
         None => problems.push((
             at("name"),
             "has no token: without one the bot can neither ask for rights nor answer".into(),
@@ -173,6 +183,34 @@ fn validate_connection(
                 problems.push((at("token"), error.to_string()));
             }
         }
+    }
+}
+
+/// Checks what only Matrix has, and that nothing else has it.
+fn validate_matrix(connection: &Connection, index: usize, problems: &mut Problems) {
+    let at = |key: &str| path(&["connection[]", key], &[index]);
+    if connection.kind != ConnectionKind::Matrix {
+        for (key, given) in [
+            ("admin_token", connection.admin_token.is_some()),
+            ("federate", connection.federate),
+            ("members_invite", connection.members_invite),
+        ] {
+            if given {
+                problems.push((at(key), "is for the kind matrix only".into()));
+            }
+        }
+        return;
+    }
+    let is_local =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._=-".contains(&byte);
+    if !connection.bot.bytes().all(is_local) {
+        problems.push((
+            at("bot"),
+            "must be the local part of the bot's user id (\"liaison\" for @liaison:example.com), of lower-case letters, digits, ., _, = and -".into(),
+        ));
+    }
+    if let Some(Err(error)) = connection.admin_token.as_ref().map(Secret::resolve) {
+        problems.push((at("admin_token"), error.to_string()));
     }
 }
 
@@ -219,6 +257,9 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     if let Some(tracker) = &group.tracker {
         known_connection(config, &tracker.connection, at("tracker"), problems);
     }
+    if let Some(messenger) = &group.messenger {
+        validate_messenger(&messenger.connection, at("messenger"), config, problems);
+    }
     for member in &group.members {
         if !config
             .person
@@ -249,6 +290,65 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     }
 }
 
+/// Checks a webhook of a Matrix connection: the application service has one token for all that it is told.
+fn validate_service(
+    webhook: &Webhook,
+    place: (usize, usize),
+    config: &Config,
+    problems: &mut Problems,
+) {
+    let at = |key: &str| path(&["group[]", "webhook[]", key], &[place.0, place.1]);
+    let is_matrix = config.connection.iter().any(|connection| {
+        connection.name == webhook.connection && connection.kind == ConnectionKind::Matrix
+    });
+    if !is_matrix {
+        return;
+    }
+    if webhook.signing_token.is_some() {
+        problems.push((
+            at("signing_token"),
+            "Matrix homeservers do not sign: give the webhook a secret, which is the hs_token"
+                .into(),
+        ));
+    }
+    let all = config
+        .group
+        .iter()
+        .enumerate()
+        .flat_map(|(group, declared)| {
+            let webhooks = declared.webhook.iter().enumerate();
+            webhooks.map(move |(index, webhook)| ((group, index), webhook))
+        });
+    let before = all.take_while(|(other, _)| *other != place);
+    if let Some((_, other)) = before
+        .into_iter()
+        .find(|(_, other)| other.connection == webhook.connection)
+    {
+        problems.push((
+            at("connection"),
+            format!(
+                "{} has it already: a Matrix connection is one application service, whose events come through one webhook",
+                other.name
+            ),
+        ));
+    }
+}
+
+/// Checks that a group's messenger is one.
+fn validate_messenger(name: &str, at: Vec<Step>, config: &Config, problems: &mut Problems) {
+    known_connection(config, name, at.clone(), problems);
+    let found = config.connection.iter().find(|one| one.name == name);
+    if let Some(connection) = found.filter(|connection| !connection.kind.is_messenger()) {
+        problems.push((
+            at,
+            format!(
+                "{name} is a {}, which has no chats: name a connection to a messenger",
+                connection.kind.word()
+            ),
+        ));
+    }
+}
+
 fn validate_webhook(
     webhook: &Webhook,
     place: (usize, usize),
@@ -263,6 +363,9 @@ fn validate_webhook(
         ));
     }
     known_connection(config, &webhook.connection, at("connection"), problems);
+    validate_service(webhook, place, config, problems);
+    let signing = super::bitrix24::signing_problem(webhook, config);
+    problems.extend(signing.map(|problem| (at("signing_token"), problem)));
     match (&webhook.secret, &webhook.signing_token) {
         (None, None) => problems.push((
             at("name"),

@@ -2,16 +2,20 @@
 //!
 //! In every folder `verify`, `wire`, `decode` and `render` are pure; `client` alone makes calls, through `egress`.
 
+pub mod bitrix24;
 pub mod gitlab;
+pub mod hook;
+pub mod matrix;
+pub mod messenger;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    crypto::SigningKey,
+    crypto::{SigningKey, same_secret},
     domain::{ConnectionId, Lane},
 };
 
@@ -22,19 +26,48 @@ pub struct WebhookSecrets {
     pub tokens: Vec<(SecretString, Option<DateTime<Utc>>)>,
     /// Signing keys, each with the moment it ends.
     pub signing: Vec<(SigningKey, Option<DateTime<Utc>>)>,
+    /// Who the sender must say to be, where the connection is pinned to one: the `member_id` of a Bitrix24 portal.
+    pub sender: Option<String>,
+}
+
+impl WebhookSecrets {
+    /// Checks a shared token against those in force.
+    fn check_token(
+        &self,
+        given: &[u8],
+        name: &'static str,
+        now: DateTime<Utc>,
+    ) -> Result<(), VerifyError> {
+        // All are compared, so that the time does not tell which one was right.
+        let right = in_force(&self.tokens, now).fold(false, |right, token| {
+            right | same_secret(given, token.expose_secret().as_bytes())
+        });
+        right.then_some(()).ok_or(VerifyError::Wrong(name))
+    }
+}
+
+/// Returns the secrets that have not ended.
+fn in_force<T>(
+    secrets: &[(T, Option<DateTime<Utc>>)],
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = &T> {
+    secrets
+        .iter()
+        .filter(move |(_, until)| until.is_none_or(|until| now < until))
+        .map(|(secret, _)| secret)
 }
 
 /// Why a delivery is not believed. The sender is told no more than "unauthorized".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// A header that proves something is missing.
-    #[error("the request carries no proof of its sender: the {0} header is missing")]
+    /// A header or field that proves something is missing.
+    #[error("the request carries no proof of its sender: {0} is missing")]
     Missing(&'static str),
     /// A header that proves something stands there twice.
-    #[error("the {0} header stands there more than once")]
+    #[error("{0} stands there more than once")]
     Twice(&'static str),
     /// The proof is wrong.
-    #[error("the {0} header does not match")]
+    #[error("{0} does not match")]
     Wrong(&'static str),
     /// The signed moment is too far from now.
     #[error("the signature is too old or from the future: check the clocks")]
@@ -42,6 +75,9 @@ pub enum VerifyError {
     /// The webhook has no secret in force.
     #[error("the webhook has no secret in force: rotate it")]
     NoSecret,
+    /// The body that holds the proof does not read.
+    #[error("the body that holds the proof does not read: {0}")]
+    Unreadable(String),
 }
 
 /// What intake needs to know of a delivery before anybody understands it.
@@ -55,7 +91,7 @@ pub struct Routing {
 
 /// The body is not what its content type says.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is not JSON: {0}")]
+#[error("the body does not read: {0}")]
 pub struct Malformed(pub String);
 
 /// A stored delivery does not read as its sender documents it.

@@ -5,7 +5,7 @@ use crate::{
     domain::{GroupId, ItemId},
     rules::{Refused, Right},
     store::{
-        item_fields, operation,
+        operation,
         road::Fresh,
         standing::{self, Held},
     },
@@ -54,17 +54,27 @@ impl Crm {
         page: HistoryPage,
         fresh: Fresh,
     ) -> Result<Vec<HistoryEntry>, Failure> {
+        let before = page.before.unwrap_or(i64::MAX);
+        let limit = i64::try_from(page.limit.min(MAX_PAGE)).unwrap_or_default();
         let mut connection = self.pool.acquire().await?;
+        if let HistoryOf::Item(item) = of {
+            match self.towards_item(&mut connection, asker, item, fresh).await {
+                Ok(place) => {
+                    let of = (place.root, item);
+                    return Ok(operation::of_item(&mut connection, of, before, limit).await?);
+                }
+                // It may be one that is deleted.
+                Err(Failure::Refused(Refused::NotFound)) => {}
+                Err(other) => return Err(other),
+            }
+        }
         let (root, group, held) = match of {
             HistoryOf::Group(group) => {
                 let root = standing::root_of_group(&mut connection, group).await?;
                 (root.ok_or(Refused::NotFound)?, group, Held::Anywhere)
             }
             HistoryOf::Item(item) => {
-                let mut place = item_fields::place(&mut connection, item).await?;
-                if place.is_none() {
-                    place = operation::last_place(&mut connection, item).await?;
-                }
+                let place = operation::last_place(&mut connection, item).await?;
                 let (root, group) = place.ok_or(Refused::NotFound)?;
                 (root, group, Held::Here)
             }
@@ -75,8 +85,6 @@ impl Crm {
         if !access.allows(Right::ViewContacts) {
             return Err(Refused::NotFound.into());
         }
-        let before = page.before.unwrap_or(i64::MAX);
-        let limit = i64::try_from(page.limit.min(MAX_PAGE)).unwrap_or_default();
         let entries = match of {
             HistoryOf::Item(item) => {
                 operation::of_item(&mut connection, (root, item), before, limit).await?

@@ -1,25 +1,62 @@
-//! Contacts and organizations: created, edited, deleted, merged.
+//! Items: created, edited, and found with what somebody may do with them.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::{Asker, Crm, CrmError, error::Failure};
+use super::{Asker, Crm, CrmError, error::Failure, watch::Decided};
 use crate::{
     domain::{
-        ContactForm, ContactPatch, GroupId, ItemField, ItemForm, ItemId, ItemPatch, OperationId,
-        OrganizationForm, OrganizationPatch, RootId,
+        ChatState, ContactForm, ContactPatch, GroupId, ItemForm, ItemId, ItemPatch, Level,
+        OrganizationForm, OrganizationPatch, PersonId, RootId,
     },
-    rules::{self, Access, Edit, Refused, Right},
+    queue::Signal,
+    rules::{self, Edit, OnItem, Refused},
     store::{
-        item,
+        chat, item,
         item_fields::{self, StoredItem},
+        link, observer,
         operation::{self, Act, Told},
-        relation,
+        person, policy,
         road::Fresh,
         standing::{self, Held},
     },
 };
+
+/// A new item, and who and what belongs to it from the start.
+#[derive(Debug, Clone)]
+pub struct NewItem {
+    /// Its fields as somebody typed them.
+    pub form: ItemForm,
+    /// Who is responsible for it.
+    pub responsible: Option<PersonId>,
+    /// Who observes it.
+    pub observers: Vec<PersonId>,
+    /// The contacts and organizations that it is about.
+    pub links: Vec<ItemId>,
+}
+
+impl NewItem {
+    /// Returns an item that nobody is responsible for yet.
+    pub fn of(form: ItemForm) -> Self {
+        Self {
+            form,
+            responsible: None,
+            observers: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+}
+
+/// Where an item is and what the asker may do with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) on: OnItem,
+    pub(super) root: RootId,
+    pub(super) group: GroupId,
+}
 
 impl Crm {
     /// Creates a contact in the group that is to hold it; returns its id.
@@ -29,9 +66,8 @@ impl Crm {
         group: GroupId,
         form: &ContactForm,
     ) -> Result<ItemId, CrmError> {
-        let form = ItemForm::Contact(form.clone());
-        self.decide(|fresh| self.create(asker, group, &form, fresh))
-            .await
+        let new = NewItem::of(ItemForm::Contact(form.clone()));
+        self.create_item(asker, group, &new).await
     }
 
     /// Changes a contact. What is as it should be is not written again. Whoever says when what he saw had been changed last is refused
@@ -47,7 +83,7 @@ impl Crm {
         seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Contact(patch.clone());
-        self.decide(|fresh| self.update(asker, contact, (&patch, seen), fresh))
+        self.decide(|fresh| self.update_once(asker, contact, (&patch, seen), fresh))
             .await
     }
 
@@ -58,9 +94,8 @@ impl Crm {
         group: GroupId,
         form: &OrganizationForm,
     ) -> Result<ItemId, CrmError> {
-        let form = ItemForm::Organization(form.clone());
-        self.decide(|fresh| self.create(asker, group, &form, fresh))
-            .await
+        let new = NewItem::of(ItemForm::Organization(form.clone()));
+        self.create_item(asker, group, &new).await
     }
 
     /// Changes an organization, as [`Self::update_contact`] does a contact.
@@ -75,43 +110,46 @@ impl Crm {
         seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Organization(patch.clone());
-        self.decide(|fresh| self.update(asker, organization, (&patch, seen), fresh))
+        self.decide(|fresh| self.update_once(asker, organization, (&patch, seen), fresh))
             .await
     }
 
-    /// Deletes contacts and organizations of one group, with their relations; returns the operation, by which it is undone.
+    /// Creates an item in the group that is to hold it; returns its id. Whoever is named is told.
     ///
     /// # Errors
-    /// One that is not found, or is in another group than the first, stops the whole deletion.
-    pub async fn delete(&self, asker: Asker, items: &[ItemId]) -> Result<OperationId, CrmError> {
-        rules::may_be_deleted(items)?;
-        self.decide(|fresh| self.delete_once(asker, items, fresh))
-            .await
-    }
-
-    /// Merges items into one of them, all of one kind and group; returns the operation, by which it is undone.
-    ///
-    /// The survivor keeps his fields and gets those he lacks, the issues of the others, and, as an organization, their contacts.
-    /// `picks` says of which of them he gets a field in any case.
-    pub async fn merge(
-        &self,
-        asker: Asker,
-        survivor: ItemId,
-        losers: &[ItemId],
-        picks: &[(ItemField, ItemId)],
-    ) -> Result<OperationId, CrmError> {
-        rules::may_be_merged(survivor, losers)?;
-        self.decide(|fresh| self.merge_once(asker, (survivor, losers), picks, fresh))
-            .await
-    }
-
-    async fn create(
+    /// [`CrmError::Denied`] below Developer; [`CrmError::Invalid`] names every field that is wrong, and people who are not known there.
+    pub async fn create_item(
         &self,
         asker: Asker,
         group: GroupId,
-        form: &ItemForm,
+        new: &NewItem,
+    ) -> Result<ItemId, CrmError> {
+        self.decide(|fresh| self.create_once(asker, group, new, fresh))
+            .await
+    }
+
+    /// Changes an item: its fields, and whether it is archived. Its chat is called and opened or closed as it is.
+    ///
+    /// # Errors
+    /// As for [`Self::create_item`].
+    pub async fn update_item(
+        &self,
+        asker: Asker,
+        item: ItemId,
+        patch: &ItemPatch,
+    ) -> Result<(), CrmError> {
+        self.decide(|fresh| self.update_once(asker, item, (patch, None), fresh))
+            .await
+    }
+
+    async fn create_once(
+        &self,
+        asker: Asker,
+        group: GroupId,
+        new: &NewItem,
         fresh: Fresh,
     ) -> Result<ItemId, Failure> {
+        let form = &new.form;
         let mut tx = self.pool.begin().await?;
         let root = standing::root_of_group(&mut tx, group).await?;
         let root = root.ok_or(Refused::NotFound)?;
@@ -120,11 +158,16 @@ impl Crm {
             .towards_group(&mut tx, asker.person, place, fresh)
             .await?;
         rules::may_manage(&access, form.kind())?;
-        let which = (form.kind(), None);
-        let (unique, organization) = (form.unique(), form.organization());
-        let beside =
-            item_fields::beside(&mut tx, (root, group), which, unique, organization).await?;
+        let beside = item_fields::beside(&mut tx, (root, group), None, form).await?;
         let fields = rules::check(form.kind(), form.check(), beside)?;
+        let people: Vec<PersonId> = new
+            .responsible
+            .iter()
+            .chain(&new.observers)
+            .copied()
+            .collect();
+        known(&mut tx, root, &people).await?;
+        linkable(&mut tx, (root, group), &new.links).await?;
         let ids = item::reserve_ids(&mut tx, 1).await?;
         let id = ids.first().copied().ok_or(Failure::Conflict)?;
         let act = self.act(asker, root, group);
@@ -135,12 +178,36 @@ impl Crm {
         };
         item_fields::insert(&mut tx, (root, group), &[(id, fields, act.at)], act.at).await?;
         operation::append(&mut tx, &act, vec![told]).await?;
+        let links: Vec<link::Link> = new.links.iter().map(|linked| (id, *linked)).collect();
+        link::add(&mut tx, &act, &links).await?;
+        let mut signals = self.begin_watching(&mut tx, &act, (id, new)).await?;
+        signals.push(Signal::Customers(group));
         tx.commit().await?;
-        self.notify(group, &[]).await;
+        self.signal(&signals).await;
         Ok(id)
     }
 
-    async fn update(
+    /// Puts the people of a new item in their places.
+    async fn begin_watching(
+        &self,
+        connection: &mut PgConnection,
+        act: &Act,
+        (item, new): (ItemId, &NewItem),
+    ) -> Result<Vec<Signal>, Failure> {
+        if new.responsible.is_none() && new.observers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let policy = policy::of_group(connection, act.root, act.group).await?;
+        let messenger = policy.messenger.map(|(_, kind)| kind);
+        let seen = observer::lock(connection, act.root, &[item.0], messenger).await?;
+        let seen = seen.into_iter().next().ok_or(Failure::Conflict)?;
+        let by = (act.actor, act.at);
+        let watching = seen.watched.created(new.responsible, &new.observers, by)?;
+        let decided = [Decided::of(&seen, watching)];
+        self.watch(connection, act, &policy, &decided).await
+    }
+
+    async fn update_once(
         &self,
         asker: Asker,
         item: ItemId,
@@ -148,141 +215,138 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<(), Failure> {
         let mut tx = self.pool.begin().await?;
-        let (access, root, group) = self.towards_item(&mut tx, asker, item, fresh).await?;
+        let Place { on, root, group } = self.towards_item(&mut tx, asker, item, fresh).await?;
         let stored = locked(&mut tx, (root, group), &[item]).await?;
         let stored = stored.first().ok_or(Refused::NotFound)?;
         let before = &stored.fields;
         let (form, active) = patch.onto(before).ok_or(Refused::NotFound)?;
-        rules::may_manage(&access, form.kind())?;
+        may_edit(on, &format!("manage {}", form.kind().plural()))?;
         if seen.is_some_and(|seen| seen != stored.updated_at) {
             return Err(Failure::Changed);
         }
-        let which = (form.kind(), Some(item));
-        let (unique, organization) = (form.unique(), form.organization());
-        let mut beside =
-            item_fields::beside(&mut tx, (root, group), which, unique, organization).await?;
+        let mut beside = item_fields::beside(&mut tx, (root, group), Some(item), &form).await?;
         // What is there may be edited, though the group takes no more.
         beside.group_holds = true;
         let fields = rules::check(form.kind(), form.check(), beside)?.with_state(active);
-        if let Some(edit) = Edit::between(item, before, fields) {
-            write(&mut tx, &self.act(asker, root, group), vec![edit]).await?;
-            tx.commit().await?;
-            self.notify(group, &[]).await;
-        }
+        let renamed = fields.title() != before.title();
+        let state = (active != before.active()).then_some(if active {
+            ChatState::Open
+        } else {
+            ChatState::Closed
+        });
+        let Some(edit) = Edit::between(item, before, fields) else {
+            return Ok(());
+        };
+        let act = self.act(asker, root, group);
+        write(&mut tx, &act, vec![edit]).await?;
+        let mut signals = if renamed || state.is_some() {
+            let chats = chat::touch(&mut tx, root, &[item.0], state).await?;
+            self.settle(&mut tx, &act, chats).await?
+        } else {
+            Vec::new()
+        };
+        signals.push(Signal::Customers(group));
+        tx.commit().await?;
+        self.signal(&signals).await;
         Ok(())
     }
 
-    async fn delete_once(
-        &self,
-        asker: Asker,
-        items: &[ItemId],
-        fresh: Fresh,
-    ) -> Result<OperationId, Failure> {
-        let mut tx = self.pool.begin().await?;
-        let first = items.first().copied().ok_or(Refused::NotFound)?;
-        let (access, root, group) = self.towards_item(&mut tx, asker, first, fresh).await?;
-        rules::may(
-            &access,
-            Right::DeleteContacts,
-            "delete contacts and organizations",
-        )?;
-        let stored = locked(&mut tx, (root, group), items).await?;
-        let act = self.act(asker, root, group);
-        let ids: Vec<i64> = stored.iter().map(|item| item.id.0).collect();
-        leave(&mut tx, &act, &ids, None).await?;
-        relation::hand_over(&mut tx, &act, &ids, None).await?;
-        item_fields::delete(&mut tx, root, &ids).await?;
-        let told = stored
-            .iter()
-            .map(|item| removed(item, "item_deleted", None))
-            .collect();
-        operation::append(&mut tx, &act, told).await?;
-        tx.commit().await?;
-        self.tell(&act).await;
-        Ok(act.operation)
-    }
-
-    async fn merge_once(
-        &self,
-        asker: Asker,
-        (survivor, losers): (ItemId, &[ItemId]),
-        picks: &[(ItemField, ItemId)],
-        fresh: Fresh,
-    ) -> Result<OperationId, Failure> {
-        let mut tx = self.pool.begin().await?;
-        let (access, root, group) = self.towards_item(&mut tx, asker, survivor, fresh).await?;
-        rules::may(
-            &access,
-            Right::MergeContacts,
-            "merge contacts and organizations",
-        )?;
-        let all: Vec<ItemId> = losers.iter().copied().chain([survivor]).collect();
-        let stored = locked(&mut tx, (root, group), &all).await?;
-        let winner = stored.iter().find(|item| item.id == survivor);
-        let winner = winner.ok_or(Refused::NotFound)?;
-        if stored
-            .iter()
-            .any(|item| item.fields.kind() != winner.fields.kind())
-        {
-            let reason = "Contacts and organizations cannot be merged with each other";
-            return Err(Refused::because(reason).into());
-        }
-        // In the order in which they were named, since the first who has a field gives it.
-        let named = losers
-            .iter()
-            .filter_map(|id| stored.iter().find(|item| item.id == *id));
-        let mut fields = rules::merged(&winner.fields, named.map(|item| &item.fields));
-        for (field, of) in picks {
-            let from = stored.iter().find(|item| item.id == *of);
-            fields.take(*field, &from.ok_or(Refused::NotFound)?.fields);
-        }
-        let act = self.act(asker, root, group);
-        let gone = || stored.iter().filter(|item| item.id != survivor);
-        let ids: Vec<i64> = gone().map(|item| item.id.0).collect();
-        leave(&mut tx, &act, &ids, Some(survivor)).await?;
-        relation::hand_over(&mut tx, &act, &ids, Some(survivor)).await?;
-        // The unique values of those who go may be what the survivor lacks.
-        item_fields::delete(&mut tx, root, &ids).await?;
-        let mut told: Vec<Told> = gone()
-            .map(|item| removed(item, "item_merged", Some(survivor)))
-            .collect();
-        told.push(Told {
-            item: Some(survivor),
-            action: "item_merged",
-            detail: detail([("losers", json!(ids))]),
-        });
-        operation::append(&mut tx, &act, told).await?;
-        let edit = Edit::between(survivor, &winner.fields, fields);
-        write(&mut tx, &act, edit.into_iter().collect()).await?;
-        tx.commit().await?;
-        self.tell(&act).await;
-        Ok(act.operation)
-    }
-
-    /// Returns what the asker may do with an item, and where it is.
-    async fn towards_item(
+    /// Returns where an item is and what the asker may do with it, if he may read it.
+    pub(super) async fn towards_item(
         &self,
         connection: &mut PgConnection,
         asker: Asker,
         item: ItemId,
         fresh: Fresh,
-    ) -> Result<(Access, RootId, GroupId), Failure> {
-        let place = item_fields::place(connection, item).await?;
-        let (root, group) = place.ok_or(Refused::NotFound)?;
+    ) -> Result<Place, Failure> {
+        let (root, group, responsible, observes) =
+            item_fields::place(connection, item, asker.person)
+                .await?
+                .ok_or(Refused::NotFound)?;
         let held = (root, group, Held::Here);
         let (access, _) = self
             .towards_group(connection, asker.person, held, fresh)
             .await?;
-        if access.allows(Right::ViewContacts) {
-            Ok((access, root, group))
+        let mut on = OnItem {
+            access,
+            is_member: access.contact_group > Level::None,
+            is_responsible: responsible == Some(asker.person),
+            is_observer: observes,
+        };
+        if !on.is_member && (on.is_responsible || on.is_observer) {
+            let when = (fresh, self.clock.now());
+            let roots = standing::memberships(connection, &[root], asker.person, when).await?;
+            on.is_member = roots.contains(&root);
+        }
+        if on.reads() {
+            Ok(Place { on, root, group })
         } else {
             Err(Refused::NotFound.into())
         }
     }
 }
 
+/// Refuses whoever may read an item and not change it.
+pub(super) fn may_edit(on: OnItem, what: &str) -> Result<(), Refused> {
+    if on.edits() {
+        Ok(())
+    } else {
+        Err(Refused::Denied(format!(
+            "You have insufficient permissions to {what} for this group"
+        )))
+    }
+}
+
+/// Refuses people who are not known in a tenant.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+    root: RootId,
+    people: &[PersonId],
+) -> Result<(), Failure> {
+    if people.is_empty() {
+        return Ok(());
+    }
+    let known: HashSet<PersonId> = person::colleagues(connection, root, people)
+        .await?
+        .into_iter()
+        .collect();
+    let strangers: Vec<String> = people
+        .iter()
+        .filter(|person| !known.contains(person))
+        .map(|person| format!("Person {person} is not known here or not active"))
+        .collect();
+    if strangers.is_empty() {
+        Ok(())
+    } else {
+        Err(Refused::Invalid(strangers).into())
+    }
+}
+
+/// Refuses links to what is no contact or organization of the group.
+pub(super) async fn linkable(
+    connection: &mut PgConnection,
+    place: (RootId, GroupId),
+    links: &[ItemId],
+) -> Result<(), Failure> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = links.iter().map(|id| id.0).collect();
+    let found = link::linkable(connection, place, &ids).await?;
+    let missing: Vec<String> = links
+        .iter()
+        .filter(|id| !found.contains(id))
+        .map(|id| format!("Item {id} is no contact or organization of this group"))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Refused::Invalid(missing).into())
+    }
+}
+
 /// Locks items and returns them, if all of them are in the group.
-async fn locked(
+pub(super) async fn locked(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
     items: &[ItemId],
@@ -296,35 +360,6 @@ async fn locked(
     } else {
         Err(Refused::NotFound.into())
     }
-}
-
-/// Has contacts leave the organizations among the items that go, for the heir where there is one. `items` are in the order of their ids.
-async fn leave(
-    connection: &mut PgConnection,
-    act: &Act,
-    items: &[i64],
-    heir: Option<ItemId>,
-) -> Result<(), Failure> {
-    let contacts = item_fields::contacts_of(connection, act.root, items).await?;
-    if contacts.is_empty() {
-        return Ok(());
-    }
-    item_fields::hand_over(connection, act.root, (items, heir), act.at).await?;
-    let told = contacts
-        .into_iter()
-        // What goes itself comes back as it was.
-        .filter(|(contact, _)| items.binary_search(&contact.0).is_err())
-        .map(|(contact, organization)| Told {
-            item: Some(contact),
-            action: "item_edited",
-            detail: detail([
-                ("before", json!({ "organization": organization })),
-                ("after", json!({ "organization": heir })),
-            ]),
-        })
-        .collect();
-    operation::append(connection, act, told).await?;
-    Ok(())
 }
 
 /// Writes fields and tells of it.
@@ -349,22 +384,6 @@ pub(super) async fn write(
     item_fields::write(connection, act.root, &items, act.at).await?;
     operation::append(connection, act, told).await?;
     Ok(())
-}
-
-/// Tells of an item that goes, with all that is needed to bring it back.
-fn removed(item: &StoredItem, action: &'static str, into: Option<ItemId>) -> Told {
-    let mut detail = detail([
-        ("fields", json!(item.fields)),
-        ("created_at", json!(item.created_at)),
-    ]);
-    if let Some(into) = into {
-        detail.insert("into".to_owned(), json!(into));
-    }
-    Told {
-        item: Some(item.id),
-        action,
-        detail,
-    }
 }
 
 /// Returns the detail of a row of the history.

@@ -13,10 +13,10 @@ use super::{
     error::Question,
 };
 use crate::{
-    domain::{GroupId, IssueId, Level, PersonId, ProjectId, RootId, Scope},
-    rules::{Access, project_is_readable},
+    domain::{GroupId, IssueId, ItemId, Level, PersonId, ProjectId, RootId, Scope},
+    rules::{Access, OnItem, project_is_readable},
     store::{
-        StoreError,
+        StoreError, item_fields,
         road::Fresh,
         standing::{self, GroupStanding, Held},
     },
@@ -75,6 +75,55 @@ impl Crm {
         Ok(found.into_keys().collect())
     }
 
+    /// Returns what a person may do with items; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As for [`Self::issues_access`].
+    pub async fn items_access(
+        &self,
+        person: PersonId,
+        items: &[ItemId],
+    ) -> Result<HashMap<ItemId, OnItem>, CrmError> {
+        self.rounds(|fresh| self.look_at_items(person, items, fresh))
+            .await
+    }
+
+    async fn look_at_items(
+        &self,
+        person: PersonId,
+        items: &[ItemId],
+        fresh: Fresh,
+    ) -> Result<Looked<ItemId, OnItem>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let places = item_fields::places(&mut connection, items, person).await?;
+        let homes: BTreeSet<_> = places
+            .iter()
+            .map(|place| (place.root, place.group))
+            .collect();
+        let homes: Vec<_> = homes.into_iter().collect();
+        let groups = self
+            .look_at_groups(&mut connection, person, (&homes, Held::Here), fresh)
+            .await?;
+        let roots: BTreeSet<RootId> = homes.iter().map(|(root, _)| *root).collect();
+        let roots: Vec<_> = roots.into_iter().collect();
+        let when = (fresh, self.clock.now());
+        let member = standing::memberships(&mut connection, &roots, person, when).await?;
+        let on = places.into_iter().filter_map(|place| {
+            let access = *groups.found.get(&(place.root, place.group))?;
+            let on = OnItem {
+                access,
+                is_member: access.contact_group > Level::None || member.contains(&place.root),
+                is_responsible: place.is_responsible,
+                is_observer: place.is_observer,
+            };
+            Some((place.item, on))
+        });
+        Ok(Looked {
+            found: on.collect(),
+            questions: groups.questions,
+        })
+    }
+
     async fn look_at_issues(
         &self,
         person: PersonId,
@@ -89,7 +138,7 @@ impl Crm {
             .collect();
         let homes: Vec<_> = homes.into_iter().collect();
         let groups = self
-            .look_at_groups(&mut connection, person, &homes, fresh)
+            .look_at_groups(&mut connection, person, (&homes, Held::Anywhere), fresh)
             .await?;
         let mut looked = Looked {
             found: HashMap::new(),
@@ -148,7 +197,7 @@ impl Crm {
         fresh: Fresh,
     ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        self.look_at_groups(&mut connection, person, groups, fresh)
+        self.look_at_groups(&mut connection, person, (groups, Held::Anywhere), fresh)
             .await
     }
 
@@ -156,11 +205,10 @@ impl Crm {
         &self,
         connection: &mut PgConnection,
         person: PersonId,
-        groups: &[(RootId, GroupId)],
+        groups: (&[(RootId, GroupId)], Held),
         fresh: Fresh,
     ) -> Result<Looked<(RootId, GroupId), Access>, StoreError> {
-        let standings =
-            standing::towards_groups(connection, (groups, Held::Anywhere), person, fresh).await?;
+        let standings = standing::towards_groups(connection, groups, person, fresh).await?;
         let told = |standing: &GroupStanding| standing.tracker.is_some();
         let own: BTreeSet<_> = standings
             .iter()

@@ -4,26 +4,45 @@
 //! decide, and commits changes and history together. Nothing here knows HTTP, and nothing here decides.
 
 mod access;
+mod bulk;
+mod chats;
+mod convert;
 mod error;
+mod foresee;
 mod group;
 mod history;
 mod issue;
+mod item_types;
 mod items;
+mod links;
 mod many;
 mod moves;
+mod observers;
+mod people;
 mod preview;
+mod removal;
 mod undo;
+mod watch;
+mod why;
 
 pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
     store::operation::HistoryEntry,
 };
+pub use bulk::Pace;
+pub use convert::Conversion;
 pub use error::{CrmError, Outage};
+pub use foresee::Foreseen;
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
+pub use items::NewItem;
+pub use links::LinkTo;
+pub use observers::{MAX_WATCHED, WatchReport};
+pub use people::Departure;
 pub use preview::Preview;
 pub use undo::UndoReport;
+pub use why::{Where, Why};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -127,10 +146,11 @@ impl Crm {
             root,
             group,
             operation: OperationId(self.clock.id()),
-            actor: asker.person,
+            actor: Some(asker.person),
             via: asker.via,
             at: self.clock.now(),
             undoes: None,
+            command: None,
         }
     }
 }

@@ -187,10 +187,13 @@ impl Crm {
         let Some((root, group)) = to else {
             return Ok(());
         };
-        let what = match (report.contacts.is_empty(), report.organizations.is_empty()) {
-            (true, true) => return Ok(()),
-            (false, _) => "contacts",
-            (true, false) => "organizations",
+        let what = [
+            ("contacts", report.contacts),
+            ("organizations", report.organizations),
+            ("items", report.items),
+        ];
+        let Some((what, _)) = what.into_iter().find(|(_, fates)| !fates.is_empty()) else {
+            return Ok(());
         };
         let access = self.group_access(asker.person, root, group).await?;
         if access.allows(Right::CreateContacts) {

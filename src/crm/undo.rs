@@ -1,5 +1,7 @@
 //! Taking back an operation that is named by its id.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -7,14 +9,18 @@ use super::{
     Asker, Crm, CrmError,
     error::Failure,
     items::{detail, write},
+    watch::Decided,
 };
 use crate::{
-    domain::{GroupId, ItemId, OperationId, RootId},
-    rules::{self, Past, Refused, Right, Situation, TakeBack, take_back},
+    domain::{ChatState, GroupId, ItemId, OperationId, RootId},
+    queue::Signal,
+    rules::{
+        self, Kept, Past, Refused, Right, Situation, TakeBack, Watched, take_back, watch_back,
+    },
     store::{
-        item_fields,
+        bulk_job, chat, item_fields, link, observer,
         operation::{self, Act, Told},
-        relation,
+        policy, relation,
         road::Fresh,
         standing::Held,
     },
@@ -50,25 +56,43 @@ impl Crm {
         let mut tx = self.pool.begin().await?;
         let root = operation::root(&mut tx, undone).await?;
         let root = root.ok_or(Refused::NotFound)?;
+        if bulk_job::is_running(&mut tx, root, undone).await? {
+            let reason = "This is still being done: stop it first";
+            return Err(Refused::because(reason).into());
+        }
         let past = operation::lock(&mut tx, root, undone).await?;
         let group = past.group.ok_or(Refused::NotFound)?;
         self.may_undo(&mut tx, asker, (root, group), &past, fresh)
             .await?;
         let situation = situation(&mut tx, (root, group), undone, &past).await?;
         let mut back = take_back(&past, situation);
-        let kept: Vec<String> = back.kept.iter().map(ToString::to_string).collect();
-        if back.undone == 0 {
-            return Err(Refused::Invalid(kept).into());
-        }
         let act = Act {
             undoes: Some(undone),
             ..self.act(asker, root, group)
         };
-        let undone = back.undone;
+        let mut undone = back.undone;
+        let mut kept = std::mem::take(&mut back.kept);
+        // Chats come back before their items go.
+        let mut signals = self.chats_back(&mut tx, &act, &past).await?;
         apply(&mut tx, &act, &mut back).await?;
+        let restored: Vec<i64> = back.restore.iter().map(|(item, ..)| item.0).collect();
+        let chats = chat::touch(&mut tx, root, &restored, Some(ChatState::Open)).await?;
+        signals.extend(self.settle(&mut tx, &act, chats).await?);
+        let linked = links_back(&mut tx, &act, &past).await?;
+        undone += linked.0;
+        kept.extend(linked.1);
+        let watched = self.people_back(&mut tx, &act, &past).await?;
+        undone += watched.undone;
+        kept.extend(watched.kept);
+        signals.extend(watched.signals);
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        if undone == 0 {
+            return Err(Refused::Invalid(kept).into());
+        }
         operation::mark_undone(&mut tx, &act).await?;
         tx.commit().await?;
         self.tell(&act).await;
+        self.signal(&signals).await;
         Ok(UndoReport {
             operation: act.operation,
             undone,
@@ -84,6 +108,14 @@ impl Crm {
         past: &Past,
         fresh: Fresh,
     ) -> Result<(), Failure> {
+        let required = past.required();
+        if let (Ok(_), Some(item)) = (&required, past.only_watches()) {
+            // Whoever is responsible for an item changes its observers, and takes that back.
+            let place = self.towards_item(connection, asker, item, fresh).await?;
+            if place.on.changes_observers() {
+                return Ok(());
+            }
+        }
         let place = (root, group, Held::Here);
         let (access, _) = self
             .towards_group(connection, asker.person, place, fresh)
@@ -92,7 +124,7 @@ impl Crm {
         if !access.allows(Right::ViewContacts) {
             return Err(Refused::NotFound.into());
         }
-        let required = past.required()?;
+        let required = required?;
         if let Some(right) = required.in_group {
             rules::may(&access, right, "undo this")?;
         }
@@ -107,6 +139,111 @@ impl Crm {
         }
         Ok(())
     }
+}
+
+/// What came back of those who watch items.
+struct Back {
+    undone: usize,
+    kept: Vec<Kept>,
+    signals: Vec<Signal>,
+}
+
+impl Crm {
+    /// Gives chats back to the items that had them.
+    async fn chats_back(
+        &self,
+        connection: &mut PgConnection,
+        act: &Act,
+        past: &Past,
+    ) -> Result<Vec<Signal>, Failure> {
+        let mut chats = Vec::new();
+        // One for each item that was converted or merged with a chat: a few.
+        for (from, into) in past.chats_moved() {
+            chats.extend(chat::hand_over(connection, act.root, (into, from)).await?);
+        }
+        self.settle(connection, act, chats).await
+    }
+
+    /// Puts people back in their places, on items that exist by now.
+    async fn people_back(
+        &self,
+        connection: &mut PgConnection,
+        act: &Act,
+        past: &Past,
+    ) -> Result<Back, Failure> {
+        let changes = past.watched();
+        let mut items: Vec<i64> = changes.iter().map(|change| change.item().0).collect();
+        items.sort_unstable();
+        items.dedup();
+        if items.is_empty() {
+            return Ok(Back {
+                undone: 0,
+                kept: Vec::new(),
+                signals: Vec::new(),
+            });
+        }
+        let policy = policy::of_group(connection, act.root, act.group).await?;
+        let messenger = policy.messenger.map(|(_, kind)| kind);
+        let seen = observer::lock(connection, act.root, &items, messenger).await?;
+        let now: BTreeMap<ItemId, Watched> = seen
+            .iter()
+            .map(|seen| (seen.watched.item, seen.watched.clone()))
+            .collect();
+        let (mut back, kept) = watch_back(&changes, &now, act.actor);
+        let decided: Vec<Decided> = seen
+            .iter()
+            .filter_map(|seen| Some(Decided::of(seen, back.remove(&seen.watched.item)?)))
+            .collect();
+        Ok(Back {
+            undone: decided.iter().map(|one| one.watching.changes.len()).sum(),
+            kept,
+            signals: self.watch(connection, act, &policy, &decided).await?,
+        })
+    }
+}
+
+/// Ends links that were made and makes those that were ended, as far as both ends are there; returns how many, and what stays.
+async fn links_back(
+    connection: &mut PgConnection,
+    act: &Act,
+    past: &Past,
+) -> Result<(usize, Vec<Kept>), Failure> {
+    let links = past.links();
+    if links.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let mut ids: Vec<i64> = links
+        .iter()
+        .flat_map(|(item, to, _)| [item.0, to.0])
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let there: HashSet<ItemId> = item_fields::lock(connection, act.root, &ids)
+        .await?
+        .into_iter()
+        .filter(|item| item.group == act.group)
+        .map(|item| item.id)
+        .collect();
+    let made: Vec<link::Link> = links
+        .iter()
+        .filter(|(.., is_linked)| *is_linked)
+        .map(|(item, to, _)| (*item, *to))
+        .collect();
+    let ended: Vec<link::Link> = links
+        .iter()
+        .filter(|(item, to, is_linked)| !is_linked && there.contains(item) && there.contains(to))
+        .map(|(item, to, _)| (*item, *to))
+        .collect();
+    let mut done = link::remove(connection, act, &made).await?;
+    done.extend(link::add(connection, act, &ended).await?);
+    let kept = links
+        .iter()
+        // What went with its item is not missed.
+        .filter(|(item, to, is_linked)| !is_linked || there.contains(item) && there.contains(to))
+        .filter(|(item, to, _)| !done.contains(&(*item, *to)))
+        .map(|(item, ..)| Kept::Link(*item))
+        .collect();
+    Ok((done.len(), kept))
 }
 
 /// Locks what an operation touched and loads how it is now.
@@ -153,6 +290,7 @@ async fn apply(
     if !back.restore.is_empty() {
         let place = (act.root, act.group);
         item_fields::insert(connection, place, &back.restore, act.at).await?;
+        observer::put_responsible(connection, act, &back.responsible).await?;
     }
     let told = |action, item: ItemId, fields| Told {
         item: Some(item),

@@ -33,6 +33,18 @@ pub fn random_token(prefix: &str) -> SecretString {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)).into()
 }
 
+/// Returns a code that people type: 60 random bits in letters and digits that are not taken for each other.
+pub fn random_code() -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = [0_u8; 12];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect()
+}
+
 /// Returns 128 random bits to hash a password with.
 pub fn random_salt() -> [u8; 16] {
     let mut salt = [0; 16];

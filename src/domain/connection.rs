@@ -48,6 +48,20 @@ impl ConnectionKind {
             .find(|&&(kind, _)| kind == self)
             .map_or("", |&(_, word)| word)
     }
+
+    /// Returns whether it is a messenger, and no tracker.
+    pub fn is_messenger(self) -> bool {
+        match self {
+            Self::Bitrix24 | Self::Matrix | Self::Mattermost | Self::Slack => true,
+            Self::Gitlab | Self::Github | Self::Gitea | Self::Forgejo => false,
+        }
+    }
+
+    /// Returns whether such a messenger can hide the past of a chat from one person. Matrix hides it from everybody or from nobody;
+    /// Mattermost and Slack show it to whoever joins.
+    pub fn hides_history(self) -> bool {
+        self == Self::Bitrix24
+    }
 }
 
 impl std::str::FromStr for ConnectionKind {

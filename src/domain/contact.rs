@@ -1,44 +1,14 @@
 //! What a contact and an organization may look like; limits and wording are GitLab's.
-//!
-//! A form or patch is what somebody typed; it becomes fields, which are trimmed and within the limits, or all the errors at once.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{
     FieldError, ItemId,
-    field::{self, MAX_NAME},
+    field::{self, Errors, MAX_NAME, all, description, patched},
 };
 
 const MAX_PHONE: usize = 32;
-const MAX_DESCRIPTION: usize = 1024;
-
-/// Which sort of item; each has fields of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ItemKind {
-    /// A customer person.
-    Contact,
-    /// A customer company.
-    Organization,
-}
-
-impl ItemKind {
-    /// Returns the word used in the database.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Contact => "contact",
-            Self::Organization => "organization",
-        }
-    }
-
-    /// Returns the word for several.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::Contact => "contacts",
-            Self::Organization => "organizations",
-        }
-    }
-}
 
 /// Fields of a contact that a comment creates, trimmed and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,34 +127,6 @@ pub struct OrganizationFields {
     pub active: bool,
 }
 
-/// The fields of an item of either kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ItemFields {
-    /// Of a contact.
-    Contact(ContactFields),
-    /// Of an organization.
-    Organization(OrganizationFields),
-}
-
-/// A new item of either kind as somebody typed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemForm {
-    /// A contact.
-    Contact(ContactForm),
-    /// An organization.
-    Organization(OrganizationForm),
-}
-
-/// What is to change of an item of either kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemPatch {
-    /// Of a contact.
-    Contact(ContactPatch),
-    /// Of an organization.
-    Organization(OrganizationPatch),
-}
-
 impl ContactForm {
     /// Returns the fields of a new, active contact.
     ///
@@ -208,7 +150,7 @@ impl ContactForm {
 
 impl ContactPatch {
     /// Returns the form that somebody who knows a contact's fields would have to fill in to change it so.
-    fn onto(&self, fields: &ContactFields) -> ContactForm {
+    pub(super) fn onto(&self, fields: &ContactFields) -> ContactForm {
         ContactForm {
             first_name: patched(&fields.first_name, self.first_name.as_ref()),
             last_name: patched(&fields.last_name, self.last_name.as_ref()),
@@ -237,7 +179,7 @@ impl OrganizationForm {
         let mut take = Errors(&mut errors);
         let fields = OrganizationFields {
             name: take.value(field::required("Name", &self.name, MAX_NAME)),
-            default_rate: take.value(field::rate(self.default_rate)),
+            default_rate: take.value(field::amount("Default rate", self.default_rate)),
             description: take.value(description(self.description.as_deref())),
             active: true,
         };
@@ -247,7 +189,7 @@ impl OrganizationForm {
 
 impl OrganizationPatch {
     /// Returns the form that somebody who knows an organization's fields would have to fill in to change it so.
-    fn onto(&self, fields: &OrganizationFields) -> OrganizationForm {
+    pub(super) fn onto(&self, fields: &OrganizationFields) -> OrganizationForm {
         OrganizationForm {
             name: patched(&fields.name, self.name.as_ref()),
             default_rate: self.default_rate.unwrap_or(fields.default_rate),
@@ -256,191 +198,10 @@ impl OrganizationPatch {
     }
 }
 
-impl ItemForm {
-    /// Returns which sort of item it is for.
-    pub fn kind(&self) -> ItemKind {
-        match self {
-            Self::Contact(_) => ItemKind::Contact,
-            Self::Organization(_) => ItemKind::Organization,
-        }
-    }
-
-    /// Returns the fields of a new, active item.
-    ///
-    /// # Errors
-    /// Names every field that is blank, too long, malformed or out of range.
-    pub fn check(&self) -> Result<ItemFields, Vec<FieldError>> {
-        match self {
-            Self::Contact(form) => form.check().map(ItemFields::Contact),
-            Self::Organization(form) => form.check().map(ItemFields::Organization),
-        }
-    }
-
-    /// Returns the value that no other item of the kind and group may have, as typed.
-    pub fn unique(&self) -> Option<&str> {
-        let typed = match self {
-            Self::Contact(form) => form.email.as_deref(),
-            Self::Organization(form) => Some(form.name.as_str()),
-        };
-        typed.map(str::trim)
-    }
-
-    /// Returns the organization that a contact is to belong to.
-    pub fn organization(&self) -> Option<ItemId> {
-        match self {
-            Self::Contact(form) => form.organization,
-            Self::Organization(_) => None,
-        }
-    }
-}
-
-impl ItemPatch {
-    /// Returns the form to change an item so, with the state it is to have; none where the patch is for the other kind.
-    pub fn onto(&self, fields: &ItemFields) -> Option<(ItemForm, bool)> {
-        match (self, fields) {
-            (Self::Contact(patch), ItemFields::Contact(fields)) => {
-                let active = patch.active.unwrap_or(fields.active);
-                Some((ItemForm::Contact(patch.onto(fields)), active))
-            }
-            (Self::Organization(patch), ItemFields::Organization(fields)) => {
-                let active = patch.active.unwrap_or(fields.active);
-                Some((ItemForm::Organization(patch.onto(fields)), active))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A field of an item of either kind, where one is chosen by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ItemField {
-    /// First name of a contact.
-    FirstName,
-    /// Last name of a contact.
-    LastName,
-    /// E-mail address of a contact.
-    Email,
-    /// Phone number of a contact.
-    Phone,
-    /// Organization of a contact.
-    Organization,
-    /// Name of an organization.
-    Name,
-    /// Default rate of an organization.
-    DefaultRate,
-    /// Description of either.
-    Description,
-}
-
-impl ItemFields {
-    /// Puts the value of another item's field in the place of its own. What only the other kind has stays as it is.
-    pub fn take(&mut self, field: ItemField, from: &Self) {
-        match (self, from) {
-            (Self::Contact(to), Self::Contact(from)) => match field {
-                ItemField::FirstName => to.first_name.clone_from(&from.first_name),
-                ItemField::LastName => to.last_name.clone_from(&from.last_name),
-                ItemField::Email => to.email.clone_from(&from.email),
-                ItemField::Phone => to.phone.clone_from(&from.phone),
-                ItemField::Organization => to.organization = from.organization,
-                ItemField::Description => to.description.clone_from(&from.description),
-                ItemField::Name | ItemField::DefaultRate => {}
-            },
-            (Self::Organization(to), Self::Organization(from)) => match field {
-                ItemField::Name => to.name.clone_from(&from.name),
-                ItemField::DefaultRate => to.default_rate = from.default_rate,
-                ItemField::Description => to.description.clone_from(&from.description),
-                ItemField::FirstName
-                | ItemField::LastName
-                | ItemField::Email
-                | ItemField::Phone
-                | ItemField::Organization => {}
-            },
-            _ => {}
-        }
-    }
-
-    /// Returns which sort of item has these fields.
-    pub fn kind(&self) -> ItemKind {
-        match self {
-            Self::Contact(_) => ItemKind::Contact,
-            Self::Organization(_) => ItemKind::Organization,
-        }
-    }
-
-    /// Returns the name of an organization, or first and last name of a contact.
-    pub fn title(&self) -> String {
-        match self {
-            Self::Contact(contact) => contact.full_name(),
-            Self::Organization(organization) => organization.name.clone(),
-        }
-    }
-
-    /// Returns the field that no other item of the kind and group has the same value in, by its name and value.
-    pub fn unique(&self) -> Option<(&'static str, &str)> {
-        match self {
-            Self::Contact(contact) => contact.email.as_deref().map(|email| ("Email", email)),
-            Self::Organization(organization) => Some(("Name", &organization.name)),
-        }
-    }
-
-    /// Returns a contact's organization.
-    pub fn organization(&self) -> Option<ItemId> {
-        match self {
-            Self::Contact(contact) => contact.organization,
-            Self::Organization(_) => None,
-        }
-    }
-
-    /// Returns the fields with another state.
-    #[must_use]
-    pub fn with_state(mut self, is_active: bool) -> Self {
-        match &mut self {
-            Self::Contact(contact) => contact.active = is_active,
-            Self::Organization(organization) => organization.active = is_active,
-        }
-        self
-    }
-
-    /// Returns whether the item is in use.
-    pub fn active(&self) -> bool {
-        match self {
-            Self::Contact(contact) => contact.active,
-            Self::Organization(organization) => organization.active,
-        }
-    }
-}
-
-/// Collects what is wrong with one field after the other.
-struct Errors<'a>(&'a mut Vec<FieldError>);
-
-impl Errors<'_> {
-    fn value<T: Default>(&mut self, checked: Result<T, FieldError>) -> T {
-        checked.unwrap_or_else(|error| {
-            self.0.push(error);
-            T::default()
-        })
-    }
-}
-
-fn all<T>(fields: T, errors: Vec<FieldError>) -> Result<T, Vec<FieldError>> {
-    if errors.is_empty() {
-        Ok(fields)
-    } else {
-        Err(errors)
-    }
-}
-
-fn patched<T: Clone>(now: &T, patch: Option<&T>) -> T {
-    patch.unwrap_or(now).clone()
-}
-
-fn description(value: Option<&str>) -> Result<Option<String>, FieldError> {
-    field::optional("Description", value, MAX_DESCRIPTION)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ItemFields, ItemPatch};
 
     fn said(errors: &[FieldError]) -> Vec<String> {
         errors.iter().map(ToString::to_string).collect()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ReplyId;
+use super::{ChatId, ConnectionId, ItemId, Lane, OperationId, PersonId, ReplyId, Via};
 
 /// The queues of the road; each has its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +78,83 @@ pub enum Effect {
         /// The sender's id of the event that caused this, sent back with the call.
         cause: Option<String>,
     },
+    /// The answer to a message that held commands, in its thread.
+    Answer {
+        /// The chat's id in the messenger.
+        room: String,
+        /// Id of the message that is answered.
+        message: String,
+        /// Id of the message that begins the thread.
+        thread: String,
+        /// The answer's own id, by which it is sent once.
+        reply: ReplyId,
+    },
+    /// A chat is to be as the database has it: there, with that title, and with those in it who should be.
+    SettleChat {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// An item and the one of a portal that it is linked with are to be equal.
+    EqualizePortal {
+        /// Our item.
+        item: ItemId,
+    },
+    /// A person is to be told what one operation did that concerns him; one message for all of it.
+    Notify {
+        /// The person.
+        person: PersonId,
+        /// Who did it, where one is known.
+        by: Option<PersonId>,
+        /// Through what.
+        via: Via,
+        /// The operation in the history.
+        operation: OperationId,
+        /// What was done. Titles are looked up when the message is written.
+        news: Vec<News>,
+    },
+}
+
+/// What happened to a person with some items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// What.
+    pub what: Happening,
+    /// The first of the items, up to [`News::NAMED`].
+    pub items: Vec<ItemId>,
+    /// How many items there are.
+    pub count: u64,
+}
+
+impl News {
+    /// Items that a message names; of more it says how many.
+    pub const NAMED: usize = 10;
+}
+
+/// What may happen to a person with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// He observes it now.
+    Observing,
+    /// He observes it no longer.
+    ObservingNoLonger,
+    /// He is responsible for it now.
+    Responsible,
+    /// He is responsible for it no longer.
+    ResponsibleNoLonger,
+    /// Somebody was added to its chat who may become an observer if he says so.
+    AskedToApprove,
+}
+
+/// An effect of a change of items, before it has its own id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowUp {
+    /// The connection that is called.
+    pub connection: ConnectionId,
+    /// Its lane.
+    pub lane: Lane,
+    /// The call.
+    pub effect: Effect,
 }
 
 /// What a reaction says.
@@ -94,8 +171,11 @@ impl Effect {
     /// Returns the queue that the call waits in.
     pub fn queue(&self) -> Queue {
         match self {
-            Self::Reply { .. } | Self::TellRemoved { .. } => Queue::Reply,
-            Self::React { .. } => Queue::Call,
+            Self::Reply { .. } | Self::TellRemoved { .. } | Self::Answer { .. } => Queue::Reply,
+            Self::React { .. }
+            | Self::SettleChat { .. }
+            | Self::EqualizePortal { .. }
+            | Self::Notify { .. } => Queue::Call,
         }
     }
 }

@@ -14,13 +14,15 @@ pub struct FieldError {
 
 /// Longest name and e-mail address, in characters.
 pub(super) const MAX_NAME: usize = 255;
-/// Digits after the point of a rate.
-const RATE_SCALE: u32 = 2;
-/// A rate has at most 16 digits before the point.
-const RATE_END: i64 = 10_000_000_000_000_000;
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+/// Digits after the point of an amount.
+const SCALE: u32 = 2;
+/// An amount has at most 16 digits before the point.
+const END: i64 = 10_000_000_000_000_000;
 
 impl FieldError {
-    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+    pub(super) fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self {
             field,
             problem: problem.into(),
@@ -80,20 +82,54 @@ pub(super) fn email(value: Option<&str>) -> Result<Option<String>, FieldError> {
     Ok(address)
 }
 
-/// Returns a rate as it is stored, with two digits after the point.
-pub(super) fn rate(value: Option<Decimal>) -> Result<Option<Decimal>, FieldError> {
+/// Returns an amount of money as it is stored, with two digits after the point.
+pub(super) fn amount(
+    field: &'static str,
+    value: Option<Decimal>,
+) -> Result<Option<Decimal>, FieldError> {
     let Some(value) = value else {
         return Ok(None);
     };
     // As Postgres rounds a numeric.
-    let mut value =
-        value.round_dp_with_strategy(RATE_SCALE, RoundingStrategy::MidpointAwayFromZero);
-    if value.abs() >= Decimal::from(RATE_END) {
-        let problem = format!("must be less than {RATE_END}");
-        return Err(FieldError::new("Default rate", problem));
+    let mut value = value.round_dp_with_strategy(SCALE, RoundingStrategy::MidpointAwayFromZero);
+    if value.abs() >= Decimal::from(END) {
+        let problem = format!("must be less than {END}");
+        return Err(FieldError::new(field, problem));
     }
-    value.rescale(RATE_SCALE);
+    value.rescale(SCALE);
     Ok(Some(value))
+}
+
+/// Collects what is wrong with one field after the other.
+pub(super) struct Errors<'a>(pub(super) &'a mut Vec<FieldError>);
+
+impl Errors<'_> {
+    /// Returns a checked value; one that is wrong is noted and takes its default.
+    pub(super) fn value<T: Default>(&mut self, checked: Result<T, FieldError>) -> T {
+        checked.unwrap_or_else(|error| {
+            self.0.push(error);
+            T::default()
+        })
+    }
+}
+
+/// Returns the fields if nothing is wrong with them.
+pub(super) fn all<T>(fields: T, errors: Vec<FieldError>) -> Result<T, Vec<FieldError>> {
+    if errors.is_empty() {
+        Ok(fields)
+    } else {
+        Err(errors)
+    }
+}
+
+/// Returns what a field is to be: as the patch says, or as it is.
+pub(super) fn patched<T: Clone>(now: &T, patch: Option<&T>) -> T {
+    patch.unwrap_or(now).clone()
+}
+
+/// Returns a description without the blanks around it.
+pub(super) fn description(value: Option<&str>) -> Result<Option<String>, FieldError> {
+    optional("Description", value, MAX_DESCRIPTION)
 }
 
 /// Returns whether a text has the form of an e-mail address.
@@ -174,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_rounded_as_postgres_does_and_bounded() {
+    fn amounts_are_rounded_as_postgres_does_and_bounded() {
         for (value, expected) in [
             ("12", Some("12.00")),
             ("0.005", Some("0.01")),
@@ -184,10 +220,12 @@ mod tests {
             ("10000000000000000", None),
             ("-10000000000000000", None),
         ] {
-            let found = rate(Some(value.parse().unwrap())).ok().flatten();
+            let found = amount("Amount", Some(value.parse().unwrap()))
+                .ok()
+                .flatten();
             let found = found.map(|rate| rate.to_string());
             assert_eq!(found.as_deref(), expected, "{value}");
         }
-        assert_eq!(rate(None), Ok(None));
+        assert_eq!(amount("Amount", None), Ok(None));
     }
 }

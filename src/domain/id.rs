@@ -36,6 +36,12 @@ ids! { i64:
     ItemId,
     /// An inbound endpoint of a group.
     WebhookId,
+    /// A type of items of a root group's own.
+    ItemTypeId,
+    /// The room of an item in a messenger.
+    ChatId,
+    /// A change of many items.
+    BulkJobId,
 }
 
 ids! { Uuid:
@@ -55,3 +61,20 @@ ids! { Uuid:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Lane(pub i64);
+
+impl Lane {
+    /// Returns the lane of what is done to a chat. No two chats have one id, so there is nothing to hash.
+    pub fn of_chat(chat: ChatId) -> Self {
+        Self(chat.0)
+    }
+
+    /// Returns the lane of what is done to keep an item equal with a portal's: beyond the ids of all chats.
+    pub fn of_portal_item(item: ItemId) -> Self {
+        Self(item.0 | 1 << 62)
+    }
+
+    /// Returns the lane of what a person is told: the complement of his id, which is no chat's.
+    pub fn of_person(person: PersonId) -> Self {
+        Self(!person.0)
+    }
+}

@@ -1,11 +1,15 @@
 //! Through what a change was made.
 
+use serde::{Deserialize, Serialize};
+
 /// Through what a change was made; part of every row of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Via {
     /// A command in a comment.
     QuickAction,
     /// The GraphQL API.
+    #[serde(rename = "graphql")]
     GraphQl,
     /// A page.
     Page,
@@ -13,6 +17,8 @@ pub enum Via {
     Import,
     /// Something that the tracker told.
     Tracker,
+    /// Something that happened in a chat.
+    Chat,
     /// A rule that acts by itself.
     Automatic,
     /// The command line.
@@ -20,12 +26,13 @@ pub enum Via {
 }
 
 impl Via {
-    const WORDS: [(Self, &'static str); 7] = [
+    const WORDS: [(Self, &'static str); 8] = [
         (Self::QuickAction, "quick_action"),
         (Self::GraphQl, "graphql"),
         (Self::Page, "page"),
         (Self::Import, "import"),
         (Self::Tracker, "tracker"),
+        (Self::Chat, "chat"),
         (Self::Automatic, "automatic"),
         (Self::CommandLine, "command_line"),
     ];

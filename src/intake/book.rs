@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connector::WebhookSecrets,
     crypto::{SealingKey, SigningKey},
-    domain::{Clock, ConnectionId, RootId, WebhookId},
+    domain::{Clock, ConnectionId, ConnectionKind, RootId, WebhookId},
     store::{
         StoreError,
         webhook::{self, SecretKind, Webhook},
@@ -28,8 +28,12 @@ pub struct Entry {
     pub id: WebhookId,
     /// The connection it is for.
     pub connection: ConnectionId,
+    /// What sends to it.
+    pub kind: ConnectionKind,
     /// Whether it takes deliveries.
     pub active: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
     /// What a sender must prove to know.
     pub secrets: WebhookSecrets,
 }
@@ -64,10 +68,20 @@ impl Book {
             .get(name)
             .or_else(|| self.0.get(&name.to_lowercase()))
     }
+
+    /// Returns the webhooks of one kind of connection that were not deleted.
+    pub fn of_kind(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0
+            .values()
+            .filter(move |entry| entry.kind == kind && !entry.deleted)
+    }
 }
 
 fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
-    let mut secrets = WebhookSecrets::default();
+    let mut secrets = WebhookSecrets {
+        sender: webhook.sender.clone(),
+        ..WebhookSecrets::default()
+    };
     for sealed in &webhook.secrets {
         let opened = match sealed.open(key) {
             Ok(opened) => opened,
@@ -90,7 +104,9 @@ fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
         root: webhook.root,
         id: webhook.id,
         connection: webhook.connection,
+        kind: webhook.kind,
         active: webhook.state == "active",
+        deleted: webhook.state == "deleted",
         secrets,
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod book;
+mod matrix;
 mod problem;
 mod receive;
 mod writer;

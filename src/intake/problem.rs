@@ -87,6 +87,36 @@ impl Problem {
         }
     }
 
+    /// Returns the status.
+    pub(super) fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// Returns what to do about it.
+    pub(super) fn detail(self) -> &'static str {
+        self.parts().3
+    }
+
+    /// Returns an answer with what the sender has to know beside its body.
+    pub(super) fn response(
+        self,
+        status: StatusCode,
+        kind: &'static str,
+        body: &serde_json::Value,
+    ) -> Response {
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if self == Self::Unavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if self == Self::TooSlow || self == Self::TooLarge {
+            // What is left of the body is not read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     /// Returns the word for the metric.
     pub(super) fn label(self) -> &'static str {
         self.parts().1
@@ -102,19 +132,6 @@ impl IntoResponse for Problem {
             "status": status.as_u16(),
             "detail": detail,
         });
-        let mut response = (status, body.to_string()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if self == Self::Unavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        if self == Self::TooSlow || self == Self::TooLarge {
-            // What is left of the body is not read.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        self.response(status, "application/problem+json", &body)
     }
 }

@@ -18,10 +18,11 @@ use super::{
     Problem,
     body::{Budget, read},
     book::{Book, Entry},
+    matrix,
     writer::Writer,
 };
 use crate::{
-    connector::{Malformed, VerifyError, gitlab},
+    connector::{Malformed, VerifyError, hook},
     domain::{Clock, DeliveryId},
     queue::{Arrival, Stored},
     telemetry,
@@ -47,14 +48,16 @@ struct Receipt {
     duplicate: bool,
 }
 
-/// Returns the receiver's route.
+/// Returns the receiver's routes.
 pub fn router(intake: Intake) -> Router {
+    let matrix = matrix::router(intake.clone());
     Router::new()
         .route(
             "/hooks/{webhook}",
             post(receive).fallback(async || Problem::WrongMethod),
         )
         .with_state(intake)
+        .merge(matrix)
 }
 
 async fn receive(
@@ -101,7 +104,7 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
         return Err(Problem::Gone);
     }
     let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    if !hook::is_readable(entry.kind, &head.headers) {
         return Err(Problem::UnsupportedType);
     }
     let length = head
@@ -112,15 +115,11 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Unauthorized
     };
-    gitlab::verify_head(&head.headers, &entry.secrets, intake.clock.now()).map_err(unproven)?;
+    let now = intake.clock.now();
+    hook::verify_head(entry.kind, &head.headers, &entry.secrets, now).map_err(unproven)?;
     let body = read(body, length, &intake.budget).await?;
-    gitlab::verify_body(
-        &head.headers,
-        &body.bytes,
-        &entry.secrets,
-        intake.clock.now(),
-    )
-    .map_err(unproven)?;
+    let sent = (&head, &body.bytes[..]);
+    hook::verify_body(entry.kind, sent, &entry.secrets, intake.clock.now()).map_err(unproven)?;
     let arrival = arrival(intake, &entry, &head.headers, body.bytes).map_err(|error| {
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Malformed
@@ -137,7 +136,7 @@ fn arrival(
     headers: &HeaderMap,
     body: bytes::Bytes,
 ) -> Result<Arrival, Malformed> {
-    let routing = gitlab::route(entry.connection, headers, &body)?;
+    let routing = hook::route((entry.kind, entry.connection), headers, &body)?;
     // Made once all of it is here: the order of ids is the order of arrival.
     let id = DeliveryId(intake.clock.id());
     tracing::Span::current().record("id", tracing::field::display(id));
@@ -149,12 +148,12 @@ fn arrival(
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers: kept(headers),
-        body,
+        headers: kept(hook::kept_headers(entry.kind), headers),
+        body: hook::stored_body(entry.kind, body),
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -162,10 +161,10 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn kept(headers: &HeaderMap) -> String {
-    let kept: BTreeMap<&str, &str> = gitlab::KEPT_HEADERS
-        .into_iter()
-        .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)))
+pub(super) fn kept(names: &[&'static str], headers: &HeaderMap) -> String {
+    let kept: BTreeMap<&str, &str> = names
+        .iter()
+        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
         .collect();
     serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
 }

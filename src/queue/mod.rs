@@ -15,10 +15,10 @@ mod prune;
 mod wake;
 
 pub use follow::follow;
-pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
+pub use inbox::{Arrival, Delivery, InboxVerdict, Settled, Stored, read, settle, store};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
-pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take};
+pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};
 pub use prune::{Backlog, Pruned, backlog, prune};
 pub use wake::{CHANNEL, Signal, Wake, listen, notify, notify_all, tell};
 

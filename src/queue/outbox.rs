@@ -10,7 +10,9 @@ use super::{
     Claimed, Release,
     lane::{adopt, release_in},
 };
-use crate::domain::{ConnectionId, DeliveryId, Effect, EffectId, Lane, Queue, RootId};
+use crate::domain::{
+    Clock, ConnectionId, DeliveryId, Effect, EffectId, FollowUp, Lane, Queue, RootId,
+};
 
 /// An effect on its way into the outbox.
 #[derive(Debug, Clone)]
@@ -44,6 +46,20 @@ pub struct Pending {
     pub attempt: i16,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+}
+
+impl NewEffect {
+    /// Returns an effect of a change of items, which waits in its lane like all others.
+    pub fn following(follow_up: FollowUp, delivery: Option<DeliveryId>, clock: &dyn Clock) -> Self {
+        Self {
+            id: EffectId(clock.id()),
+            delivery,
+            connection: follow_up.connection,
+            lane: follow_up.lane,
+            effect: follow_up.effect,
+            lease: None,
+        }
+    }
 }
 
 impl Pending {
@@ -286,4 +302,23 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Returns whether an effect waits in a lane that was not tried yet: it will see all that is committed until then.
+pub async fn is_waiting(
+    connection: &mut PgConnection,
+    root: RootId,
+    queue: Queue,
+    lane: Lane,
+) -> sqlx::Result<bool> {
+    let waits = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM effects WHERE root_id = $1 AND queue = $2 AND lane = $3 AND settled_at IS NULL AND attempts = 0) AS "waits!""#,
+        root.0,
+        queue.word(),
+        lane.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(waits)
 }

@@ -38,8 +38,10 @@ pub enum Signal {
     Webhooks,
     /// The contacts of an issue were set.
     IssueContacts(IssueId),
-    /// Contacts or organizations that a group holds changed, or on which issues they are.
+    /// Contacts, organizations or other items that a group holds changed, or on which issues they are.
     Customers(GroupId),
+    /// Somebody asked for a change of many items.
+    BulkJobs,
 }
 
 impl Signal {
@@ -47,6 +49,7 @@ impl Signal {
         match self {
             Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
             Self::Webhooks => "webhooks".to_owned(),
+            Self::BulkJobs => "bulk_jobs".to_owned(),
             Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
             Self::Customers(group) => format!("{CUSTOMERS}:{group}"),
         }
@@ -55,6 +58,9 @@ impl Signal {
     fn parse(payload: &str) -> Option<Self> {
         if payload == "webhooks" {
             return Some(Self::Webhooks);
+        }
+        if payload == "bulk_jobs" {
+            return Some(Self::BulkJobs);
         }
         let (word, connection) = payload.split_once(':')?;
         if word == ISSUE_CONTACTS {
@@ -76,6 +82,7 @@ pub struct Wake {
     local: HashSet<Queue>,
     bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
     webhooks: watch::Sender<u64>,
+    bulk_jobs: Arc<Notify>,
     /// What other processes are to be told of.
     untold: Mutex<HashSet<Signal>>,
     to_tell: Notify,
@@ -90,6 +97,7 @@ impl Wake {
             local: local.into_iter().collect(),
             bells: Mutex::default(),
             webhooks: watch::Sender::new(0),
+            bulk_jobs: Arc::default(),
             untold: Mutex::default(),
             to_tell: Notify::new(),
             issue_contacts: broadcast::Sender::new(BEHIND),
@@ -106,6 +114,11 @@ impl Wake {
     /// Returns a receiver that changes whenever webhooks may have changed.
     pub fn webhooks(&self) -> watch::Receiver<u64> {
         self.webhooks.subscribe()
+    }
+
+    /// Returns the bell for changes of many items. It keeps one ring for a waiter that is not there yet.
+    pub fn bulk_jobs(&self) -> Arc<Notify> {
+        Arc::clone(&self.bulk_jobs)
     }
 
     /// Returns a receiver of the issues whose contacts were set, in whatever process; none stands for any issue, since some may have been missed.
@@ -127,7 +140,8 @@ impl Wake {
             Signal::Work(..)
             | Signal::Webhooks
             | Signal::IssueContacts(_)
-            | Signal::Customers(_) => {
+            | Signal::Customers(_)
+            | Signal::BulkJobs => {
                 self.untold().insert(signal);
                 self.to_tell.notify_one();
             }
@@ -142,6 +156,7 @@ impl Wake {
         match signal {
             Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
             Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
+            Signal::BulkJobs => self.bulk_jobs.notify_one(),
             // Nobody may be listening.
             Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
             Signal::Customers(group) => drop(self.customers.send(Some(group))),
@@ -153,6 +168,7 @@ impl Wake {
         bells.values().for_each(|bell| bell.notify_one());
         drop(bells);
         self.ring(Signal::Webhooks);
+        self.ring(Signal::BulkJobs);
         drop(self.issue_contacts.send(None));
         drop(self.customers.send(None));
     }
@@ -270,6 +286,7 @@ mod tests {
             Signal::Webhooks,
             Signal::IssueContacts(IssueId(7)),
             Signal::Customers(GroupId(9)),
+            Signal::BulkJobs,
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }

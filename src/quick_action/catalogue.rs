@@ -20,6 +20,20 @@ pub enum CommandName {
     Contacts,
     /// Creates a contact and relates it to the issue.
     CreateContact,
+    /// Adds observers to items.
+    AddObservers,
+    /// Removes observers of items.
+    RemoveObservers,
+    /// Lists the observers of items.
+    Observers,
+    /// Makes a person responsible for items.
+    Responsible,
+    /// Relates an item to the issue.
+    LinkItem,
+    /// Takes an item off the issue.
+    UnlinkItem,
+    /// Creates the chat of an item.
+    CreateChat,
     /// Takes back the person's last command.
     Undo,
     /// Explains the commands.
@@ -44,7 +58,7 @@ pub struct Spec {
 }
 
 /// Every command, in the order in which help shows them.
-pub static CATALOGUE: [Spec; 6] = [
+pub static CATALOGUE: [Spec; 13] = [
     Spec {
         name: CommandName::AddContacts,
         word: "add_contacts",
@@ -84,6 +98,64 @@ pub static CATALOGUE: [Spec; 6] = [
             "ann@example.com Ann Lee",
             "ann@example.com \"Mary Ann\" Lee [organization:Acme Corp]",
         ],
+    },
+    Spec {
+        name: CommandName::AddObservers,
+        word: "add_observers",
+        parameters: "PERSON… [ITEM]",
+        summary: "Adds observers to an item: they may read it and take part in its chat.",
+        detail: "A person is `@username` or an e-mail address. An item is `[deal:42]`, `[lead:7]`, `[invoice:9]`, `[item:123]`, \
+                 `[contact:ADDRESS]` or `[organization:NAME]`; without one, all items of the issue are meant, and in the chat of an item \
+                 that one. Needs the Developer role, or to be responsible for the item.",
+        examples: &["@ann @bob [deal:42]", "ann@example.com"],
+    },
+    Spec {
+        name: CommandName::RemoveObservers,
+        word: "remove_observers",
+        parameters: "PERSON… [ITEM]",
+        summary: "Removes observers of an item, also from its chat.",
+        detail: "People and items are written as for `add_observers`.",
+        examples: &["@ann [deal:42]"],
+    },
+    Spec {
+        name: CommandName::Observers,
+        word: "observers",
+        parameters: "[ITEM]",
+        summary: "Lists who observes an item and who is responsible for it.",
+        detail: "",
+        examples: &["[deal:42]"],
+    },
+    Spec {
+        name: CommandName::Responsible,
+        word: "responsible",
+        parameters: "PERSON [ITEM]",
+        summary: "Makes a person responsible for an item.",
+        detail: "Needs the Developer role.",
+        examples: &["@ann [deal:42]"],
+    },
+    Spec {
+        name: CommandName::LinkItem,
+        word: "link_item",
+        parameters: "ITEM",
+        summary: "Relates an item to the issue.",
+        detail: "",
+        examples: &["[deal:42]"],
+    },
+    Spec {
+        name: CommandName::UnlinkItem,
+        word: "unlink_item",
+        parameters: "ITEM",
+        summary: "Takes an item off the issue.",
+        detail: "",
+        examples: &["[deal:42]"],
+    },
+    Spec {
+        name: CommandName::CreateChat,
+        word: "create_chat",
+        parameters: "[ITEM]",
+        summary: "Creates the chat of an item, with its responsible and its observers.",
+        detail: "",
+        examples: &["[deal:42]"],
     },
     Spec {
         name: CommandName::Undo,
@@ -161,12 +233,19 @@ mod tests {
 
     #[test]
     fn every_command_has_one_row() {
-        use CommandName::{AddContacts, Contacts, CreateContact, Help, RemoveContacts, Undo};
+        use CommandName::*;
         for name in [
             AddContacts,
             RemoveContacts,
             Contacts,
             CreateContact,
+            AddObservers,
+            RemoveObservers,
+            Observers,
+            Responsible,
+            LinkItem,
+            UnlinkItem,
+            CreateChat,
             Undo,
             Help,
         ] {
@@ -201,6 +280,8 @@ mod tests {
             ("remove", Some(CommandName::RemoveContacts)),
             ("contact", Some(CommandName::Contacts)),
             ("create_contacts", Some(CommandName::CreateContact)),
+            ("observer", Some(CommandName::Observers)),
+            ("add_observer", Some(CommandName::AddObservers)),
             ("hlep", Some(CommandName::Help)),
             ("und", Some(CommandName::Undo)),
             ("thanks", None),

@@ -15,6 +15,7 @@ mod markdown;
 mod render;
 mod spelling;
 mod token;
+mod watching;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use catalogue::{CATALOGUE, CommandName, Spec};
 pub use diff::{Signature, added};
 pub use render::{MAX_CODE_SPAN, code_span, redact};
 pub use spelling::{Dialect, Spelling};
+pub use watching::{ItemRef, Named, named};
 
 /// The longest text that is scanned, in bytes.
 ///

@@ -1,6 +1,6 @@
 //! What the answer says, before anybody writes it in Markdown.
 
-use super::{Contact, Plan, Right};
+use super::{Contact, ItemOutcome, Plan, Right};
 use crate::{
     domain::{FieldError, Reaction},
     quick_action::{ArgumentError, CommandName},
@@ -27,6 +27,15 @@ pub enum Line {
     },
     /// The contacts of the issue.
     List(Vec<Contact>),
+    /// What happened for each item.
+    Items {
+        /// The command.
+        command: CommandName,
+        /// Item, by kind and id or as typed, and what came of it.
+        outcomes: Vec<(String, ItemOutcome)>,
+        /// People as typed whom nobody here is called like.
+        unknown: Vec<String>,
+    },
     /// An earlier command was taken back.
     Undone {
         /// The word of that command.
@@ -94,6 +103,19 @@ pub enum Refusal {
         /// Address as typed.
         email: String,
     },
+    /// A word that is neither a person nor an item.
+    Unclear {
+        /// As typed.
+        text: String,
+    },
+    /// No person is named.
+    NobodyNamed,
+    /// More than one person is named.
+    TooManyPeople,
+    /// No item is named.
+    NoItemNamed,
+    /// The issue has no items that the person may see.
+    NoItemsHere,
     /// No such organization in the group.
     UnknownOrganization {
         /// Name as typed.
@@ -129,9 +151,12 @@ pub fn audience(plan: &Plan, protected: bool, existing: Option<bool>) -> Audienc
 impl Plan {
     /// Returns whether the answer names customer data that the asker did not type himself.
     pub fn names_customers(&self) -> bool {
-        self.lines
-            .iter()
-            .any(|line| matches!(line, Line::List(contacts) if !contacts.is_empty()))
+        let lists = |outcome: &ItemOutcome| matches!(outcome, ItemOutcome::Watchers { .. });
+        self.lines.iter().any(|line| match line {
+            Line::List(contacts) => !contacts.is_empty(),
+            Line::Items { outcomes, .. } => outcomes.iter().any(|(_, outcome)| lists(outcome)),
+            _ => false,
+        })
     }
 
     /// Returns the reaction that sums up the answer.
@@ -161,10 +186,34 @@ impl Line {
                         }
                     })
             }
+            Self::Items {
+                outcomes, unknown, ..
+            } => unknown.is_empty() && outcomes.iter().all(|(_, outcome)| outcome.is_done()),
             Self::Created { related, .. } => *related,
             Self::Undone { kept, .. } => *kept == 0,
             Self::List(_) | Self::Help(_) => true,
             Self::NothingToUndo | Self::Refused { .. } | Self::Unknown { .. } => false,
+        }
+    }
+}
+
+impl ItemOutcome {
+    fn is_done(&self) -> bool {
+        match self {
+            Self::NotFound
+            | Self::NoRight
+            | Self::Refused(_)
+            | Self::Inactive
+            | Self::NoMessenger => false,
+            Self::People(_)
+            | Self::Responsible { .. }
+            | Self::Watchers { .. }
+            | Self::Linked
+            | Self::AlreadyLinked
+            | Self::Unlinked
+            | Self::NotLinked
+            | Self::ChatCreated
+            | Self::ChatThere => true,
         }
     }
 }

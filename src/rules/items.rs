@@ -1,9 +1,11 @@
-//! Creating, editing, deleting and merging contacts and organizations by their ids. GitLab has the first two; the wording is its own.
+//! Creating, editing, deleting and merging items by their ids. GitLab has the first two for contacts and organizations; the wording is its own.
 
 use serde_json::{Map, Value};
 
 use super::{Access, Refused, Right};
-use crate::domain::{ContactFields, FieldError, ItemFields, ItemId, ItemKind, OrganizationFields};
+use crate::domain::{
+    ContactFields, FieldError, ItemFields, ItemId, ItemKind, OrganizationFields, RecordFields,
+};
 
 /// Items that one deletion may name.
 pub const MAX_DELETED: usize = 1000;
@@ -11,6 +13,10 @@ pub const MAX_DELETED: usize = 1000;
 pub const MAX_MERGED: usize = 100;
 
 /// What a decision on fields looks at beside them.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four questions with yes or no for an answer"
+)]
 #[derive(Debug, Clone, Copy)]
 pub struct Beside {
     /// Whether the group may hold items: it is a root group, or some group's contact source.
@@ -19,6 +25,8 @@ pub struct Beside {
     pub taken: bool,
     /// Whether the organization, if one is named, is in the group.
     pub organization_known: bool,
+    /// Whether the type of a custom item, if one is named, is the root group's.
+    pub type_known: bool,
 }
 
 /// A change of an item's fields.
@@ -99,12 +107,16 @@ pub fn check(
             "The specified organization was not found or does not belong to this group".to_owned(),
         );
     }
+    if !beside.type_known {
+        reasons
+            .push("The specified type was not found or does not belong to this group".to_owned());
+    }
     let errors = fields.as_ref().err().into_iter().flatten();
     reasons.extend(errors.map(ToString::to_string));
     if beside.taken {
         let field = match kind {
             ItemKind::Contact => "Email",
-            ItemKind::Organization => "Name",
+            _ => "Name",
         };
         reasons.push(FieldError::taken(field).to_string());
     }
@@ -139,9 +151,28 @@ pub fn merged<'a>(
                         ..survivor
                     })
                 }
+                (ItemFields::Record(survivor), ItemFields::Record(loser)) => {
+                    ItemFields::Record(with_what_it_lacks(survivor, loser))
+                }
                 (survivor, _) => survivor,
             }
         })
+}
+
+/// Returns a record with what it lacks from another one. An amount comes with its currency.
+fn with_what_it_lacks(survivor: RecordFields, loser: &RecordFields) -> RecordFields {
+    let (amount, currency) = if survivor.amount.is_some() {
+        (survivor.amount, survivor.currency)
+    } else {
+        (loser.amount, loser.currency.clone())
+    };
+    RecordFields {
+        stage: survivor.stage.or_else(|| loser.stage.clone()),
+        description: survivor.description.or_else(|| loser.description.clone()),
+        amount,
+        currency,
+        ..survivor
+    }
 }
 
 /// Refuses merges that make no sense, before anything is loaded for them.
@@ -192,6 +223,7 @@ mod tests {
         group_holds: true,
         taken: false,
         organization_known: true,
+        type_known: true,
     };
 
     #[test]
@@ -204,6 +236,7 @@ mod tests {
             group_holds: false,
             taken: true,
             organization_known: false,
+            type_known: true,
         };
         let fields = form.check().map(ItemFields::Contact);
         assert_eq!(

@@ -4,22 +4,27 @@
 //! together and the lines of the answer. There is no other way to change anything.
 
 mod answer;
+mod chat;
 mod contacts;
 mod group_settings;
 mod issue_contacts;
 mod items;
+mod observers;
 mod past;
 mod permission;
+mod portal;
 mod refused;
 mod relation;
 mod take_back;
 mod undo;
+mod watching;
 mod working;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
+pub use chat::{Comings, Compared, MemberStanding, Orders, Present, SeenMember, WantedMember};
 pub use group_settings::{GroupSettings, GroupState, configure};
 pub use issue_contacts::{
     Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,
@@ -29,14 +34,21 @@ pub use items::{
     Beside, Edit, MAX_DELETED, MAX_MERGED, check, may, may_be_deleted, may_be_merged, may_manage,
     merged,
 };
+pub use observers::{
+    Added, Following, Hidden, Inviter, MAX_PEOPLE, Newcomer, Observer, ObserverChange,
+    ObserverOutcome, Policies, Responsible, WatchTask, Watched, Watching, carried, combined,
+    follow_ups, notices, watch_back,
+};
 pub use past::{Past, PastAct, Related, Required};
-pub use permission::{Access, Right, issue_is_readable, project_is_readable};
+pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
+pub use portal::{Equalized, Side, equalize};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};
+pub use watching::{ItemOutcome, KnownItem, Place, WatchNeeds, WatchSnapshot};
 
 use crate::{
-    domain::{Clock, ContactDraft, ItemId, OperationId},
+    domain::{Clock, ConnectionId, ContactDraft, ItemId, OperationId},
     quick_action::{
         Action, CommandName, ContactRef, Found, contacts as contact_refs, create_contact,
     },
@@ -59,6 +71,8 @@ pub struct Needs {
     pub undo: usize,
     /// How many ids for new items.
     pub ids: usize,
+    /// People and items.
+    pub watch: WatchNeeds,
 }
 
 /// The part of the world that a decision looks at.
@@ -74,6 +88,8 @@ pub struct Snapshot {
     pub operations: Vec<PastOperation>,
     /// Ids for new items.
     pub ids: Vec<ItemId>,
+    /// People and items.
+    pub watch: WatchSnapshot,
 }
 
 /// A contact as the rules see it.
@@ -118,6 +134,8 @@ pub enum PastChange {
         /// Whether taking it back harms nobody.
         untouched: bool,
     },
+    /// Who watches an item changed.
+    Watched(ObserverChange),
 }
 
 /// What is to be done, and what is to be said.
@@ -141,6 +159,8 @@ pub struct Operation {
     pub changes: Vec<Change>,
     /// The operation that this one takes back.
     pub undoes: Option<OperationId>,
+    /// What follows for chats and people.
+    pub following: Following,
 }
 
 /// One change of the store.
@@ -161,6 +181,15 @@ pub enum Change {
     },
     /// Deletes a contact.
     Delete(ItemId),
+    /// Changes who watches an item.
+    Watch(ObserverChange),
+    /// Has a chat made for an item.
+    CreateChat {
+        /// The item.
+        item: ItemId,
+        /// The messenger.
+        on: ConnectionId,
+    },
 }
 
 /// Returns what has to be loaded to decide on `commands`.
@@ -192,6 +221,13 @@ pub fn needs(commands: &[Found]) -> Needs {
             CommandName::Contacts => needs.list = true,
             CommandName::Undo => needs.undo += 1,
             CommandName::Help => {}
+            CommandName::AddObservers
+            | CommandName::RemoveObservers
+            | CommandName::Observers
+            | CommandName::Responsible
+            | CommandName::LinkItem
+            | CommandName::UnlinkItem
+            | CommandName::CreateChat => watching::needs(&command.argument, &mut needs.watch),
         }
     }
     needs.emails.sort_unstable();
@@ -225,7 +261,8 @@ fn execute(name: CommandName, argument: &str, working: &mut Working, clock: &dyn
         }
         CommandName::Contacts => Some(Right::ViewIssueContacts),
         CommandName::CreateContact => Some(Right::CreateContacts),
-        CommandName::Help => None,
+        // What may be done with an item is decided item by item.
+        _ => None,
     };
     if let Some(right) = right.filter(|&right| !working.access.allows(right)) {
         return Line::Refused {
@@ -233,13 +270,16 @@ fn execute(name: CommandName, argument: &str, working: &mut Working, clock: &dyn
             refusal: Refusal::NoRight(right),
         };
     }
+    if watching::is_about_items(name) {
+        return watching::execute(name, argument, working, clock);
+    }
     match name {
         CommandName::AddContacts => contacts::add(argument, working, clock),
         CommandName::RemoveContacts => contacts::remove(argument, working, clock),
         CommandName::Contacts => Line::List(working.related()),
         CommandName::CreateContact => contacts::create(argument, working, clock),
         CommandName::Undo => undo::undo(working, clock),
-        CommandName::Help => {
+        _ => {
             let word = argument.trim().trim_start_matches('/');
             Line::Help(CommandName::from_word(word).or_else(|| CommandName::nearest(word)))
         }
@@ -253,6 +293,8 @@ impl Change {
             Self::Relate(id) | Self::Unrelate(id) | Self::Delete(id) | Self::Create { id, .. } => {
                 *id
             }
+            Self::Watch(change) => change.item(),
+            Self::CreateChat { item, .. } => *item,
         }
     }
 }
@@ -264,6 +306,7 @@ impl PastOperation {
             PastChange::Related(id)
             | PastChange::Unrelated(id)
             | PastChange::Created { id, .. } => *id,
+            PastChange::Watched(change) => change.item(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Refused, Right};
+use super::{ObserverChange, Refused, Responsible, Right};
 use crate::domain::{GroupId, IssueId, ItemFields, ItemId, ItemKind, PersonId};
 
 /// What an operation did.
@@ -54,6 +54,26 @@ pub enum PastAct {
         created_at: DateTime<Utc>,
         /// Whether another one took its place.
         merged: bool,
+        /// Who was responsible for it.
+        responsible: Option<Responsible>,
+    },
+    /// Who observes an item, or is responsible for it, changed.
+    Watched(ObserverChange),
+    /// An item was linked to a contact or organization, or no longer.
+    Linked {
+        /// The item.
+        item: ItemId,
+        /// What it is about.
+        to: ItemId,
+        /// Whether it was linked, or no longer.
+        is_linked: bool,
+    },
+    /// An item's chat became another one's.
+    ChatMoved {
+        /// The item that had it.
+        from: ItemId,
+        /// The item that has it.
+        into: ItemId,
     },
     /// Settings of a group changed.
     Configured,
@@ -104,7 +124,16 @@ impl Past {
             ));
         }
         let removed = |merge: bool| move |act: &PastAct| matches!(act, PastAct::Removed { merged, .. } if *merged == merge);
-        let edits = |act: &PastAct| matches!(act, PastAct::Created(_) | PastAct::Edited { .. });
+        let edits = |act: &PastAct| {
+            matches!(
+                act,
+                PastAct::Created(_)
+                    | PastAct::Edited { .. }
+                    | PastAct::Watched(_)
+                    | PastAct::Linked { .. }
+                    | PastAct::ChatMoved { .. }
+            )
+        };
         // With the item its relations come back, as they went.
         for (merge, right) in [(true, Right::MergeContacts), (false, Right::DeleteContacts)] {
             if self.acts.iter().any(removed(merge)) {
@@ -158,6 +187,53 @@ impl Past {
         self.acts.iter().filter_map(created).collect()
     }
 
+    /// Returns the one item whose observers the operation changed, if it did nothing else.
+    pub fn only_watches(&self) -> Option<ItemId> {
+        let mut items = self.acts.iter().map(|act| match act {
+            PastAct::Watched(change) => Some(change.item()),
+            _ => None,
+        });
+        let first = items.next()??;
+        items.all(|item| item == Some(first)).then_some(first)
+    }
+
+    /// Returns the changes of who watches items, in their order.
+    pub fn watched(&self) -> Vec<ObserverChange> {
+        self.acts
+            .iter()
+            .filter_map(|act| match act {
+                PastAct::Watched(change) => Some(*change),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Returns the links that were made and ended, each as (item, what it is about, whether it was made).
+    pub fn links(&self) -> Vec<(ItemId, ItemId, bool)> {
+        self.acts
+            .iter()
+            .filter_map(|act| match act {
+                PastAct::Linked {
+                    item,
+                    to,
+                    is_linked,
+                } => Some((*item, *to, *is_linked)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Returns the chats that went from one item to another.
+    pub fn chats_moved(&self) -> Vec<(ItemId, ItemId)> {
+        self.acts
+            .iter()
+            .filter_map(|act| match act {
+                PastAct::ChatMoved { from, into } => Some((*from, *into)),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Returns the unique values that may come back.
     pub fn unique_values(&self) -> Vec<(ItemKind, &str)> {
         self.acts
@@ -193,6 +269,9 @@ impl PastAct {
             Self::Removed { item, fields, .. } => std::iter::once(*item)
                 .chain(fields.organization())
                 .collect(),
+            Self::Watched(change) => vec![change.item()],
+            Self::Linked { item, to, .. } => vec![*item, *to],
+            Self::ChatMoved { from, into } => vec![*from, *into],
             Self::Configured | Self::Other => Vec::new(),
         }
     }
@@ -221,6 +300,7 @@ mod tests {
             fields: Box::new(ItemForm::Contact(form).check().unwrap()),
             created_at: DateTime::UNIX_EPOCH,
             merged,
+            responsible: None,
         }
     }
 

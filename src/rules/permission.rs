@@ -64,6 +64,42 @@ impl Access {
     }
 }
 
+/// What is known about a person's standing towards one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnItem {
+    /// What he may do with the items of its group.
+    pub access: Access,
+    /// Whether he may sign in: he has some level somewhere in the tree of its root group.
+    pub is_member: bool,
+    /// Whether he is responsible for it.
+    pub is_responsible: bool,
+    /// Whether he observes it.
+    pub is_observer: bool,
+}
+
+impl OnItem {
+    /// Returns whether he may read the item, its history and its chat. Whoever observes it or is responsible for it may, as long as he is
+    /// anybody in the tree.
+    pub fn reads(self) -> bool {
+        self.access.allows(Right::ViewContacts)
+            || (self.is_responsible || self.is_observer) && self.is_there()
+    }
+
+    /// Returns whether he may change the item.
+    pub fn edits(self) -> bool {
+        self.access.allows(Right::CreateContacts)
+    }
+
+    /// Returns whether he may change who observes the item: editors may, and the responsible.
+    pub fn changes_observers(self) -> bool {
+        self.edits() || self.is_responsible && self.is_there()
+    }
+
+    fn is_there(self) -> bool {
+        self.access.active && self.access.crm_enabled && self.is_member
+    }
+}
+
 /// Returns whether a user may read an issue: a confidential one is for planners and up, its author and its assignees
 /// (GitLab, `issue_policy`).
 pub fn issue_is_readable(

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Edit, Past, PastAct, Related, items::as_map};
+use super::{Edit, Past, PastAct, Related, Responsible, items::as_map};
 use crate::domain::{GroupId, IssueId, ItemFields, ItemId, ItemKind};
 
 /// The part of the world that an operation touched, as it is now.
@@ -41,6 +41,8 @@ pub struct TakeBack {
     pub edit_first: Vec<Edit>,
     /// Items that come back.
     pub restore: Vec<(ItemId, ItemFields, DateTime<Utc>)>,
+    /// Who is responsible for those.
+    pub responsible: Vec<(ItemId, Responsible)>,
     /// Edits that need what came back.
     pub edit_last: Vec<Edit>,
     /// Relations that come back.
@@ -68,6 +70,10 @@ pub enum Kept {
     NoIssue(ItemId),
     /// The relation changed since.
     Relation(ItemId),
+    /// The person's place among those who watch the item changed since.
+    Watching(ItemId),
+    /// The link changed since, or one of its ends is gone.
+    Link(ItemId),
 }
 
 impl fmt::Display for Kept {
@@ -93,6 +99,14 @@ impl fmt::Display for Kept {
             Self::Relation(item) => write!(
                 formatter,
                 "{item}: it was added to or removed from the issue since"
+            ),
+            Self::Watching(item) => write!(
+                formatter,
+                "{item}: its observers or its responsible changed since"
+            ),
+            Self::Link(item) => write!(
+                formatter,
+                "{item}: what it is about was changed since, or is gone"
             ),
         }
     }
@@ -234,6 +248,7 @@ impl Taking {
                 item,
                 fields,
                 created_at,
+                responsible,
                 ..
             } = act
             else {
@@ -248,6 +263,9 @@ impl Taking {
                 continue;
             }
             values.extend(value);
+            self.back
+                .responsible
+                .extend(responsible.map(|responsible| (*item, responsible)));
             self.now.insert(*item, ItemFields::clone(fields));
             self.back
                 .restore
@@ -381,6 +399,7 @@ mod tests {
             fields: Box::new(fields),
             created_at: DateTime::UNIX_EPOCH,
             merged: false,
+            responsible: None,
         }
     }
 

@@ -41,6 +41,7 @@ fn snapshot() -> Snapshot {
         organizations: vec![(ItemId(9), "Acme Corp".into())],
         operations: Vec::new(),
         ids: vec![ItemId(100), ItemId(101)],
+        watch: WatchSnapshot::default(),
     }
 }
 

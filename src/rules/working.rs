@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Access, Change, Contact, Operation, PastChange, PastOperation, Snapshot};
+use super::{
+    Access, Change, Contact, Following, KnownItem, Operation, PastChange, PastOperation, Snapshot,
+    WatchSnapshot, Watching,
+};
 use crate::{
     domain::{Clock, ContactDraft, ItemId, OperationId},
     quick_action::CommandName,
@@ -13,6 +16,10 @@ pub(super) struct Working {
     pub(super) access: Access,
     pub(super) organizations: Vec<(ItemId, String)>,
     pub(super) operations: Vec<Operation>,
+    /// People and items.
+    pub(super) watch: WatchSnapshot,
+    /// What follows from the changes of the command that is being decided.
+    following: Following,
     contacts: Vec<Contact>,
     by_id: HashMap<ItemId, usize>,
     by_email: HashMap<String, usize>,
@@ -27,6 +34,8 @@ impl Working {
             access: snapshot.access,
             organizations: snapshot.organizations,
             operations: Vec::new(),
+            watch: snapshot.watch,
+            following: Following::default(),
             contacts: Vec::new(),
             by_id: HashMap::new(),
             by_email: HashMap::new(),
@@ -55,6 +64,30 @@ impl Working {
 
     pub(super) fn by_id(&self, id: ItemId) -> Option<&Contact> {
         self.contacts.get(*self.by_id.get(&id)?)
+    }
+
+    /// Returns an item that commands about items may name.
+    pub(super) fn item(&self, id: ItemId) -> Option<&KnownItem> {
+        self.watch.items.iter().find(|item| item.watched.item == id)
+    }
+
+    /// Returns whether an item is known and related to the issue.
+    pub(super) fn is_related(&self, id: ItemId) -> Option<bool> {
+        let contact = self.by_id(id).map(|contact| contact.related);
+        contact.or_else(|| self.item(id).map(|item| item.related))
+    }
+
+    /// Notes what was decided about who watches an item, for the command that is being decided.
+    pub(super) fn watch(
+        &mut self,
+        item: &KnownItem,
+        watching: Watching,
+        changes: &mut Vec<Change>,
+    ) {
+        let chat = item.watched.chat.zip(item.chat_on);
+        self.following.add(item.watched.item, chat, &watching);
+        let all = watching.changes.into_iter().map(Change::Watch);
+        changes.extend(all);
     }
 
     /// Returns the contacts of the issue in the order of names.
@@ -89,7 +122,7 @@ impl Working {
         clock: &dyn Clock,
     ) {
         // An undo that finds everything changed since still uses up what it meant to take back.
-        if changes.is_empty() && undoes.is_none() {
+        if changes.is_empty() && undoes.is_none() && self.following.is_empty() {
             return;
         }
         for change in &changes {
@@ -108,6 +141,7 @@ impl Working {
             command,
             changes,
             undoes,
+            following: std::mem::take(&mut self.following),
         });
     }
 
@@ -116,6 +150,15 @@ impl Working {
             Change::Relate(id) => self.set_related(*id, true),
             Change::Unrelate(id) => self.set_related(*id, false),
             Change::Create { id, draft, .. } => self.insert(new_contact(*id, draft)),
+            Change::Watch(change) => {
+                let id = change.item();
+                let items = &mut self.watch.items;
+                if let Some(item) = items.iter_mut().find(|item| item.watched.item == id) {
+                    item.watched.make(change);
+                }
+            }
+            // Whether it has a chat by now is found when it is made.
+            Change::CreateChat { .. } => {}
             Change::Delete(id) => {
                 if let Some(at) = self.by_id.remove(id) {
                     self.by_email.retain(|_, place| *place != at);
@@ -134,6 +177,10 @@ impl Working {
             .and_then(|&at| self.contacts.get_mut(at));
         if let Some(contact) = contact {
             contact.related = related;
+        }
+        let items = &mut self.watch.items;
+        if let Some(item) = items.iter_mut().find(|item| item.watched.item == id) {
+            item.related = related;
         }
     }
 }
@@ -157,7 +204,8 @@ fn past(change: &Change) -> Option<PastChange> {
             id: *id,
             untouched: true,
         }),
-        // Only an undo deletes, and an undo is not taken back.
-        Change::Delete(_) => None,
+        Change::Watch(change) => Some(PastChange::Watched(*change)),
+        // Only an undo deletes, and an undo is not taken back; a chat stays.
+        Change::Delete(_) | Change::CreateChat { .. } => None,
     }
 }

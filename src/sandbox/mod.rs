@@ -8,6 +8,7 @@ mod api;
 mod crm;
 mod delivery;
 mod fault;
+mod homeserver;
 mod hooks;
 mod issues;
 mod model;
@@ -34,6 +35,7 @@ use url::Url;
 pub use crm::{Contact, Organization};
 pub use delivery::Delivery;
 pub use fault::Fault;
+pub use homeserver::{Account, Denied, Homeserver, Membership, Room, Setup, World};
 pub use hooks::{Hook, HookOwner, NewHook};
 pub use model::{
     Award, Group, Issue, Level, NewGroup, NewIssue, NewProject, NewUser, Note, Place, Project,

@@ -60,7 +60,7 @@ fn is_own(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses writes from other origins and sets the headers that every answer of the page carries.
-async fn guard(request: Request, next: Next) -> Response {
+pub(super) async fn guard(request: Request, next: Next) -> Response {
     let accepted = request.method() != Method::POST || is_own(request.headers());
     let mut answer = if accepted {
         next.run(request).await
@@ -80,11 +80,11 @@ async fn guard(request: Request, next: Next) -> Response {
     answer
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
+pub(super) fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn style() -> Response {
+pub(super) async fn style() -> Response {
     asset("text/css; charset=utf-8", include_str!("page/page.css"))
 }
 
@@ -102,7 +102,7 @@ async fn markdown() -> Response {
     )
 }
 
-async fn icon() -> Response {
+pub(super) async fn icon() -> Response {
     asset("image/svg+xml", include_str!("page/icon.svg"))
 }
 

@@ -217,3 +217,20 @@ pub async fn followed(
     });
     Ok(followed.collect())
 }
+
+/// Returns the root groups that have chats, one of them where a path is given.
+pub async fn with_chats(
+    connection: &mut PgConnection,
+    path: Option<&str>,
+) -> Result<Vec<Group>, StoreError> {
+    let groups = sqlx::query_as!(
+        Group,
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path FROM groups
+           WHERE parent_id IS NULL AND ($1::text IS NULL OR lower(path) = lower($1))
+             AND EXISTS (SELECT FROM chats WHERE chats.root_id = groups.root_id) ORDER BY path"#,
+        path,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(groups)
+}

@@ -112,7 +112,7 @@ pub async fn drop_strangers(
         groups,
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
     )
     .execute(connection)

@@ -1,13 +1,13 @@
-//! Contacts and organizations with all their fields: finding, locking, writing.
+//! Items with all their fields: finding, locking, writing.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use super::StoreError;
+use super::{StoreError, item_row::Row};
 use crate::{
-    domain::{ContactFields, GroupId, ItemFields, ItemId, ItemKind, OrganizationFields, RootId},
-    rules::Beside,
+    domain::{GroupId, ItemFields, ItemForm, ItemId, ItemKind, ItemTypeId, PersonId, RootId},
+    rules::{Beside, Responsible},
 };
 
 /// An item as it is stored.
@@ -19,71 +19,118 @@ pub struct StoredItem {
     pub group: GroupId,
     /// Its fields.
     pub fields: ItemFields,
+    /// Who is responsible for it.
+    pub responsible: Option<Responsible>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When a field last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-struct Row {
-    id: ItemId,
-    group: GroupId,
-    kind: String,
-    active: bool,
-    title: String,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
-    phone: Option<String>,
-    description: Option<String>,
-    organization: Option<ItemId>,
-    default_rate: Option<Decimal>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
 impl From<Row> for StoredItem {
     fn from(row: Row) -> Self {
-        let fields = if row.kind == ItemKind::Contact.word() {
-            ItemFields::Contact(ContactFields {
-                first_name: row.first_name.unwrap_or_default(),
-                last_name: row.last_name.unwrap_or_default(),
-                email: row.email,
-                phone: row.phone,
-                description: row.description,
-                organization: row.organization,
-                active: row.active,
-            })
-        } else {
-            ItemFields::Organization(OrganizationFields {
-                name: row.title,
-                default_rate: row.default_rate,
-                description: row.description,
-                active: row.active,
-            })
-        };
         Self {
             id: row.id,
             group: row.group,
-            fields,
+            responsible: row.responsible.map(|person| Responsible {
+                person,
+                in_chat: row.responsible_in_chat,
+            }),
             created_at: row.created_at,
             updated_at: row.updated_at,
+            fields: row.fields(),
         }
     }
 }
 
-/// Returns the tenant and the group of an item that is named from outside.
+/// Where an item is: the tenant, the group that holds it, who is responsible for it, and whether somebody observes it.
+pub type Whereabouts = (RootId, GroupId, Option<PersonId>, bool);
+
+/// Returns where an item is that is named from outside, as far as it concerns a person.
 pub async fn place(
     connection: &mut PgConnection,
     item: ItemId,
-) -> Result<Option<(RootId, GroupId)>, StoreError> {
+    person: PersonId,
+) -> Result<Option<Whereabouts>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT root_id AS "root: RootId", group_id AS "group: GroupId" FROM items WHERE id = $1"#,
+        r#"SELECT root_id AS "root: RootId", group_id AS "group: GroupId", responsible_id AS "responsible: PersonId",
+                  EXISTS (SELECT FROM observers WHERE observers.root_id = items.root_id AND item_id = items.id AND person_id = $2) AS "observes!"
+           FROM items WHERE id = $1"#,
         item.0,
+        person.0,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| (row.root, row.group)))
+    Ok(row.map(|row| (row.root, row.group, row.responsible, row.observes)))
+}
+
+/// Where an item is, and how it concerns somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concern {
+    /// The item.
+    pub item: ItemId,
+    /// Tenant.
+    pub root: RootId,
+    /// The group that holds it.
+    pub group: GroupId,
+    /// Whether he is responsible for it.
+    pub is_responsible: bool,
+    /// Whether he observes it.
+    pub is_observer: bool,
+}
+
+/// Returns where items are, as far as they concern a person.
+pub async fn places(
+    connection: &mut PgConnection,
+    items: &[ItemId],
+    person: PersonId,
+) -> Result<Vec<Concern>, StoreError> {
+    let ids: Vec<i64> = items.iter().map(|item| item.0).collect();
+    let places = sqlx::query_as!(
+        Concern,
+        r#"SELECT id AS "item: ItemId", root_id AS "root: RootId", group_id AS "group: GroupId",
+                  coalesce(responsible_id = $2, false) AS "is_responsible!",
+                  EXISTS (SELECT FROM observers WHERE observers.root_id = items.root_id AND item_id = items.id AND person_id = $2) AS "is_observer!"
+           FROM items WHERE id = ANY($1)"#,
+        &ids,
+        person.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(places)
+}
+
+/// Returns the deal that a lead was converted to.
+pub async fn converted(
+    connection: &mut PgConnection,
+    root: RootId,
+    lead: ItemId,
+) -> Result<Option<ItemId>, StoreError> {
+    let deal = sqlx::query_scalar!(
+        r#"SELECT id AS "id: ItemId" FROM items WHERE converted_from_id = $2 AND root_id = $1 LIMIT 1"#,
+        root.0,
+        lead.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(deal)
+}
+
+/// Notes which lead a deal was made from.
+pub async fn set_converted(
+    connection: &mut PgConnection,
+    root: RootId,
+    (lead, deal): (ItemId, ItemId),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE items SET converted_from_id = $2 WHERE root_id = $1 AND id = $3",
+        root.0,
+        lead.0,
+        deal.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Locks items in the order of their ids and returns those that exist, as they are once nobody else changes them.
@@ -96,8 +143,10 @@ pub async fn lock(
 ) -> Result<Vec<StoredItem>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id AS "id: ItemId", group_id AS "group: GroupId", kind, state = 'active' AS "active!", title, first_name, last_name,
-                  email, phone, description, organization_id AS "organization: ItemId", default_rate, created_at, updated_at
+        r#"SELECT NULL::bigint AS owner, root_id AS "root: RootId", id AS "id: ItemId", group_id AS "group: GroupId", kind, type_id AS "item_type: ItemTypeId",
+                  state = 'active' AS "active!", title, first_name, last_name, email, phone, description,
+                  organization_id AS "organization: ItemId", default_rate, stage, amount, currency,
+                  responsible_id AS "responsible: PersonId", responsible_in_chat, created_at, updated_at
            FROM items WHERE root_id = $1 AND id = ANY($2) ORDER BY id FOR UPDATE"#,
         root.0,
         ids,
@@ -146,13 +195,12 @@ pub async fn hand_over(
     Ok(())
 }
 
-/// Looks at what is beside an item that is to have a unique value and an organization.
+/// Looks at what is beside an item that is to be as a form says; `item` is the one that is edited, if there is one.
 pub async fn beside(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
-    (kind, item): (ItemKind, Option<ItemId>),
-    unique: Option<&str>,
-    organization: Option<ItemId>,
+    item: Option<ItemId>,
+    form: &ItemForm,
 ) -> Result<Beside, StoreError> {
     let beside = sqlx::query_as!(
         Beside,
@@ -165,13 +213,15 @@ pub async fn beside(
                   END AS "taken!",
                   ($6::bigint IS NULL
                    OR EXISTS (SELECT FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND id = $6))
-                  AS "organization_known!""#,
+                  AS "organization_known!",
+                  ($7::bigint IS NULL OR EXISTS (SELECT FROM item_types WHERE root_id = $1 AND id = $7)) AS "type_known!""#,
         root.0,
         group.0,
-        kind.word(),
+        form.kind().word(),
         item.map(|id| id.0),
-        unique,
-        organization.map(|id| id.0),
+        form.unique(),
+        form.organization().map(|id| id.0),
+        form.item_type().map(|id| id.0),
     )
     .fetch_one(connection)
     .await?;
@@ -230,6 +280,10 @@ struct Columns<'a> {
     descriptions: Vec<Option<&'a str>>,
     organizations: Vec<Option<i64>>,
     rates: Vec<Option<Decimal>>,
+    types: Vec<Option<i64>>,
+    stages: Vec<Option<&'a str>>,
+    amounts: Vec<Option<Decimal>>,
+    currencies: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -248,9 +302,10 @@ impl<'a> Columns<'a> {
             columns
                 .organizations
                 .push(fields.organization().map(|id| id.0));
-            let (contact, organization) = match fields {
-                ItemFields::Contact(contact) => (Some(contact), None),
-                ItemFields::Organization(organization) => (None, Some(organization)),
+            let (contact, organization, record) = match fields {
+                ItemFields::Contact(contact) => (Some(contact), None, None),
+                ItemFields::Organization(organization) => (None, Some(organization), None),
+                ItemFields::Record(record) => (None, None, Some(record)),
             };
             columns
                 .first_names
@@ -267,10 +322,22 @@ impl<'a> Columns<'a> {
             columns.descriptions.push(match fields {
                 ItemFields::Contact(contact) => contact.description.as_deref(),
                 ItemFields::Organization(organization) => organization.description.as_deref(),
+                ItemFields::Record(record) => record.description.as_deref(),
             });
             columns
                 .rates
                 .push(organization.and_then(|organization| organization.default_rate));
+            let type_id = record.and_then(|record| record.item_type);
+            columns.types.push(type_id.map(|id| id.0));
+            columns
+                .stages
+                .push(record.and_then(|record| record.stage.as_deref()));
+            columns
+                .amounts
+                .push(record.and_then(|record| record.amount));
+            columns
+                .currencies
+                .push(record.and_then(|record| record.currency.as_deref()));
         }
         columns
     }
@@ -287,9 +354,10 @@ pub async fn insert(
     let created: Vec<DateTime<Utc>> = items.iter().map(|(_, _, created)| *created).collect();
     sqlx::query!(
         "INSERT INTO items (root_id, group_id, updated_at, id, kind, state, title, first_name, last_name, email, phone, description,
-                            organization_id, default_rate, created_at)
+                            organization_id, default_rate, created_at, type_id, stage, amount, currency)
          SELECT $1, $2, $3, * FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-                                          $12::text[], $13::bigint[], $14::numeric[], $15::timestamptz[])",
+                                          $12::text[], $13::bigint[], $14::numeric[], $15::timestamptz[], $16::bigint[], $17::text[],
+                                          $18::numeric[], $19::text[])",
         root.0,
         group.0,
         now,
@@ -305,6 +373,10 @@ pub async fn insert(
         &columns.organizations as &[Option<i64>],
         &columns.rates as &[Option<Decimal>],
         &created,
+        &columns.types as &[Option<i64>],
+        &columns.stages as &[Option<&str>],
+        &columns.amounts as &[Option<Decimal>],
+        &columns.currencies as &[Option<&str>],
     )
     .execute(connection)
     .await?;
@@ -325,9 +397,10 @@ pub async fn write(
     sqlx::query!(
         "UPDATE items SET state = new.state, title = new.title, first_name = new.first_name, last_name = new.last_name, email = new.email,
                 phone = new.phone, description = new.description, organization_id = new.organization_id, default_rate = new.default_rate,
-                updated_at = $2
-         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::numeric[])
-              AS new (id, state, title, first_name, last_name, email, phone, description, organization_id, default_rate)
+                stage = new.stage, amount = new.amount, currency = new.currency, updated_at = $2
+         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::numeric[],
+                     $13::text[], $14::numeric[], $15::text[])
+              AS new (id, state, title, first_name, last_name, email, phone, description, organization_id, default_rate, stage, amount, currency)
          WHERE items.root_id = $1 AND items.id = new.id",
         root.0,
         now,
@@ -341,6 +414,9 @@ pub async fn write(
         &columns.descriptions as &[Option<&str>],
         &columns.organizations as &[Option<i64>],
         &columns.rates as &[Option<Decimal>],
+        &columns.stages as &[Option<&str>],
+        &columns.amounts as &[Option<Decimal>],
+        &columns.currencies as &[Option<&str>],
     )
     .execute(connection)
     .await?;

@@ -3,28 +3,46 @@
 //! Functions take a connection, so that the caller decides what is one transaction. Constraint names become conflicts here.
 
 pub mod access;
+pub mod bulk_job;
+pub mod chat;
+pub mod commanded;
 pub mod comment;
 pub mod connection;
+pub mod connection_token;
 pub mod export;
 pub mod group;
 pub mod group_settings;
 pub mod history;
+pub mod identity;
 pub mod import;
 pub mod issue;
 pub mod item;
 pub mod item_fields;
+pub mod item_list;
+mod item_row;
+pub mod item_type;
+pub mod leaver;
+pub mod link;
 pub mod login;
+pub mod member;
+pub mod notice;
+pub mod observer;
 pub mod operation;
 pub mod person;
 pub mod place;
+pub mod policy;
+pub mod portal;
 pub mod relation;
 pub mod road;
+pub mod room;
+pub mod said;
 pub mod search;
 pub mod shown;
 pub mod standing;
 pub mod token;
 pub mod transfer;
 pub mod tree;
+mod watch_history;
 pub mod webhook;
 
 use std::time::Duration;

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::{StoreError, relation};
+use super::{StoreError, relation, watch_history};
 use crate::{
-    domain::{GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
-    rules::{Past, PastAct},
+    domain::{DeliveryId, GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
+    rules::{Past, PastAct, Responsible},
 };
 
 /// Who changes what, where, when and through what.
@@ -21,19 +21,35 @@ pub struct Act {
     pub group: GroupId,
     /// What belongs together.
     pub operation: OperationId,
-    /// Who.
-    pub actor: PersonId,
+    /// Who, where one is known.
+    pub actor: Option<PersonId>,
     /// Through what.
     pub via: Via,
     /// When.
     pub at: DateTime<Utc>,
     /// The operation that is taken back.
     pub undoes: Option<OperationId>,
+    /// The command that does it, in a text about an issue or in a chat.
+    pub command: Option<Commanded>,
+}
+
+/// A command, and where it was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Commanded {
+    /// Its word.
+    pub word: &'static str,
+    /// The issue, if it was given on one.
+    pub issue: Option<IssueId>,
+    /// The delivery that brought it.
+    pub delivery: DeliveryId,
 }
 
 impl Act {
-    /// Returns the detail of a row, with what is taken back.
+    /// Returns the detail of a row, with the command and what is taken back.
     pub(super) fn detail(&self, mut detail: Map<String, Value>) -> Value {
+        if let Some(command) = self.command {
+            detail.insert("command".to_owned(), json!(command.word));
+        }
         if let Some(undone) = self.undoes {
             detail.insert("undoes".to_owned(), json!(undone));
         }
@@ -65,18 +81,20 @@ pub async fn append(
     let actions: Vec<&str> = rows.iter().map(|row| row.action).collect();
     let details: Vec<Value> = rows.into_iter().map(|row| act.detail(row.detail)).collect();
     sqlx::query!(
-        "INSERT INTO history (root_id, operation, at, actor_id, via, group_id, item_id, action, detail)
-         SELECT $1, $2, $3, $4, $5, $6, item_id, action, detail
+        "INSERT INTO history (root_id, operation, at, actor_id, via, group_id, item_id, action, detail, issue_id, delivery_id)
+         SELECT $1, $2, $3, $4, $5, $6, item_id, action, detail, $10, $11
          FROM unnest($7::bigint[], $8::text[], $9::jsonb[]) AS told (item_id, action, detail)",
         act.root.0,
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
         act.group.0,
         &items as &[Option<i64>],
         &actions as &[&str],
         &details,
+        act.command.and_then(|command| command.issue).map(|issue| issue.0),
+        act.command.map(|command| command.delivery.0),
     )
     .execute(connection)
     .await?;
@@ -167,7 +185,24 @@ fn act(
             },
             _ => PastAct::Other,
         },
+        ("item_linked" | "item_unlinked", _) => match part("linked").and_then(|to| to.as_i64()) {
+            Some(to) => PastAct::Linked {
+                item,
+                to: ItemId(to),
+                is_linked: action == "item_linked",
+            },
+            None => PastAct::Other,
+        },
+        ("chat_moved", _) => match part("into").and_then(|into| into.as_i64()) {
+            Some(into) => PastAct::ChatMoved {
+                from: item,
+                into: ItemId(into),
+            },
+            None => PastAct::Other,
+        },
         ("item_deleted" | "item_merged", _) => {
+            let responsible = responsible(&detail);
+            let mut part = |name: &str| detail.get_mut(name).map(Value::take);
             let fields = part("fields").and_then(|fields| serde_json::from_value(fields).ok());
             let created_at =
                 part("created_at").and_then(|moment| serde_json::from_value(moment).ok());
@@ -177,12 +212,25 @@ fn act(
                     fields: Box::new(fields),
                     created_at,
                     merged: action == "item_merged",
+                    responsible,
                 },
                 _ => PastAct::Other,
             }
         }
-        _ => PastAct::Other,
+        _ => {
+            watch_history::read(action, item, &detail, at).map_or(PastAct::Other, PastAct::Watched)
+        }
     }
+}
+
+/// Reads who was responsible for an item that is gone.
+fn responsible(detail: &Value) -> Option<Responsible> {
+    let person = detail.get("responsible")?.as_i64().map(PersonId)?;
+    let in_chat = detail.get("responsible_in_chat").and_then(Value::as_bool);
+    Some(Responsible {
+        person,
+        in_chat: in_chat.unwrap_or(true),
+    })
 }
 
 /// Returns which items nobody used or changed since an operation created them: no other operation that still stands told of them,

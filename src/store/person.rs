@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::{ConnectionId, PersonId, RemoteUser};
+use crate::domain::{ConnectionId, PersonId, RemoteUser, RootId};
 
 /// Creates or changes a declared person; returns his id.
 pub async fn declare(
@@ -134,6 +134,95 @@ pub async fn names(
     Ok(rows
         .into_iter()
         .map(|row| (row.id, row.username, row.name))
+        .collect())
+}
+
+/// Somebody who was named, and may be made an observer or responsible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Colleague {
+    /// The person.
+    pub id: PersonId,
+    /// His username here.
+    pub username: String,
+}
+
+/// Returns which of some people belong to a tenant: active employees with a membership in it, or an account on one of its trackers and
+/// messengers. Bots do not.
+pub async fn colleagues(
+    connection: &mut PgConnection,
+    root: RootId,
+    people: &[PersonId],
+) -> Result<Vec<PersonId>, StoreError> {
+    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
+    let found = sqlx::query_scalar!(
+        r#"SELECT people.id AS "id: PersonId" FROM people
+           WHERE people.id = ANY($2) AND people.active
+             AND (EXISTS (SELECT FROM memberships WHERE root_id = $1 AND person_id = people.id)
+                  OR EXISTS (SELECT FROM identities
+                             JOIN groups ON groups.root_id = $1
+                                        AND identities.connection_id IN (groups.connection_id, groups.messenger_id)
+                             WHERE identities.person_id = people.id AND NOT is_bot))"#,
+        root.0,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found)
+}
+
+/// Returns which of some people are known in a tenant: as [`colleagues`], or as observers or responsible there, whatever became of them.
+pub async fn known_in(
+    connection: &mut PgConnection,
+    root: RootId,
+    people: &[PersonId],
+) -> Result<Vec<PersonId>, StoreError> {
+    let mut known = colleagues(connection, root, people).await?;
+    let ids: Vec<i64> = people.iter().map(|person| person.0).collect();
+    let watching = sqlx::query_scalar!(
+        r#"SELECT person AS "person!: PersonId" FROM unnest($2::bigint[]) AS person
+           WHERE EXISTS (SELECT FROM observers WHERE person_id = person AND root_id = $1)
+              OR EXISTS (SELECT FROM items WHERE responsible_id = person AND root_id = $1)"#,
+        root.0,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    known.extend(watching);
+    Ok(known)
+}
+
+/// Returns the people behind names that somebody typed: usernames on the connection where he typed them, usernames here, e-mail addresses.
+/// A name that several people have names nobody.
+pub async fn named(
+    connection: &mut PgConnection,
+    on: Option<ConnectionId>,
+    names: &[String],
+) -> Result<Vec<(String, Colleague)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"WITH found AS (
+               SELECT typed, person_id, 1 AS rank FROM unnest($1::text[]) AS typed
+               JOIN identities ON identities.connection_id = $2 AND lower(identities.username) = lower(ltrim(typed, '@'))
+               UNION SELECT typed, id, 2 FROM unnest($1::text[]) AS typed JOIN people ON lower(people.username) = lower(ltrim(typed, '@'))
+               UNION SELECT typed, id, 2 FROM unnest($1::text[]) AS typed JOIN people ON lower(people.email) = lower(typed)),
+           best AS (
+               SELECT typed, min(person_id) AS person FROM found
+               WHERE rank = (SELECT min(rank) FROM found AS other WHERE other.typed = found.typed)
+               GROUP BY typed HAVING count(DISTINCT person_id) = 1)
+           SELECT typed AS "typed!", people.id AS "id: PersonId", people.username FROM best JOIN people ON people.id = best.person"#,
+        names,
+        on.map(|on| on.0),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let colleague = Colleague {
+                id: row.id,
+                username: row.username,
+            };
+            (row.typed, colleague)
+        })
         .collect())
 }
 

@@ -84,7 +84,7 @@ pub async fn add(
         &at,
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
         act.group.0,
         act.detail(serde_json::Map::new()),
@@ -123,7 +123,7 @@ pub async fn remove(
         &items,
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
         act.group.0,
         act.detail(serde_json::Map::new()),
@@ -161,7 +161,35 @@ pub async fn hand_over(
         heir.map(|id| id.0),
         act.operation.0,
         act.at,
-        act.actor.0,
+        act.actor.map(|actor| actor.0),
+        act.via.word(),
+        act.group.0,
+        act.detail(serde_json::Map::new()),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Relates an item to the issues of another one, as that was.
+pub async fn copy(
+    connection: &mut PgConnection,
+    act: &Act,
+    (from, to): (ItemId, ItemId),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH come AS (
+             INSERT INTO issue_items (root_id, issue_id, item_id, added_by, added_at)
+             SELECT $1, issue_id, $3, added_by, added_at FROM issue_items WHERE root_id = $1 AND item_id = $2
+             ON CONFLICT DO NOTHING RETURNING issue_id, item_id)
+         INSERT INTO history (root_id, operation, at, actor_id, via, group_id, issue_id, item_id, action, detail)
+         SELECT $1, $4, $5, $6, $7, $8, issue_id, item_id, 'item_related', $9 FROM come ORDER BY issue_id",
+        act.root.0,
+        from.0,
+        to.0,
+        act.operation.0,
+        act.at,
+        act.actor.map(|actor| actor.0),
         act.via.word(),
         act.group.0,
         act.detail(serde_json::Map::new()),

@@ -3,13 +3,11 @@
 //! Keys are ids that the store gave out before, with their tenants. Whether the asker may see what is found is not decided here.
 
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use super::{StoreError, tree::IssueNode};
+use super::{StoreError, item_row::Row, tree::IssueNode};
 use crate::domain::{
-    ContactFields, GroupId, IssueId, ItemFields, ItemId, ItemKind, OrganizationFields, ProjectId,
-    RootId,
+    GroupId, IssueId, ItemFields, ItemId, ItemKind, ItemTypeId, PersonId, ProjectId, RootId,
 };
 
 /// A contact or organization.
@@ -23,6 +21,8 @@ pub struct ShownItem {
     pub group: GroupId,
     /// Its fields.
     pub fields: ItemFields,
+    /// Who is responsible for it.
+    pub responsible: Option<PersonId>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When a field last changed.
@@ -42,52 +42,16 @@ pub struct Slice {
     pub limit: i64,
 }
 
-struct Row {
-    owner: Option<i64>,
-    root: RootId,
-    id: ItemId,
-    group: GroupId,
-    kind: String,
-    active: bool,
-    title: String,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
-    phone: Option<String>,
-    description: Option<String>,
-    organization: Option<ItemId>,
-    default_rate: Option<Decimal>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
 impl From<Row> for ShownItem {
     fn from(row: Row) -> Self {
-        let fields = if row.kind == ItemKind::Contact.word() {
-            ItemFields::Contact(ContactFields {
-                first_name: row.first_name.unwrap_or_default(),
-                last_name: row.last_name.unwrap_or_default(),
-                email: row.email,
-                phone: row.phone,
-                description: row.description,
-                organization: row.organization,
-                active: row.active,
-            })
-        } else {
-            ItemFields::Organization(OrganizationFields {
-                name: row.title,
-                default_rate: row.default_rate,
-                description: row.description,
-                active: row.active,
-            })
-        };
         Self {
             root: row.root,
             id: row.id,
             group: row.group,
-            fields,
+            responsible: row.responsible,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            fields: row.fields(),
         }
     }
 }
@@ -101,8 +65,9 @@ pub async fn items(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT NULL::bigint AS owner, root_id AS "root: RootId", id AS "id: ItemId", group_id AS "group: GroupId", kind,
-                  state = 'active' AS "active!", title, first_name, last_name, email, phone, description,
-                  organization_id AS "organization: ItemId", default_rate, created_at, updated_at
+                  type_id AS "item_type: ItemTypeId", state = 'active' AS "active!", title, first_name, last_name, email, phone, description,
+                  organization_id AS "organization: ItemId", default_rate, stage, amount, currency,
+                  responsible_id AS "responsible: PersonId", responsible_in_chat, created_at, updated_at
            FROM items WHERE id = ANY($1)"#,
         &ids,
     )
@@ -125,7 +90,9 @@ pub async fn items_of_issues(
         Row,
         r#"SELECT wanted.issue AS "owner?", items.root_id AS "root: RootId", items.id AS "id: ItemId", items.group_id AS "group: GroupId",
                   items.kind, items.state = 'active' AS "active!", items.title, items.first_name, items.last_name, items.email, items.phone,
-                  items.description, items.organization_id AS "organization: ItemId", items.default_rate, items.created_at, items.updated_at
+                  items.description, items.organization_id AS "organization: ItemId", items.default_rate, items.created_at, items.updated_at,
+                  items.type_id AS "item_type: ItemTypeId", items.stage, items.amount, items.currency,
+                  items.responsible_id AS "responsible: PersonId", items.responsible_in_chat
            FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, issue)
            CROSS JOIN LATERAL (
                SELECT DISTINCT shown.id, CASE WHEN $6 THEN -shown.id ELSE shown.id END AS place FROM issue_items

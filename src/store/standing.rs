@@ -297,6 +297,32 @@ pub async fn own_levels(
         .collect())
 }
 
+/// Returns in which of some tenants a person is anybody: their trackers lately told of a level of his somewhere, or they gave him one
+/// themselves.
+pub async fn memberships(
+    connection: &mut PgConnection,
+    roots: &[RootId],
+    person: PersonId,
+    (fresh, now): (Fresh, DateTime<Utc>),
+) -> Result<Vec<RootId>, StoreError> {
+    let roots: Vec<i64> = roots.iter().map(|root| root.0).collect();
+    let found = sqlx::query_scalar!(
+        r#"SELECT root AS "root!: RootId" FROM unnest($1::bigint[]) AS root
+           WHERE EXISTS (SELECT FROM memberships WHERE root_id = root AND person_id = $2 AND (expires_at IS NULL OR expires_at > $4))
+              OR EXISTS (SELECT FROM identities
+                         JOIN access_levels AS lately ON lately.root_id = root AND lately.connection_id = identities.connection_id
+                                                     AND lately.remote_user_id = identities.remote_id
+                         WHERE identities.person_id = $2 AND lately.level > 5 AND lately.checked_at >= $3)"#,
+        &roots,
+        person.0,
+        fresh.levels,
+        now,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found)
+}
+
 fn known(account: Option<String>, level: Option<i16>) -> Option<Known> {
     let level = level.map(|number| Level::from_number(number.into()));
     account.map(|account| (account, level))

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{StoreError, group::Group};
 use crate::{
     crypto::SealingKey,
-    domain::{ConnectionId, GroupId, RootId, WebhookId},
+    domain::{ConnectionId, ConnectionKind, GroupId, RootId, WebhookId},
 };
 
 /// What a secret proves a sender with.
@@ -45,6 +45,10 @@ pub struct Webhook {
     pub group: GroupId,
     /// The connection it is for.
     pub connection: ConnectionId,
+    /// What that is a connection to.
+    pub kind: ConnectionKind,
+    /// Who the sender must say to be, where the connection is pinned to one.
+    pub sender: Option<String>,
     /// active, paused or deleted.
     pub state: String,
     /// Its secrets that have not ended: kind, sealed bytes, id, end.
@@ -100,9 +104,10 @@ pub async fn load(
     now: DateTime<Utc>,
 ) -> Result<Vec<Webhook>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT ON (lower(name)) root_id AS "root: RootId", id AS "id: WebhookId", name, group_id AS "group: GroupId",
-                  connection_id AS "connection: ConnectionId", state
-           FROM webhooks ORDER BY lower(name), state = 'deleted', id DESC"#
+        r#"SELECT DISTINCT ON (lower(webhooks.name)) root_id AS "root: RootId", webhooks.id AS "id: WebhookId", webhooks.name,
+                  group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, member_id, state
+           FROM webhooks JOIN connections ON connections.id = webhooks.connection_id
+           ORDER BY lower(webhooks.name), state = 'deleted', webhooks.id DESC"#
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -132,14 +137,19 @@ pub async fn load(
     }
     Ok(rows
         .into_iter()
-        .map(|row| Webhook {
-            secrets: by_webhook.remove(&(row.root, row.id)).unwrap_or_default(),
-            root: row.root,
-            id: row.id,
-            name: row.name,
-            group: row.group,
-            connection: row.connection,
-            state: row.state,
+        .filter_map(|row| {
+            Some(Webhook {
+                secrets: by_webhook.remove(&(row.root, row.id)).unwrap_or_default(),
+                root: row.root,
+                id: row.id,
+                name: row.name,
+                group: row.group,
+                connection: row.connection,
+                // The check constraint admits known kinds only.
+                kind: row.kind.parse().ok()?,
+                sender: row.member_id,
+                state: row.state,
+            })
         })
         .collect())
 }

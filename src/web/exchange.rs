@@ -19,12 +19,12 @@ use tokio::task::spawn_blocking;
 use super::{
     Web, body,
     frame::{Frame, html},
+    kind::Kind,
     problem::Problem,
     visit::{InGroup, ToExport, ToImport},
 };
 use crate::{
     bulk::{self, Existing, ImportError, Imported, Importer, Options, Outcome, Report, Work},
-    domain::ItemKind,
     exchange::{Contacts, FileError, Format, Table},
 };
 
@@ -40,11 +40,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn kind(&self) -> ItemKind {
-        if self.kind == ItemKind::Organization.word() {
-            ItemKind::Organization
+    fn kind(&self) -> Kind {
+        if self.kind == Kind::Organization.word() {
+            Kind::Organization
         } else {
-            ItemKind::Contact
+            Kind::Contact
         }
     }
 }
@@ -138,11 +138,7 @@ async fn import(
     }
 }
 
-async fn run(
-    visit: &InGroup<ToImport>,
-    kind: ItemKind,
-    input: &Input,
-) -> Result<Told, ImportError> {
+async fn run(visit: &InGroup<ToImport>, kind: Kind, input: &Input) -> Result<Told, ImportError> {
     let crm = &visit.visitor.web.crm;
     let importer = Importer {
         pool: crm.pool.clone(),
@@ -161,7 +157,7 @@ async fn run(
     };
     let file = Cursor::new(input.file.clone());
     let (imported, unknown) = match kind {
-        ItemKind::Contact => {
+        Kind::Contact => {
             let (rows, unknown) = read(move || {
                 let contacts = Contacts::open(file)?;
                 let unknown = contacts.unknown_columns().join(", ");
@@ -171,7 +167,7 @@ async fn run(
             let work = Work::Contacts(&rows);
             (importer.import(work, destination, options).await?, unknown)
         }
-        ItemKind::Organization => {
+        Kind::Organization => {
             let (rows, unknown) = read(move || {
                 let table = Table::open(file)?;
                 let unknown = table.unknown_columns().join(", ");
@@ -217,7 +213,7 @@ fn told(mut report: Report, unknown_columns: String, is_dry_run: bool) -> Told {
 
 fn page(
     visit: &InGroup<ToImport>,
-    kind: ItemKind,
+    kind: Kind,
     input: Input,
     came: Result<Option<Told>, String>,
 ) -> Response {
@@ -247,8 +243,8 @@ async fn export(visit: InGroup<ToExport>, Query(asked): Query<Asked>) -> Result<
     };
     let mut file = Vec::new();
     let written = match kind {
-        ItemKind::Contact => exporter.contacts(format, &mut file).await,
-        ItemKind::Organization => exporter.organizations(&mut file).await,
+        Kind::Contact => exporter.contacts(format, &mut file).await,
+        Kind::Organization => exporter.organizations(&mut file).await,
     };
     written.map_err(|error| match error {
         bulk::ExportError::Store(error) => error.into(),

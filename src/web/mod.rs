@@ -15,6 +15,7 @@ mod frame;
 mod guard;
 mod home;
 mod issues;
+mod kind;
 mod live;
 mod login;
 mod moment;
@@ -27,7 +28,7 @@ mod visit;
 use std::sync::Arc;
 
 use axum::Router;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -53,8 +54,6 @@ pub struct Web {
     pub public_url: Url,
     /// Whether anybody may sign in as anybody by a click, which is for trying out alone.
     pub demo: bool,
-    /// Tasks of open requests; their end is waited for.
-    pub tasks: TaskTracker,
     /// Ends open streams.
     pub stop: CancellationToken,
 }

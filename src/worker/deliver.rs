@@ -16,9 +16,13 @@ use super::{
     reply::Reply,
     retry::persist,
     tell::Told,
+    trouble::Trouble,
 };
 use crate::{
-    connector::gitlab::{CallError, Thread},
+    connector::{
+        gitlab::{CallError, Client, Thread},
+        messenger::Messenger,
+    },
     domain::{Effect, Queue},
     egress::Retry,
     lookup::LookupError,
@@ -47,8 +51,28 @@ pub(super) struct Due {
     pub(super) answer: Option<Answer>,
 }
 
-/// Makes the effects of one queue of a connection until the service stops.
+/// What makes the effects that wait for a kind of system.
+pub(super) trait Maker: Sized + Send + Sync + 'static {
+    /// Makes one effect. `answer` is what an answer says, where whoever decided it knows.
+    fn make(
+        worker: &Worker,
+        remote: &Remote<Self>,
+        pending: &Pending,
+        answer: Option<Answer>,
+    ) -> impl Future<Output = Result<Done, Failure>> + Send;
+}
+
+/// Makes the effects of one queue of a tracker until the service stops.
 pub async fn deliver(worker: Worker, remote: Arc<Remote>, queue: Queue) {
+    run(worker, remote, queue).await;
+}
+
+/// Makes the effects of one queue of a messenger until the service stops.
+pub async fn deliver_to_messenger(worker: Worker, remote: Arc<Remote<Messenger>>, queue: Queue) {
+    run(worker, remote, queue).await;
+}
+
+async fn run<C: Maker>(worker: Worker, remote: Arc<Remote<C>>, queue: Queue) {
     let pump = Pump::new(worker.clone(), Arc::clone(&remote), queue);
     let (finish, finished) = mpsc::channel(GROUP);
     worker
@@ -107,9 +131,9 @@ pub(super) fn start_at_once(
     start(worker, remote, due, (place, finish));
 }
 
-fn start(
+fn start<C: Maker>(
     worker: &Worker,
-    remote: &Arc<Remote>,
+    remote: &Arc<Remote<C>>,
     due: Due,
     (place, finish): (OwnedSemaphorePermit, mpsc::Sender<Finished>),
 ) {
@@ -123,9 +147,9 @@ fn start(
 }
 
 /// Records attempts in groups, and has lanes with more work looked at.
-async fn record(
+async fn record<C: Maker>(
     worker: Worker,
-    remote: Arc<Remote>,
+    remote: Arc<Remote<C>>,
     queue: Queue,
     mut finished: mpsc::Receiver<Finished>,
 ) {
@@ -159,9 +183,13 @@ pub(super) enum Failure {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
+    Messenger(#[from] Trouble),
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the stored effect does not read: {0}")]
     Unreadable(String),
+    #[error("this connection is of a kind that makes no such calls")]
+    Misplaced,
 }
 
 impl From<LookupError> for Failure {
@@ -180,16 +208,28 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
+    /// Returns whether the other side asks all calls to slow down, and for how long.
+    fn throttle(&self) -> Option<Retry> {
+        match self {
+            Self::Call(error) => error.is_throttled().then(|| error.retry()),
+            Self::Messenger(Trouble::Call(error)) => error.is_throttled().then(|| error.retry()),
+            Self::Messenger(_) | Self::Store(_) | Self::Unreadable(_) | Self::Misplaced => None,
+        }
+    }
+
     fn retry(&self) -> Retry {
         match self {
             Self::Call(error) => error.retry(),
-            Self::Unreadable(_) | Self::Store(StoreError::Refused { .. }) => Retry::Never,
+            Self::Messenger(trouble) => trouble.retry(),
+            Self::Unreadable(_) | Self::Misplaced | Self::Store(StoreError::Refused { .. }) => {
+                Retry::Never
+            }
             Self::Store(_) => Retry::Later { after: None },
         }
     }
 }
 
-async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
+async fn attempt<C: Maker>(worker: &Worker, remote: &Remote<C>, due: Due) -> Finished {
     let Due { pending, answer } = due;
     let at = worker.clock.now();
     let began = Instant::now();
@@ -203,12 +243,16 @@ async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
         Ok(Effect::Reply { .. }) => "reply",
         Ok(Effect::TellRemoved { .. }) => "tell",
         Ok(Effect::React { .. }) => "react",
+        Ok(Effect::Answer { .. }) => "answer",
+        Ok(Effect::SettleChat { .. }) => "settle_chat",
+        Ok(Effect::EqualizePortal { .. }) => "equalize_portal",
+        Ok(Effect::Notify { .. }) => "notify",
         Err(_) => "unreadable",
     };
     let delivery = pending.delivery.map(tracing::field::display);
     let span =
         tracing::info_span!("effect", id = %pending.id, delivery, kind, attempt = pending.attempt);
-    let made = AssertUnwindSafe(make(worker, remote, &pending, answer))
+    let made = AssertUnwindSafe(C::make(worker, remote, &pending, answer))
         .catch_unwind()
         .instrument(span.clone())
         .await;
@@ -220,8 +264,8 @@ async fn attempt(worker: &Worker, remote: &Remote, due: Due) -> Finished {
             Verdict::Done(done.outcome.to_owned())
         }
         Ok(Err(failure)) => {
-            if let Failure::Call(error) = &failure {
-                remote.heed(error);
+            if let Some(pause) = failure.throttle() {
+                remote.pause(pause);
             }
             telemetry::log_chain(&failure);
             give_up_or_wait(
@@ -290,56 +334,64 @@ impl From<&'static str> for Done {
     }
 }
 
-async fn make(
-    worker: &Worker,
-    remote: &Remote,
-    pending: &Pending,
-    answer: Option<Answer>,
-) -> Result<Done, Failure> {
-    match &pending.effect {
-        Err(error) => Err(Failure::Unreadable(error.clone())),
-        Ok(Effect::React {
-            on,
-            reaction,
-            cause,
-        }) => {
-            remote.client.react(on, *reaction, cause.as_deref()).await?;
-            Ok("reaction set".into())
-        }
-        Ok(Effect::TellRemoved {
-            project,
-            issue,
-            contacts,
-            note,
-            cause,
-        }) => {
-            let told = Told {
-                on: Thread {
-                    project,
-                    issue: *issue,
-                    discussion: None,
-                },
-                contacts: *contacts,
-                note: *note,
-                cause: cause.as_deref(),
-            };
-            Ok(told.post(worker, remote, pending.attempt > 1).await?.into())
-        }
-        Ok(Effect::Reply {
-            on,
-            reply,
-            first,
-            link,
-            cause,
-        }) => {
-            let reply = Reply {
+impl Maker for Client {
+    async fn make(
+        worker: &Worker,
+        remote: &Remote,
+        pending: &Pending,
+        answer: Option<Answer>,
+    ) -> Result<Done, Failure> {
+        match &pending.effect {
+            Err(error) => Err(Failure::Unreadable(error.clone())),
+            Ok(
+                Effect::SettleChat { .. }
+                | Effect::EqualizePortal { .. }
+                | Effect::Notify { .. }
+                | Effect::Answer { .. },
+            ) => Err(Failure::Misplaced),
+            Ok(Effect::React {
                 on,
-                id: *reply,
-                may_be_there: !first || pending.attempt > 1,
-                link: link.as_deref(),
-                cause: cause.as_deref(),
-            };
-            reply.put(worker, remote, pending, answer).await
+                reaction,
+                cause,
+            }) => {
+                remote.client.react(on, *reaction, cause.as_deref()).await?;
+                Ok("reaction set".into())
+            }
+            Ok(Effect::TellRemoved {
+                project,
+                issue,
+                contacts,
+                note,
+                cause,
+            }) => {
+                let told = Told {
+                    on: Thread {
+                        project,
+                        issue: *issue,
+                        discussion: None,
+                    },
+                    contacts: *contacts,
+                    note: *note,
+                    cause: cause.as_deref(),
+                };
+                Ok(told.post(worker, remote, pending.attempt > 1).await?.into())
+            }
+            Ok(Effect::Reply {
+                on,
+                reply,
+                first,
+                link,
+                cause,
+            }) => {
+                let reply = Reply {
+                    on,
+                    id: *reply,
+                    may_be_there: !first || pending.attempt > 1,
+                    link: link.as_deref(),
+                    cause: cause.as_deref(),
+                };
+                reply.put(worker, remote, pending, answer).await
+            }
         }
     }
 }

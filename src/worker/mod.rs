@@ -2,26 +2,41 @@
 //!
 //! Every connection has loops of its own, so that one that hangs keeps nobody else waiting.
 
+mod chat;
+mod command;
 mod comment;
+mod decide;
 mod deliver;
+mod group;
+mod hear;
 mod issue;
 mod lookup;
+mod message;
+mod notice;
 mod outlet;
+mod portal;
 mod process;
 mod pump;
 mod reconcile;
 mod remote;
 mod reply;
 mod retry;
+mod step;
+mod talk;
 mod tell;
 mod tree;
+mod trouble;
+mod watching;
 mod way;
 
-pub use deliver::deliver;
+pub use deliver::{deliver, deliver_to_messenger};
+pub use hear::hear;
+pub use portal::keep_equal;
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;
 pub use retry::Schedule;
+pub use step::keep_in_step;
 
 use std::{
     collections::HashSet,
@@ -33,7 +48,10 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use url::Url;
+
 use crate::{
+    crm::Crm,
     domain::{Clock, EffectId},
     queue::{UnderWay, Wake},
 };
@@ -57,6 +75,10 @@ pub struct Worker {
     pub level_fresh: Duration,
     /// How long the place of a project is believed.
     pub place_fresh: Duration,
+    /// What those may do who are known by an account in a messenger.
+    pub crm: Crm,
+    /// Where people find the pages of what messages name.
+    pub public_url: Url,
     /// The effects that it makes at this moment.
     pub at_work: AtWork,
     /// Whether no other process works on the same database.

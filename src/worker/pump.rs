@@ -32,9 +32,9 @@ pub(super) struct Load {
 }
 
 /// Leases lanes until the service stops.
-pub(super) struct Pump {
+pub(super) struct Pump<C> {
     worker: Worker,
-    remote: Arc<Remote>,
+    remote: Arc<Remote<C>>,
     queue: Queue,
     /// Lanes worked at the same time.
     most: usize,
@@ -43,8 +43,8 @@ pub(super) struct Pump {
     pub(super) behind: Arc<AtomicBool>,
 }
 
-impl Pump {
-    pub(super) fn new(worker: Worker, remote: Arc<Remote>, queue: Queue) -> Self {
+impl<C> Pump<C> {
+    pub(super) fn new(worker: Worker, remote: Arc<Remote<C>>, queue: Queue) -> Self {
         // Replies wait for their turn under a lease, which must not run out meanwhile.
         let most = match queue {
             Queue::Reply => remote.comments_within(worker.lease / 3),

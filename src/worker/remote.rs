@@ -1,9 +1,14 @@
 //! A connection at run time: its client, who the bot is there, and what the other side asked us to keep to.
+//!
+//! Trackers and messengers differ in their clients alone: lanes, leases, pace and pauses are the same.
 
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,18 +17,24 @@ use sqlx::PgPool;
 use tokio::{sync::OnceCell, time::Instant};
 use uuid::Uuid;
 
-use super::outlet::{Outlet, Reservation};
+use super::{
+    outlet::{Outlet, Reservation},
+    trouble::Trouble,
+};
 use crate::{
-    connector::gitlab::{CallError, Client},
-    domain::{ConnectionId, Queue},
+    connector::{
+        gitlab::{CallError, Client},
+        messenger::{self, Calls, Messenger},
+    },
+    domain::{ConnectionId, Queue, RemoteUser},
     egress::Retry,
     lookup::LookupError,
     store::{StoreError, connection},
 };
 
-/// A connection at run time.
+/// A connection at run time: a tracker's, or with another client a messenger's.
 #[derive(Debug)]
-pub struct Remote {
+pub struct Remote<C = Client> {
     /// The connection.
     pub id: ConnectionId,
     /// The bot's username there.
@@ -31,21 +42,23 @@ pub struct Remote {
     /// Whether comments of other bots run commands.
     pub allow_bots: bool,
     /// Its client.
-    pub client: Client,
+    pub client: C,
     bot_id: OnceCell<String>,
     pace: DefaultDirectRateLimiter,
     /// Time between two comments once the burst is used up.
     interval: Duration,
     paused_until: Mutex<Option<Instant>>,
     outlets: Mutex<HashMap<Queue, Outlet>>,
+    /// Whether it is known, or does not matter, whose deliveries are believed.
+    pinned: AtomicBool,
 }
 
-impl Remote {
+impl<C> Remote<C> {
     /// Returns the connection with its limits. `bot_id` is the bot's immutable id where it was asked before.
     ///
     /// Of the comments that may be written in a minute a fifth may come at once, so that no minute, wherever it begins, has more than allowed.
     pub fn new(
-        (id, client): (ConnectionId, Client),
+        (id, client): (ConnectionId, C),
         (bot, bot_id): (String, Option<String>),
         allow_bots: bool,
         notes_per_minute: u32,
@@ -66,28 +79,37 @@ impl Remote {
             interval,
             paused_until: Mutex::default(),
             outlets: Mutex::default(),
+            pinned: AtomicBool::new(false),
         }
     }
 
-    /// Returns the bot's immutable id, asked once and remembered.
-    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, LookupError> {
-        let ask = async {
-            let bot = self.client.whoami().await?;
-            if !bot.username.eq_ignore_ascii_case(&self.bot) {
-                tracing::warn!(
-                    configured = self.bot,
-                    actual = bot.username,
-                    "the token belongs to another account than the configured bot: people mention the configured one"
-                );
-            }
-            let mut connection = pool.acquire().await.map_err(StoreError::from)?;
-            connection::set_bot(&mut connection, self.id, &bot.id).await?;
-            Ok(bot.id)
-        };
-        self.bot_id
-            .get_or_try_init(|| ask)
-            .await
-            .map(String::as_str)
+    /// Returns whether nothing is left to do about whose deliveries are believed.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Notes that nothing is left to do about whose deliveries are believed.
+    pub(super) fn set_pinned(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers who the bot is, and says so where it is another account than people mention.
+    async fn keep_bot(&self, pool: &PgPool, bot: RemoteUser) -> Result<String, StoreError> {
+        if !bot.username.eq_ignore_ascii_case(&self.bot) {
+            tracing::warn!(
+                configured = self.bot,
+                actual = bot.username,
+                "the token belongs to another account than the configured bot: people mention the configured one"
+            );
+        }
+        let mut connection = pool.acquire().await?;
+        connection::set_bot(&mut connection, self.id, &bot.id).await?;
+        Ok(bot.id)
+    }
+
+    /// Returns the bot's immutable id, if it was asked before.
+    pub(super) fn known_bot_id(&self) -> Option<&str> {
+        self.bot_id.get().map(String::as_str)
     }
 
     /// Returns how many comments may be written within a time, one at least.
@@ -101,14 +123,11 @@ impl Remote {
         self.pace.until_ready().await;
     }
 
-    /// Takes note of a failure: where the other side asks all calls to slow down, the connection pauses.
-    pub(super) fn heed(&self, error: &CallError) {
-        if !error.is_throttled() {
-            return;
-        }
-        let pause = match error.retry() {
+    /// Has the connection pause, since the other side asks all calls to slow down.
+    pub(super) fn pause(&self, retry: Retry) {
+        let pause = match retry {
             Retry::Later { after: Some(after) } => after,
-            // A limit without a word on when it ends: GitLab's are per minute.
+            // A limit without a word on when it ends: most are per minute.
             Retry::Later { after: None } | Retry::Never => Duration::from_secs(15),
         };
         let until = Instant::now() + pause;
@@ -144,5 +163,47 @@ impl Remote {
         }
         let outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
         outlets.get(&queue)?.reserve(lease)
+    }
+}
+
+impl Remote {
+    /// Returns the bot's immutable id, asked once and remembered.
+    pub async fn bot_id(&self, pool: &PgPool) -> Result<&str, LookupError> {
+        let ask = async {
+            let bot = self.client.whoami().await?;
+            Ok(self.keep_bot(pool, bot).await?)
+        };
+        self.bot_id
+            .get_or_try_init(|| ask)
+            .await
+            .map(String::as_str)
+    }
+
+    /// Takes note of a failure: where the tracker asks all calls to slow down, the connection pauses.
+    pub(super) fn heed(&self, error: &CallError) {
+        if error.is_throttled() {
+            self.pause(error.retry());
+        }
+    }
+}
+
+impl Remote<Messenger> {
+    /// Returns the bot's immutable id, asked once and remembered.
+    pub(super) async fn bot_id(&self, pool: &PgPool) -> Result<&str, Trouble> {
+        let ask = async {
+            let bot = self.client.whoami().await?;
+            Ok(self.keep_bot(pool, bot).await?)
+        };
+        self.bot_id
+            .get_or_try_init(|| ask)
+            .await
+            .map(String::as_str)
+    }
+
+    /// Takes note of a failure: where the messenger asks all calls to slow down, the connection pauses.
+    pub(super) fn heed(&self, error: &messenger::CallError) {
+        if error.is_throttled() {
+            self.pause(error.retry());
+        }
     }
 }

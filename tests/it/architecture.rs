@@ -93,6 +93,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "connector",
+            "crm",
+            "crypto",
             "egress",
             "lookup",
             "queue",
@@ -117,6 +119,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "crate::egress",
         &[
             "connector/gitlab/client/",
+            "connector/messenger/",
+            "connector/matrix/client",
+            "connector/bitrix24/client",
             "worker/",
             "sandbox/",
             "app/",

@@ -26,26 +26,26 @@ const FRESH: Duration = Duration::from_mins(1);
 const GONE: &str = "The resource that you are attempting to access does not exist or you don't have permission to perform this action";
 
 /// A database with people and groups whose levels Liaison keeps itself; what trackers told of projects is given.
-struct Hall {
-    pool: PgPool,
-    crm: Crm,
-    clock: Arc<ManualClock>,
-    tracker: i64,
+pub(crate) struct Hall {
+    pub(crate) pool: PgPool,
+    pub(crate) crm: Crm,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tracker: i64,
 }
 
 /// A root group with a subgroup, a private project in it, and two issues.
 #[derive(Debug, Clone, Copy)]
-struct Tree {
-    root: RootId,
-    top: GroupId,
+pub(crate) struct Tree {
+    pub(crate) root: RootId,
+    pub(crate) top: GroupId,
     sub: GroupId,
     project: i64,
-    issue: IssueId,
+    pub(crate) issue: IssueId,
     confidential: IssueId,
 }
 
 impl Hall {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let pool = harness::pool(database().await);
         let clock = Arc::new(ManualClock::at(
             "2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap(),
@@ -72,7 +72,7 @@ impl Hall {
         }
     }
 
-    async fn tree(&self, path: &str) -> Tree {
+    pub(crate) async fn tree(&self, path: &str) -> Tree {
         let top: i64 = sqlx::query_scalar(
             "WITH fresh AS (SELECT nextval('group_ids') AS id)
              INSERT INTO groups (root_id, id, path, name, contact_group_id, created_at) SELECT id, id, $1, $1, id, now() FROM fresh RETURNING id",
@@ -142,7 +142,7 @@ impl Hall {
     }
 
     /// A person with an account in the tracker.
-    async fn person(&self, username: &str) -> PersonId {
+    pub(crate) async fn person(&self, username: &str) -> PersonId {
         let id = sqlx::query_scalar(
             "WITH person AS (INSERT INTO people (username, name, created_at) VALUES ($1, $1, now()) RETURNING id)
              INSERT INTO identities (connection_id, remote_id, person_id, username) SELECT $2, $1, id, $1 FROM person RETURNING person_id",
@@ -155,7 +155,7 @@ impl Hall {
         PersonId(id)
     }
 
-    async fn member(&self, root: RootId, group: GroupId, person: PersonId, level: i16) {
+    pub(crate) async fn member(&self, root: RootId, group: GroupId, person: PersonId, level: i16) {
         if level == 0 {
             return;
         }
@@ -172,7 +172,7 @@ impl Hall {
     }
 
     /// Says what the tracker told of somebody's level in the project of a tree.
-    async fn in_project(&self, tree: Tree, person: PersonId, level: i16) {
+    pub(crate) async fn in_project(&self, tree: Tree, person: PersonId, level: i16) {
         sqlx::query(
             "INSERT INTO access_levels (root_id, connection_id, remote_user_id, scope, remote_scope_id, level, checked_at)
              SELECT $1, $2, identities.remote_id, 'project', projects.remote_id, $5, $6
@@ -190,19 +190,19 @@ impl Hall {
     }
 
     /// Somebody who may do everything in a tree.
-    async fn owner(&self, tree: Tree) -> Asker {
+    pub(crate) async fn owner(&self, tree: Tree) -> Asker {
         let person = self.person(&format!("owner{}", tree.root)).await;
         self.member(tree.root, tree.top, person, 50).await;
         self.in_project(tree, person, 50).await;
         by(person)
     }
 
-    async fn contact(&self, asker: Asker, group: GroupId, email: &str) -> ItemId {
+    pub(crate) async fn contact(&self, asker: Asker, group: GroupId, email: &str) -> ItemId {
         let form = form("Ann", "Lee", Some(email));
         self.crm.create_contact(asker, group, &form).await.unwrap()
     }
 
-    async fn organization(&self, asker: Asker, group: GroupId, name: &str) -> ItemId {
+    pub(crate) async fn organization(&self, asker: Asker, group: GroupId, name: &str) -> ItemId {
         let form = OrganizationForm {
             name: name.into(),
             ..OrganizationForm::default()
@@ -221,7 +221,7 @@ impl Hall {
             .unwrap()
     }
 
-    async fn one<T>(&self, sql: &str) -> T
+    pub(crate) async fn one<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
     {
@@ -231,7 +231,7 @@ impl Hall {
             .unwrap()
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         sqlx::query(AssertSqlSafe(sql.to_owned()))
             .execute(&self.pool)
             .await
@@ -239,7 +239,7 @@ impl Hall {
     }
 
     /// The operation of the newest row of the history.
-    async fn last_operation(&self) -> OperationId {
+    pub(crate) async fn last_operation(&self) -> OperationId {
         OperationId(
             self.one("SELECT operation FROM history ORDER BY id DESC LIMIT 1")
                 .await,
@@ -247,7 +247,7 @@ impl Hall {
     }
 }
 
-fn by(person: PersonId) -> Asker {
+pub(crate) fn by(person: PersonId) -> Asker {
     Asker {
         person,
         via: Via::GraphQl,
@@ -270,14 +270,14 @@ fn ids(items: &[ItemId]) -> ContactNames {
     }
 }
 
-fn invalid<T: std::fmt::Debug>(result: Result<T, CrmError>) -> Vec<String> {
+pub(crate) fn invalid<T: std::fmt::Debug>(result: Result<T, CrmError>) -> Vec<String> {
     match result {
         Err(CrmError::Invalid(reasons)) => reasons,
         other => panic!("not invalid: {other:?}"),
     }
 }
 
-fn denied<T: std::fmt::Debug>(result: Result<T, CrmError>) -> String {
+pub(crate) fn denied<T: std::fmt::Debug>(result: Result<T, CrmError>) -> String {
     match result {
         Err(CrmError::Denied(sentence)) => sentence,
         other => panic!("not denied: {other:?}"),
@@ -966,7 +966,7 @@ async fn a_merge_unites_and_is_split_again() {
     assert_eq!(of_new, 1);
     assert_eq!(
         invalid(crm.merge(owner, new, &[survivor], &[]).await),
-        ["Contacts and organizations cannot be merged with each other"]
+        ["Items of different kinds cannot be merged with each other"]
     );
     assert_eq!(crm.undo(owner, united).await.unwrap().kept, [""; 0]);
     assert_eq!(crm.undo(owner, merge).await.unwrap().kept, [""; 0]);

@@ -9,8 +9,12 @@
 )]
 
 mod architecture;
+mod bitrix24;
+mod bitrix24_chats;
 mod browser;
+mod chats;
 mod cli;
+mod client;
 mod cluster;
 mod crash;
 mod crm;
@@ -18,13 +22,18 @@ mod demo;
 mod exchange;
 mod faults;
 mod graphql;
+mod groups;
 mod harness;
 mod intake;
 mod issues;
+mod items;
+mod matrix;
 mod moves;
+mod portal;
 mod program;
 mod road;
 mod search;
+mod synapse;
 mod transfer;
 mod tree;
 mod upkeep;

@@ -86,8 +86,11 @@ const TENANTS: &str = r"
 ";
 
 /// Every table that belongs to a tenant, and whether a move takes its rows along.
-const TENANT_TABLES: [&str; 17] = [
+const TENANT_TABLES: [&str; 25] = [
     "access_levels",
+    "bulk_jobs",
+    "chat_members",
+    "chats",
     "comments",
     "deliveries",
     "effect_attempts",
@@ -97,10 +100,15 @@ const TENANT_TABLES: [&str; 17] = [
     "issue_items",
     "issues",
     "item_counts",
+    "item_links",
+    "item_types",
     "item_words",
     "items",
     "lanes",
     "memberships",
+    "observer_requests",
+    "observers",
+    "portal_links",
     "projects",
     "webhook_secrets",
     "webhooks",
@@ -309,6 +317,7 @@ async fn a_subgroup_takes_copies_of_what_its_issues_use() {
             copied: 0,
             merged: 1,
         },
+        items: Fates::default(),
         relations_kept: 3,
         relations_removed: 0,
     };

@@ -41,7 +41,7 @@ impl Contact {
     /// Returns an item as a contact, if it is one.
     pub(super) fn of(item: ShownItem) -> Option<Self> {
         match item.fields {
-            ItemFields::Organization(_) => None,
+            ItemFields::Organization(_) | ItemFields::Record(_) => None,
             ItemFields::Contact(fields) => Some(Self {
                 holder: (item.root, item.group),
                 id: item.id,

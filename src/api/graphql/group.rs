@@ -10,15 +10,19 @@ use super::{
     contact::{Contact, ContactConnection, ContactSort, ContactState},
     count::{Count, Counted},
     history::{History, HistoryConnection, MAX_HISTORY, history_cost},
-    id::{ContactGid, OrganizationGid, group_gid},
+    id::{ContactGid, ItemTypeGid, OrganizationGid, group_gid},
+    item::{Item, ItemConnection, ItemCount, ItemKind, ItemSort, ItemState, ItemType},
     loader::GroupAccess,
     organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
     page::{Page, cost, named},
 };
 use crate::{
-    domain::{GroupId, Level, Listed, RelationSource, States},
+    crm::Where,
+    domain::{self, GroupId, ItemId, Level, Listed, RelationSource, States},
     rules::{Access, Right},
     store::{
+        item_list::{self, ItemFilter},
+        item_type,
         search::{self, Holder, Listing},
         tree::{self, GroupNode},
     },
@@ -78,6 +82,35 @@ impl Group {
             search,
             states,
         }
+    }
+
+    /// Returns a page of its items.
+    async fn items_page(
+        &self,
+        scope: Scope<'_>,
+        filter: ItemFilter,
+        sort: Option<ItemSort>,
+        page: &Page,
+    ) -> Result<ItemConnection, Refusal> {
+        let mut connection = scope.single().await?;
+        let holder = self.holder();
+        let slice = page.slice(true)?;
+        let after = match slice.below {
+            None => None,
+            Some(id) => {
+                let after = item_list::after(&mut connection, holder, ItemId(id)).await?;
+                Some(after.ok_or_else(Refusal::invalid_cursor)?)
+            }
+        };
+        let sort = sort.map_or(item_list::ItemSort::Newest, item_list::ItemSort::from);
+        let part = (sort, after.as_ref(), slice.limit);
+        let mut ids = item_list::page(&mut connection, holder, &filter, part).await?;
+        drop(connection);
+        let more = ids.len() > page.size;
+        ids.truncate(page.size);
+        let items = Item::all(scope, &ids).await?;
+        let count = ItemCount(Some((holder, filter)));
+        Ok(Item::connection(items, (page.after.is_some(), more), count))
     }
 
     /// Returns its id.
@@ -246,6 +279,75 @@ impl Group {
             active,
             inactive,
         })
+    }
+
+    /// The items that the group uses, wherever they are held: leads, deals, invoices and custom ones, or of the kinds that are named; none
+    /// for whoever may not see them.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn items(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Only these kinds.")] kinds: Option<Vec<ItemKind>>,
+        #[graphql(desc = "Only custom items of this type.")] type_id: Option<ItemTypeGid>,
+        #[graphql(desc = "Only those in this state.")] state: Option<ItemState>,
+        #[graphql(desc = "Words that must all be found in title or description.")] search: Option<
+            String,
+        >,
+        #[graphql(desc = "Only those that this person observes: username or e-mail address.")]
+        observed_by: Option<String>,
+        #[graphql(desc = "Only those that this person is responsible for.")] responsible: Option<
+            String,
+        >,
+        #[graphql(desc = "The order; the newest first if nothing is said.")] sort: Option<ItemSort>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<ItemConnection> {
+        let scope = Scope::of(context)?;
+        let page = Page::new((first, None, after, None))?;
+        if !self.shows_contacts() {
+            return Ok(Item::connection(
+                Vec::new(),
+                (false, false),
+                ItemCount(None),
+            ));
+        }
+        let person = async |name: Option<String>| match name {
+            None => Ok(None),
+            Some(name) => {
+                let place = Where::Group(self.node.id);
+                let found = scope.api.crm.people_named(place, &[name]).await;
+                found
+                    .map(|people| people.into_iter().next())
+                    .map_err(Refusal::from)
+            }
+        };
+        let kinds = kinds.map(|kinds| {
+            let words = kinds.into_iter().map(domain::ItemKind::from);
+            words.map(|kind| kind.word().to_owned()).collect()
+        });
+        let filter = ItemFilter {
+            kinds,
+            item_type: type_id.map(|id| id.read()).transpose()?,
+            active: state.and_then(ItemState::active),
+            search,
+            observed_by: person(observed_by).await?,
+            responsible: person(responsible).await?,
+        };
+        Ok(self.items_page(scope, filter, sort, &page).await?)
+    }
+
+    /// The types of items of the root group's own, for whoever may see items.
+    async fn item_types(&self, context: &Context<'_>) -> Result<Vec<ItemType>> {
+        if !self.shows_contacts() {
+            return Ok(Vec::new());
+        }
+        let mut connection = Scope::of(context)?.single().await?;
+        let types = item_type::of_root(&mut connection, self.node.root).await;
+        Ok(types
+            .map_err(Refusal::from)?
+            .into_iter()
+            .map(ItemType)
+            .collect())
     }
 
     /// What was done to the contacts and organizations that the group uses, newest first; nothing for whoever may not see them.

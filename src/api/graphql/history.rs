@@ -11,6 +11,7 @@ use super::{
     contact::Contact,
     id::{history_gid, operation_gid},
     issue::Issue,
+    item::Item,
     loader::ItemHistory,
     organization::Organization,
     page::{Page, cost, cursor_of},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     crm::{HistoryEntry, HistoryOf, HistoryPage},
-    domain::{GroupId, ItemId, Via},
+    domain::{GroupId, ItemId, PersonId, Via},
     store::{search::Holder, shown::ShownItem},
 };
 
@@ -117,6 +118,8 @@ enum HistoryVia {
     Import,
     /// Something that the tracker told.
     Tracker,
+    /// Something that happened in a chat.
+    Chat,
     /// A rule that acts by itself.
     Automatic,
     /// The command line.
@@ -131,6 +134,7 @@ impl From<Via> for HistoryVia {
             Via::Page => Self::Page,
             Via::Import => Self::Import,
             Via::Tracker => Self::Tracker,
+            Via::Chat => Self::Chat,
             Via::Automatic => Self::Automatic,
             Via::CommandLine => Self::CommandLine,
         }
@@ -180,8 +184,9 @@ impl History {
         self.entry.via.into()
     }
 
-    /// What: `item_created`, `item_edited`, `item_deleted`, `item_merged`, `item_moved`, `item_related`, `item_unrelated`,
-    /// `group_configured`.
+    /// What: `item_created`, `item_edited`, `item_deleted`, `item_merged`, `item_moved`, `item_converted`, `item_related`, `item_unrelated`,
+    /// `item_linked`, `item_unlinked`, `observer_added`, `observer_changed`, `observer_removed`, `observer_requested`, `responsible_changed`,
+    /// `chat_created`, `chat_moved`, `group_configured`.
     async fn action(&self) -> &str {
         &self.entry.action
     }
@@ -197,6 +202,24 @@ impl History {
             .item(Scope::of(context)?)
             .await?
             .and_then(Organization::of))
+    }
+
+    /// The person whom it is about: an observer that was added, changed or removed.
+    async fn person(&self, context: &Context<'_>) -> Result<Option<User>> {
+        let person = self.entry.detail.get("person").and_then(Value::as_i64);
+        match person {
+            None => Ok(None),
+            Some(person) => Ok(Scope::of(context)?.rows.load_one(PersonId(person)).await?),
+        }
+    }
+
+    /// The item that it is about, while it exists.
+    #[graphql(name = "item")]
+    async fn item_node(&self, context: &Context<'_>) -> Result<Option<Item>> {
+        match self.entry.item {
+            None => Ok(None),
+            Some(item) => Ok(Item::find(Scope::of(context)?, item).await?),
+        }
     }
 
     /// The issue on which it happened, if the asker may read it.

@@ -8,7 +8,12 @@ use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, V
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::domain::{GroupId, IssueId, ItemId, OperationId, PersonId, ProjectId};
+use crate::domain::{
+    BulkJobId, GroupId, IssueId, ItemId, ItemTypeId, OperationId, PersonId, ProjectId,
+};
+
+/// What GitLab does not have.
+const OURS: [&str; 3] = ["Item", "ItemType", "BulkJob"];
 
 /// Returns the id of a thing of one of `models`. A number that no id can be names nothing that exists.
 fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal> {
@@ -17,6 +22,12 @@ fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal>
         .map(|rest| rest.splitn(3, '/').collect());
     let (model, id) = match parts.as_deref() {
         Some(&["gitlab", model, id]) if !model.is_empty() && !id.is_empty() => (model, id),
+        // What GitLab does not have is ours.
+        Some(&["liaison", model, id])
+            if OURS.contains(&model) && models.contains(&model) && !id.is_empty() =>
+        {
+            (model, id)
+        }
         Some(&[app, model, id]) if !app.is_empty() && !model.is_empty() && !id.is_empty() => {
             return Err(Refusal::Argument(format!(
                 "{text:?} is not a Gitlab Global ID"
@@ -37,7 +48,7 @@ fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal>
 }
 
 macro_rules! read {
-    ($($(#[$doc:meta])* $name:ident = $scalar:literal, $id:ident($inner:ty), $model:literal $(or $other:literal)?;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident = $scalar:literal, $id:ident($inner:ty), $model:literal $(or $other:literal)*;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(super) struct $name(pub(super) String);
@@ -45,7 +56,7 @@ macro_rules! read {
         impl $name {
             /// Returns the id that the global id stands for.
             pub(super) fn read(&self) -> Result<$id, Refusal> {
-                read::<$inner>(&self.0, &[$model $(, $other)?]).map($id)
+                read::<$inner>(&self.0, &[$model $(, $other)*]).map($id)
             }
         }
 
@@ -81,6 +92,12 @@ read! {
     IssueGid = "IssueID", IssueId(i64), "Issue" or "WorkItem";
     /// A global id of something that has contacts: an issue.
     IssuableGid = "IssuableID", IssueId(i64), "Issuable" or "Issue";
+    /// A global id of an item of any kind, for instance `"gid://liaison/Item/42"`.
+    ItemGid = "ItemID", ItemId(i64), "Item" or "CustomerRelations::Contact" or "CustomerRelations::Organization";
+    /// A global id of a type of items, for instance `"gid://liaison/ItemType/1"`.
+    ItemTypeGid = "ItemTypeID", ItemTypeId(i64), "ItemType";
+    /// A global id of a change of many items, for instance `"gid://liaison/BulkJob/1"`.
+    BulkJobGid = "BulkJobID", BulkJobId(i64), "BulkJob";
     /// A global id of an operation of the history: the changes that were made together and are taken back together.
     OperationGid = "CustomerRelationsOperationID", OperationId(Uuid), "CustomerRelations::Operation";
 }
@@ -93,6 +110,21 @@ pub(super) fn contact_gid(id: ItemId) -> ID {
 /// Returns the global id of an organization.
 pub(super) fn organization_gid(id: ItemId) -> ID {
     write("CustomerRelations::Organization", id)
+}
+
+/// Returns the global id of an item.
+pub(super) fn item_gid(id: ItemId) -> ID {
+    ID(format!("gid://liaison/Item/{id}"))
+}
+
+/// Returns the global id of a type of items.
+pub(super) fn item_type_gid(id: ItemTypeId) -> ID {
+    ID(format!("gid://liaison/ItemType/{id}"))
+}
+
+/// Returns the global id of a change of many items.
+pub(super) fn bulk_job_gid(id: BulkJobId) -> ID {
+    ID(format!("gid://liaison/BulkJob/{id}"))
 }
 
 /// Returns the global id of a group.

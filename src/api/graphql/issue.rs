@@ -11,6 +11,7 @@ use super::{
     count::Count,
     group::Group,
     id::{issue_gid, project_gid},
+    item::{Item, issue_items_cost},
     loader::{IssueAccess, IssueSlice, ItemSlice},
     organization::{Organization, OrganizationConnection},
     page::{Page, cost, cursor_of},
@@ -251,6 +252,15 @@ impl Issue {
             .into_iter()
             .filter_map(|item| Some((cursor_of(item.id.0), Organization::of(item)?)));
         Ok(page.connection(nodes, count))
+    }
+
+    /// Everything that it is related to, of whatever kind, up to 100; nothing for whoever may not see that.
+    #[graphql(name = "items", complexity = "issue_items_cost(child_complexity)")]
+    async fn all_items(&self, context: &Context<'_>) -> Result<Vec<Item>> {
+        if !self.access.allows(Right::ViewIssueContacts) {
+            return Ok(Vec::new());
+        }
+        Ok(Item::of_issue(Scope::of(context)?, (self.node.root, self.node.id)).await?)
     }
 
     /// The project.

@@ -2,6 +2,8 @@
 //!
 //! Nothing is remembered from one batch to the next, so that a subscription sees what is and not what was.
 
+mod items;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use async_graphql::dataloader::{DataLoader, Loader};
+
+pub(super) use items::{ChatOf, ItemAccess, ItemsOf, LinkedTo, MAX_ISSUE_ITEMS, ObserversOf};
 
 use super::{Refusal, Viewer, user::User};
 use crate::{

@@ -11,6 +11,7 @@ mod group;
 mod history;
 mod id;
 mod issue;
+mod item;
 mod limit;
 mod loader;
 mod mutation;
@@ -21,6 +22,7 @@ mod query;
 mod subscription;
 mod time;
 mod user;
+mod watching;
 
 use async_graphql::{Context, dataloader::DataLoader};
 use sqlx::{Postgres, pool::PoolConnection};

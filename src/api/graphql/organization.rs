@@ -40,7 +40,7 @@ impl Organization {
     /// Returns an item as an organization, if it is one.
     pub(super) fn of(item: ShownItem) -> Option<Self> {
         match item.fields {
-            ItemFields::Contact(_) => None,
+            ItemFields::Contact(_) | ItemFields::Record(_) => None,
             ItemFields::Organization(fields) => Some(Self {
                 holder: (item.root, item.group),
                 id: item.id,

@@ -5,11 +5,14 @@ use async_graphql::{Context, ID, Object, Result};
 use super::{
     Refusal, Scope, Viewer,
     group::Group,
-    id::IssueGid,
+    id::{BulkJobGid, IssueGid, ItemGid},
     issue::{Issue, Project},
+    item::Item,
     preview::CommandPreview,
     user::CurrentUser,
+    watching::BulkJob,
 };
+use crate::crm::CrmError;
 
 /// The root of queries.
 pub(super) struct Query;
@@ -39,6 +42,23 @@ impl Query {
     async fn issue(&self, context: &Context<'_>, id: IssueGid) -> Result<Option<Issue>> {
         let scope = Scope::of(context)?;
         Ok(Issue::find(scope, id.read()?).await?)
+    }
+
+    /// An item by its global id.
+    async fn item(&self, context: &Context<'_>, id: ItemGid) -> Result<Option<Item>> {
+        let scope = Scope::of(context)?;
+        Ok(Item::find(scope, id.read()?).await?)
+    }
+
+    /// A change of many items, for whoever may see the items that it changes.
+    async fn bulk_job(&self, context: &Context<'_>, id: BulkJobGid) -> Result<Option<BulkJob>> {
+        let scope = Scope::of(context)?;
+        scope.rows.loader().single()?;
+        match scope.api.crm.bulk_job(scope.asker()?, id.read()?).await {
+            Ok(job) => Ok(Some(BulkJob(job))),
+            Err(CrmError::NotFound) => Ok(None),
+            Err(other) => Err(Refusal::from(other).into()),
+        }
     }
 
     /// What the commands of a comment by the asker would do on an issue, and what would be answered. Changes nothing.

@@ -3,6 +3,8 @@
 //! GitLab parses every note for quick actions and mentions, also the bot's own. So each line begins with a list mark, and whatever
 //! people typed or stored stands in a code span, where it neither mentions nor formats.
 
+mod items;
+
 use std::fmt::Write;
 
 use crate::{
@@ -118,6 +120,11 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             )
         }
         Line::List(contacts) => write_list(contacts, counts),
+        Line::Items {
+            command,
+            outcomes,
+            unknown,
+        } => items::write(*command, outcomes, unknown, counts),
         Line::Undone {
             command,
             changes,
@@ -255,6 +262,19 @@ fn write_refusal(refusal: &Refusal, dialect: &Dialect<'_>) -> String {
             let add = dialect.write(CommandName::AddContacts, email);
             format!("Email has already been taken: {} adds the contact", code_span(&add))
         }
+        Refusal::Unclear { text } => format!(
+            "{} is neither a person, as in {}, nor an item, as in {}",
+            code_span(text),
+            code_span("@ann"),
+            code_span("[deal:42]")
+        ),
+        Refusal::NobodyNamed => format!("name at least one person, as in {}", code_span("@ann")),
+        Refusal::TooManyPeople => "one person is responsible: name one".into(),
+        Refusal::NoItemNamed => format!("name an item, as in {}", code_span("[deal:42]")),
+        Refusal::NoItemsHere => format!(
+            "there are no items here that you may see; name one, as in {}",
+            code_span("[deal:42]")
+        ),
         Refusal::UnknownOrganization { name } => {
             format!("there is no organization {} in this group", code_span(name))
         }

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
-    connector::{Malformed, Routing, VerifyError, WebhookSecrets, lane, single},
-    crypto::{check_time, fingerprint, same_secret},
+    connector::{Malformed, Routing, VerifyError, WebhookSecrets, in_force, lane, single},
+    crypto::{check_time, fingerprint},
     domain::{CommentRef, ConnectionId, Lane},
 };
 
@@ -44,16 +43,10 @@ pub fn verify_head(
         let (_, timestamp, _) = signed(headers)?;
         return check_time(timestamp, now).map_err(|_| VerifyError::Stale);
     }
-    let mut tokens = in_force(&secrets.tokens, now).peekable();
-    if tokens.peek().is_none() {
+    if in_force(&secrets.tokens, now).next().is_none() {
         return Err(VerifyError::NoSecret);
     }
-    let given = single(headers, TOKEN)?;
-    // All are compared, so that the time does not tell which one was right.
-    let right = tokens.fold(false, |right, token| {
-        right | same_secret(given, token.expose_secret().as_bytes())
-    });
-    right.then_some(()).ok_or(VerifyError::Wrong(TOKEN))
+    secrets.check_token(single(headers, TOKEN)?, TOKEN, now)
 }
 
 /// Checks the signature of a body whose headers [`verify_head`] accepted.
@@ -74,17 +67,6 @@ pub fn verify_body(
     keys.any(|key| key.verify(signed, body, now).is_ok())
         .then_some(())
         .ok_or(VerifyError::Wrong(SIGNATURE))
-}
-
-/// Returns the secrets that have not ended.
-fn in_force<T>(
-    secrets: &[(T, Option<DateTime<Utc>>)],
-    now: DateTime<Utc>,
-) -> impl Iterator<Item = &T> {
-    secrets
-        .iter()
-        .filter(move |(_, until)| until.is_none_or(|until| now < until))
-        .map(|(secret, _)| secret)
 }
 
 /// Returns the id, the timestamp and the list of signatures.

@@ -123,6 +123,8 @@ pub async fn holders(
     match kind {
         ItemKind::Contact => contacts_with(connection, scene, values).await,
         ItemKind::Organization => organizations_with(connection, scene, values).await,
+        // Nothing else has a value of its own that it is known by.
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use sqlx::{PgConnection, types::Json};
 
-use super::{GroupMove, Mover, part};
+use super::{GroupMove, Mover, belongings, part};
 use crate::{
     domain::{ConnectionId, Followers, OperationId, RootId},
     store::StoreError,
@@ -20,14 +20,15 @@ pub(super) async fn apply(
     let operation = mover.operation;
     forget_levels(connection, operation).await?;
     copy(connection, operation).await?;
-    relations(connection, operation).await?;
+    relations(connection, mover).await?;
     past(connection, operation).await?;
+    belongings::belongings(connection, operation).await?;
     items(connection, operation).await?;
     items_moved(connection, mover, what).await?;
     let followers = followers(connection, operation, what).await?;
     issues(connection, operation, what).await?;
     projects(connection, operation, what).await?;
-    belongings(connection, operation).await?;
+    webhooks(connection, operation).await?;
     groups(connection, operation, what).await?;
     Ok(followers)
 }
@@ -78,11 +79,37 @@ async fn copy(connection: &mut PgConnection, operation: OperationId) -> Result<(
     Ok(())
 }
 
-/// Points the relations of issues whose contacts change at what those become. Two that become one are one.
-async fn relations(
-    connection: &mut PgConnection,
-    operation: OperationId,
-) -> Result<(), StoreError> {
+/// Points the relations of issues whose contacts change at what those become. Two that become one are one. Deals and the like are not
+/// copied: the relations of those that stay end.
+async fn relations(connection: &mut PgConnection, mover: &Mover) -> Result<(), StoreError> {
+    let operation = mover.operation;
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM issue_items
+             USING (SELECT moving.old_root, issue_items.issue_id, issue_items.item_id, items.group_id
+                    FROM transfer_groups AS moving
+                    JOIN projects ON projects.root_id = moving.old_root AND projects.group_id = moving.group_id
+                    JOIN issues ON issues.project_id = projects.id AND issues.root_id = moving.old_root
+                    JOIN issue_items ON issue_items.root_id = moving.old_root AND issue_items.issue_id = issues.id
+                    JOIN items ON items.root_id = moving.old_root AND items.id = issue_items.item_id
+                    WHERE moving.operation = $1 AND items.kind NOT IN ('contact', 'organization')
+                      AND (items.root_id, items.group_id) <> (moving.new_root, moving.new_holder)
+                      AND NOT EXISTS (SELECT FROM transfer_items
+                                      WHERE transfer_items.operation = $1 AND transfer_items.item_id = items.id
+                                        AND transfer_items.holder = moving.new_holder)) AS lost
+             WHERE issue_items.root_id = lost.old_root AND issue_items.issue_id = lost.issue_id AND issue_items.item_id = lost.item_id
+             RETURNING lost.old_root, lost.group_id, issue_items.issue_id, issue_items.item_id, added_by, added_at)
+         INSERT INTO history (root_id, operation, at, actor_id, via, group_id, issue_id, item_id, action, detail)
+         SELECT old_root, $1, $2, $3, $4, group_id, issue_id, item_id, 'item_unrelated',
+                jsonb_build_object('added_by', added_by, 'added_at', added_at)
+         FROM gone",
+        operation.0,
+        mover.now,
+        mover.actor.map(|person| person.0),
+        mover.via.word(),
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "DELETE FROM issue_items
          USING (SELECT old_root, issue_items.issue_id, issue_items.item_id,
@@ -175,7 +202,10 @@ async fn items(connection: &mut PgConnection, operation: OperationId) -> Result<
     // Organizations first: a contact finds its own at the new place.
     for is_organization in [true, false] {
         sqlx::query!(
-        "UPDATE items SET root_id = moving.new_root, group_id = moving.holder, organization_id = organization.becomes
+        "UPDATE items SET root_id = moving.new_root, group_id = moving.holder, organization_id = organization.becomes,
+                type_id = CASE WHEN before.type_id IS NULL THEN NULL ELSE (
+                    SELECT there.id FROM item_types AS was JOIN item_types AS there ON lower(there.name) = lower(was.name)
+                    WHERE was.root_id = moving.old_root AND was.id = before.type_id AND there.root_id = moving.new_root) END
          FROM transfer_items AS moving
          JOIN items AS before ON before.root_id = moving.old_root AND before.id = moving.item_id
          LEFT JOIN transfer_items AS organization
@@ -277,10 +307,7 @@ async fn projects(
 }
 
 /// Memberships, webhooks and their secrets.
-async fn belongings(
-    connection: &mut PgConnection,
-    operation: OperationId,
-) -> Result<(), StoreError> {
+async fn webhooks(connection: &mut PgConnection, operation: OperationId) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE memberships SET root_id = new_root FROM transfer_groups AS moving
          WHERE operation = $1 AND goes AND old_root <> new_root AND memberships.root_id = old_root AND memberships.group_id = moving.group_id",

@@ -3,7 +3,7 @@
 //! A move is one transaction, all or nothing, made of statements over whole sets. What it will do is written down first (`plan`), so
 //! that the report before and the one after are counted from the same rows; then it is done (`apply`).
 //!
-//! Contacts and organizations move along with a group: those that it held itself go, those that its issues use and that somebody else
+//! Items move along with a group, with their observers, links and chats: those that it held itself go. Of contacts and organizations, those that its issues use and that somebody else
 //! holds are copied, and one that the new holder has already takes the place of the one that comes. A project takes no contacts along.
 //! Only issues of what moves are touched.
 //!
@@ -11,6 +11,7 @@
 //! is not this room's: the caller has it follow ([`Followers`]) in the same transaction.
 
 mod apply;
+mod belongings;
 mod plan;
 mod project;
 
@@ -52,7 +53,7 @@ pub struct GroupMove<'a> {
     pub remote_path: Option<&'a str>,
 }
 
-/// How many contacts, or organizations, fare how.
+/// How many contacts, organizations or other items fare how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Fates {
     /// Go to the new root group.
@@ -83,6 +84,8 @@ pub struct TransferReport {
     pub contacts: Fates,
     /// Organizations.
     pub organizations: Fates,
+    /// Leads, deals, invoices and other items. They are never copied.
+    pub items: Fates,
     /// Relations of moved issues that stay.
     pub relations_kept: i64,
     /// Relations that end: those of issues whose contacts do not come along.

@@ -117,7 +117,8 @@ pub(super) async fn write_items(
                 CASE WHEN moving.old_holder = moving.group_id
                       AND NOT EXISTS (SELECT FROM transfer_groups AS user_of WHERE user_of.operation = $1 AND user_of.new_holder = moving.group_id)
                      THEN moving.new_holder ELSE moving.group_id END,
-                items.kind, CASE items.kind WHEN 'contact' THEN lower(items.email) ELSE lower(items.title) END, 'moved', true, items.id
+                items.kind, CASE items.kind WHEN 'contact' THEN lower(items.email) WHEN 'organization' THEN lower(items.title) END,
+                'moved', true, items.id
          FROM transfer_groups AS moving
          JOIN items ON items.root_id = moving.old_root AND items.group_id = moving.group_id
          WHERE moving.operation = $1 AND moving.goes AND moving.old_root <> moving.new_root",
@@ -136,7 +137,8 @@ pub(super) async fn write_items(
                JOIN issues ON issues.project_id = projects.id AND issues.root_id = moving.old_root
                JOIN issue_items ON issue_items.root_id = moving.old_root AND issue_items.issue_id = issues.id
                JOIN items ON items.root_id = moving.old_root AND items.id = issue_items.item_id
-               WHERE moving.operation = $1 AND (items.root_id, items.group_id) <> (moving.new_root, moving.new_holder)) AS used
+               WHERE moving.operation = $1 AND (items.root_id, items.group_id) <> (moving.new_root, moving.new_holder)
+                 AND items.kind IN ('contact', 'organization')) AS used
          ON CONFLICT (operation, item_id, holder) DO NOTHING",
         operation.0,
     )
@@ -256,6 +258,21 @@ pub(super) async fn report(
     )
     .fetch_one(&mut *connection)
     .await?;
+    let lost = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "lost!" FROM transfer_groups AS moving
+           JOIN projects ON projects.root_id = moving.old_root AND projects.group_id = moving.group_id
+           JOIN issues ON issues.project_id = projects.id AND issues.root_id = moving.old_root
+           JOIN issue_items ON issue_items.root_id = moving.old_root AND issue_items.issue_id = issues.id
+           JOIN items ON items.root_id = moving.old_root AND items.id = issue_items.item_id
+           WHERE moving.operation = $1 AND goes AND items.kind NOT IN ('contact', 'organization')
+             AND (items.root_id, items.group_id) <> (moving.new_root, moving.new_holder)
+             AND NOT EXISTS (SELECT FROM transfer_items
+                             WHERE transfer_items.operation = $1 AND transfer_items.item_id = items.id
+                               AND transfer_items.holder = moving.new_holder)"#,
+        operation.0,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     let fates = sqlx::query!(
         r#"SELECT kind, fate, count(*) AS "items!" FROM transfer_items WHERE operation = $1 GROUP BY kind, fate"#,
         operation.0,
@@ -266,14 +283,15 @@ pub(super) async fn report(
         groups: moving.groups,
         projects: moving.projects,
         issues: moving.issues,
-        relations_kept: moving.relations,
-        relations_removed: removed,
+        relations_kept: moving.relations - lost,
+        relations_removed: removed + lost,
         ..TransferReport::default()
     };
     for row in fates {
         let of: &mut Fates = match row.kind.as_str() {
             "contact" => &mut report.contacts,
-            _ => &mut report.organizations,
+            "organization" => &mut report.organizations,
+            _ => &mut report.items,
         };
         match row.fate.as_str() {
             "moved" => of.moved += row.items,

@@ -9,14 +9,15 @@ use axum::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{find, folder};
+use super::find;
 use crate::{
     crm::CrmError,
-    domain::{ContactPatch, ItemId, ItemKind, OperationId, OrganizationPatch},
+    domain::{ContactPatch, ItemId, OperationId, OrganizationPatch},
     web::{
         Web,
         flash::Flash,
         form::Typed,
+        kind::Kind,
         problem::Problem,
         visit::{InGroup, ToManage, ToView},
     },
@@ -32,15 +33,15 @@ struct Undo {
 
 /// Returns the routes, the same for both kinds.
 pub(super) fn routes() -> Router<Web> {
-    [ItemKind::Contact, ItemKind::Organization]
+    [Kind::Contact, Kind::Organization]
         .into_iter()
         .map(of_kind)
         .fold(Router::new(), Router::merge)
         .route("/crm/undo", post(undo))
 }
 
-fn of_kind(kind: ItemKind) -> Router<Web> {
-    let folder = folder(kind);
+fn of_kind(kind: Kind) -> Router<Web> {
+    let folder = kind.folder();
     let route = |action: &str| format!("/{folder}/{{id}}/{action}");
     Router::new()
         .route(
@@ -71,21 +72,21 @@ fn of_kind(kind: ItemKind) -> Router<Web> {
 
 async fn set_state(
     visit: &InGroup<ToManage>,
-    (kind, id): (ItemKind, ItemId),
+    (kind, id): (Kind, ItemId),
     active: bool,
 ) -> Result<Response, Problem> {
     find(visit, kind, id).await?;
     let crm = &visit.visitor.web.crm;
     let asker = visit.visitor.asker();
     match kind {
-        ItemKind::Contact => {
+        Kind::Contact => {
             let patch = ContactPatch {
                 active: Some(active),
                 ..ContactPatch::default()
             };
             crm.update_contact(asker, id, &patch, None).await?;
         }
-        ItemKind::Organization => {
+        Kind::Organization => {
             let patch = OrganizationPatch {
                 active: Some(active),
                 ..OrganizationPatch::default()
@@ -94,30 +95,28 @@ async fn set_state(
         }
     }
     let text = match (kind, active) {
-        (ItemKind::Contact, true) => "The contact is active again.",
-        (ItemKind::Contact, false) => {
-            "The contact is inactive: it cannot be added to issues any more."
-        }
-        (ItemKind::Organization, true) => "The organization is active again.",
-        (ItemKind::Organization, false) => "The organization is inactive.",
+        (Kind::Contact, true) => "The contact is active again.",
+        (Kind::Contact, false) => "The contact is inactive: it cannot be added to issues any more.",
+        (Kind::Organization, true) => "The organization is active again.",
+        (Kind::Organization, false) => "The organization is inactive.",
     };
-    let path = visit.to(format_args!("{}/{id}", folder(kind)));
+    let path = visit.to(format_args!("{}/{id}", kind.folder()));
     Ok(visit.visitor.say(Flash::done(text), &path))
 }
 
 async fn delete(
     visit: &InGroup<ToManage>,
-    (kind, id): (ItemKind, ItemId),
+    (kind, id): (Kind, ItemId),
 ) -> Result<Response, Problem> {
     find(visit, kind, id).await?;
     let asker = visit.visitor.asker();
     let operation = visit.visitor.web.crm.delete(asker, &[id]).await?;
     let text = match kind {
-        ItemKind::Contact => "The contact was deleted.",
-        ItemKind::Organization => "The organization was deleted.",
+        Kind::Contact => "The contact was deleted.",
+        Kind::Organization => "The organization was deleted.",
     };
     let flash = Flash::done(text).with_undo(operation);
-    Ok(visit.visitor.say(flash, &visit.to(folder(kind))))
+    Ok(visit.visitor.say(flash, &visit.to(kind.folder())))
 }
 
 async fn undo(

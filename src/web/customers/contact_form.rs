@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
 use crate::{
     crm::CrmError,
-    domain::{ContactForm, ContactPatch, ItemId, ItemKind},
+    domain::{ContactForm, ContactPatch, ItemId},
     store::{
         item,
         search::{self, ContactRow},
@@ -20,6 +20,7 @@ use crate::{
         Web,
         form::{Errors, Typed},
         frame::{Frame, html},
+        kind::Kind,
         problem::Problem,
         visit::{InGroup, ToManage},
     },
@@ -84,7 +85,7 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
         let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
         let crm = &visit.visitor.web.crm;
         match crm.create_contact(asker, group, &wanted).await {
-            Ok(id) => return Ok(form::saved(&visit, (ItemKind::Contact, id), true)),
+            Ok(id) => return Ok(form::saved(&visit, (Kind::Contact, id), true)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
@@ -125,7 +126,7 @@ async fn update(
         );
         let crm = &visit.visitor.web.crm;
         match crm.update_contact(asker, id, &patch, seen).await {
-            Ok(()) => return Ok(form::saved(&visit, (ItemKind::Contact, id), false)),
+            Ok(()) => return Ok(form::saved(&visit, (Kind::Contact, id), false)),
             Err(CrmError::Changed) => return Ok(overtaken(&visit, id, input, now)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
@@ -220,7 +221,7 @@ fn form_page(
     input: Input,
     errors: Errors,
 ) -> FormPage {
-    let place = FormPlace::of(visit, ItemKind::Contact, id);
+    let place = FormPlace::of(visit, Kind::Contact, id);
     FormPage {
         frame: visit.frame(&place.title),
         place,

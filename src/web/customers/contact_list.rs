@@ -4,10 +4,11 @@ use axum::{Router, extract::Query, response::Response, routing::get};
 
 use super::list::{self, Words};
 use crate::{
-    domain::{ContactSort, ItemKind},
+    domain::ContactSort,
     store::search::{self, ContactRow},
     web::{
         Web,
+        kind::Kind,
         problem::Problem,
         table::{Asked, Cell, Sort},
         visit::{InGroup, ToView},
@@ -41,7 +42,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
         title: "Contacts",
         search: "Search contacts",
     };
-    let what = (ItemKind::Contact, words);
+    let what = (Kind::Contact, words);
     list::page::<ContactSort, _>(&visit, &asked, what, &listing, |contact| {
         row(&visit, contact)
     })

@@ -3,11 +3,11 @@
 use axum::response::Response;
 use http::StatusCode;
 
-use super::folder;
 use crate::{
-    domain::{ItemId, ItemKind},
+    domain::ItemId,
     web::{
         flash::Flash,
+        kind::Kind,
         visit::{InGroup, ToManage},
     },
 };
@@ -28,8 +28,8 @@ pub(super) struct FormPlace {
 
 impl FormPlace {
     /// Returns the place of the form of an item, or of a new one.
-    pub(super) fn of(visit: &InGroup<ToManage>, kind: ItemKind, id: Option<ItemId>) -> Self {
-        let folder = visit.to(folder(kind));
+    pub(super) fn of(visit: &InGroup<ToManage>, kind: Kind, id: Option<ItemId>) -> Self {
+        let folder = visit.to(kind.folder());
         let word = kind.word();
         match id {
             Some(id) => Self {
@@ -49,12 +49,12 @@ impl FormPlace {
 /// Goes on to the page of an item that was saved.
 pub(super) fn saved(
     visit: &InGroup<ToManage>,
-    (kind, id): (ItemKind, ItemId),
+    (kind, id): (Kind, ItemId),
     is_new: bool,
 ) -> Response {
     let done = if is_new { "created" } else { "saved" };
     let text = format!("The {} was {done}.", kind.word());
-    let path = visit.to(format_args!("{}/{id}", folder(kind)));
+    let path = visit.to(format_args!("{}/{id}", kind.folder()));
     visit.visitor.say(Flash::done(text), &path)
 }
 

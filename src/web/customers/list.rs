@@ -3,13 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::folder;
 use crate::{
-    domain::{ItemKind, Listed},
     rules::Right,
     store::search::{self, Listing},
     web::{
         frame::{Frame, html},
+        kind::Kind,
         problem::Problem,
         table::{Asked, Cell, Sort, Table},
         visit::{InGroup, ToView},
@@ -45,18 +44,20 @@ pub(super) struct Words {
 pub(super) async fn page<S: Sort, R>(
     visit: &InGroup<ToView>,
     asked: &Asked,
-    (kind, words): (ItemKind, Words),
+    (kind, words): (Kind, Words),
     listing: &Listing<R>,
     row: impl Fn(&R) -> Vec<Cell>,
 ) -> Result<Response, Problem> {
-    let listed = match kind {
-        ItemKind::Contact => Listed::Contacts,
-        ItemKind::Organization => Listed::Organizations,
-    };
     let mut connection = visit.visitor.connection().await?;
-    let counts = search::counts(&mut connection, visit.holder(), listed, asked.search()).await?;
+    let counts = search::counts(
+        &mut connection,
+        visit.holder(),
+        kind.listed(),
+        asked.search(),
+    )
+    .await?;
     drop(connection);
-    let path = visit.to(folder(kind));
+    let path = visit.to(kind.folder());
     let mut columns = asked.columns::<S>(&path);
     columns.push(Table::plain("State"));
     columns.push(Table::plain("Issues"));

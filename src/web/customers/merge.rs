@@ -10,9 +10,9 @@ use axum::{
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{find, folder};
+use super::find;
 use crate::{
-    domain::{ContactSort, Direction, ItemField, ItemFields, ItemId, ItemKind, States},
+    domain::{ContactSort, Direction, ItemField, ItemFields, ItemId, States},
     store::{
         item,
         search::{self, Page},
@@ -23,6 +23,7 @@ use crate::{
         flash::Flash,
         form::{Errors, Typed},
         frame::{Frame, html},
+        kind::Kind,
         problem::Problem,
         visit::{InGroup, ToMerge},
     },
@@ -96,8 +97,8 @@ struct Choice {
 
 /// Returns the routes of both kinds.
 pub(super) fn routes() -> Router<Web> {
-    let of_kind = |kind: ItemKind| {
-        let path = format!("/{}/{{id}}/merge", folder(kind));
+    let of_kind = |kind: Kind| {
+        let path = format!("/{}/{{id}}/merge", kind.folder());
         let show = async move |visit: InGroup<ToMerge>,
                                Path(id): Path<ItemId>,
                                Query(asked): Query<Asked>| {
@@ -109,12 +110,12 @@ pub(super) fn routes() -> Router<Web> {
             };
         Router::new().route(&path, get(show).post(merge))
     };
-    of_kind(ItemKind::Contact).merge(of_kind(ItemKind::Organization))
+    of_kind(Kind::Contact).merge(of_kind(Kind::Organization))
 }
 
 async fn show(
     visit: &InGroup<ToMerge>,
-    (kind, id): (ItemKind, ItemId),
+    (kind, id): (Kind, ItemId),
     with: String,
 ) -> Result<Response, Problem> {
     let left = find(visit, kind, id).await?;
@@ -139,7 +140,7 @@ async fn show(
     };
     let mut page = html(&MergePage {
         frame: visit.frame(format!("Merge {}", left.fields.title())),
-        place: place(visit, &left),
+        place: place(visit, kind, &left),
         with,
         errors,
         sides,
@@ -152,7 +153,7 @@ async fn show(
 
 async fn merge(
     visit: &InGroup<ToMerge>,
-    (kind, id): (ItemKind, ItemId),
+    (kind, id): (Kind, ItemId),
     form: Typed<Choice>,
 ) -> Result<Response, Problem> {
     let choice = form.values;
@@ -172,7 +173,7 @@ async fn merge(
         .merge(asker, choice.survivor, &[loser], &choice.picks())
         .await?;
     let flash = Flash::done(format!("The two {} are one now.", kind.plural())).with_undo(operation);
-    let path = visit.to(format_args!("{}/{}", folder(kind), choice.survivor));
+    let path = visit.to(format_args!("{}/{}", kind.folder(), choice.survivor));
     Ok(visit.visitor.say(flash, &path))
 }
 
@@ -197,7 +198,7 @@ impl Choice {
 /// Returns who is meant by what was typed: `#13`, an address, or the name of an organization.
 async fn named(
     visit: &InGroup<ToMerge>,
-    kind: ItemKind,
+    kind: Kind,
     typed: &str,
 ) -> Result<Option<ItemId>, Problem> {
     if typed.is_empty() || typed.contains('\0') {
@@ -208,7 +209,7 @@ async fn named(
     }
     let (root, group) = visit.holder();
     let mut connection = visit.visitor.connection().await?;
-    if kind == ItemKind::Organization {
+    if kind == Kind::Organization {
         let found = item::organizations(&mut connection, root, group, &[typed.to_owned()]).await?;
         return Ok(found.first().map(|(id, _)| *id));
     }
@@ -237,9 +238,8 @@ async fn named(
     Ok(meant.next().map(|(contact, _)| contact.id))
 }
 
-fn place(visit: &InGroup<ToMerge>, item: &ShownItem) -> Place {
-    let kind = item.fields.kind();
-    let folder = visit.to(folder(kind));
+fn place(visit: &InGroup<ToMerge>, kind: Kind, item: &ShownItem) -> Place {
+    let folder = visit.to(kind.folder());
     Place {
         kind: kind.word(),
         name: item.fields.title(),
@@ -247,8 +247,8 @@ fn place(visit: &InGroup<ToMerge>, item: &ShownItem) -> Place {
         back: format!("{folder}/{}", item.id),
         suggestions: format!("{folder}/suggest"),
         hint: match kind {
-            ItemKind::Contact => "The e-mail address, or a part of the name to search.",
-            ItemKind::Organization => "The name. Type to search.",
+            Kind::Contact => "The e-mail address, or a part of the name to search.",
+            Kind::Organization => "The name. Type to search.",
         },
     }
 }
@@ -292,7 +292,7 @@ async fn sides(
 fn organization(item: &ShownItem) -> Option<ItemId> {
     match &item.fields {
         ItemFields::Contact(contact) => contact.organization,
-        ItemFields::Organization(_) => None,
+        ItemFields::Organization(_) | ItemFields::Record(_) => None,
     }
 }
 
@@ -323,5 +323,7 @@ fn texts(fields: &ItemFields, organization: String) -> Vec<(&'static str, &'stat
                 text(&organization.description),
             ),
         ],
+        // No customer: no page of theirs finds it.
+        ItemFields::Record(_) => Vec::new(),
     }
 }

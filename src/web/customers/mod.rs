@@ -15,9 +15,9 @@ mod suggest;
 
 use axum::Router;
 
-use super::{Web, problem::Problem, visit::InGroup};
+use super::{Web, kind::Kind, problem::Problem, visit::InGroup};
 use crate::{
-    domain::{ItemId, ItemKind},
+    domain::ItemId,
     store::shown::{self, ShownItem},
 };
 
@@ -35,20 +35,14 @@ pub(super) fn routes() -> Router<Web> {
         .merge(actions::routes())
 }
 
-/// Returns the path of a kind's pages below the group's.
-fn folder(kind: ItemKind) -> &'static str {
-    match kind {
-        ItemKind::Contact => "crm/contacts",
-        ItemKind::Organization => "crm/organizations",
-    }
-}
-
 /// Returns an item of the group's customers; one of elsewhere or of the other kind is not there.
-async fn find<R>(visit: &InGroup<R>, kind: ItemKind, item: ItemId) -> Result<ShownItem, Problem> {
+async fn find<R>(visit: &InGroup<R>, kind: Kind, item: ItemId) -> Result<ShownItem, Problem> {
     let mut connection = visit.visitor.connection().await?;
     let found = shown::items(&mut connection, &[item]).await?;
     found
         .into_iter()
-        .find(|found| (found.root, found.group) == visit.holder() && found.fields.kind() == kind)
+        .find(|found| {
+            (found.root, found.group) == visit.holder() && found.fields.kind() == kind.of_item()
+        })
         .ok_or(Problem::NotFound)
 }

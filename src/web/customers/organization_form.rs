@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
 use crate::{
     crm::CrmError,
-    domain::{ItemId, ItemKind, OrganizationForm, OrganizationPatch},
+    domain::{ItemId, OrganizationForm, OrganizationPatch},
     store::search::{self, OrganizationRow},
     web::{
         Web,
         form::{Errors, Typed},
         frame::{Frame, html},
+        kind::Kind,
         problem::Problem,
         visit::{InGroup, ToManage},
     },
@@ -70,7 +71,7 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
         let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
         let crm = &visit.visitor.web.crm;
         match crm.create_organization(asker, group, &wanted).await {
-            Ok(id) => return Ok(form::saved(&visit, (ItemKind::Organization, id), true)),
+            Ok(id) => return Ok(form::saved(&visit, (Kind::Organization, id), true)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
@@ -108,7 +109,7 @@ async fn update(
         );
         let crm = &visit.visitor.web.crm;
         match crm.update_organization(asker, id, &patch, seen).await {
-            Ok(()) => return Ok(form::saved(&visit, (ItemKind::Organization, id), false)),
+            Ok(()) => return Ok(form::saved(&visit, (Kind::Organization, id), false)),
             Err(CrmError::Changed) => return Ok(overtaken(&visit, id, input, now)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
@@ -183,7 +184,7 @@ fn form_page(
     input: Input,
     errors: Errors,
 ) -> FormPage {
-    let place = FormPlace::of(visit, ItemKind::Organization, id);
+    let place = FormPlace::of(visit, Kind::Organization, id);
     FormPage {
         frame: visit.frame(&place.title),
         place,

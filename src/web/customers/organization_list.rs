@@ -4,10 +4,11 @@ use axum::{Router, extract::Query, response::Response, routing::get};
 
 use super::list::{self, Words};
 use crate::{
-    domain::{ItemKind, OrganizationSort},
+    domain::OrganizationSort,
     store::search::{self, OrganizationRow},
     web::{
         Web,
+        kind::Kind,
         problem::Problem,
         table::{Asked, Cell, Sort},
         visit::{InGroup, ToView},
@@ -38,7 +39,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
         title: "Organizations",
         search: "Search organizations",
     };
-    let what = (ItemKind::Organization, words);
+    let what = (Kind::Organization, words);
     let shown = |organization: &OrganizationRow| row(&visit, organization);
     list::page::<OrganizationSort, _>(&visit, &asked, what, &listing, shown).await
 }

@@ -4,7 +4,11 @@
 mod contact;
 mod group;
 mod issue;
+mod item;
+mod item_type;
+mod observer;
 mod organization;
+mod person;
 mod transfer;
 mod undo;
 
@@ -23,6 +27,10 @@ pub(super) struct Mutation(
     group::GroupMutation,
     transfer::TransferMutation,
     undo::UndoMutation,
+    person::PersonMutation,
+    item::ItemMutation,
+    item_type::ItemTypeMutation,
+    observer::ObserverMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.

@@ -56,6 +56,8 @@ struct Report {
     contacts: Fared,
     /// Organizations.
     organizations: Fared,
+    /// Leads, deals, invoices and other items.
+    items: Fared,
     /// Relations of moved issues that stay.
     relations_kept: i64,
     /// Relations that end, since the contacts do not come along.
@@ -92,6 +94,7 @@ impl From<TransferReport> for Report {
             issues: report.issues,
             contacts: report.contacts.into(),
             organizations: report.organizations.into(),
+            items: report.items.into(),
             relations_kept: report.relations_kept,
             relations_removed: report.relations_removed,
         }

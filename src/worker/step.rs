@@ -1,0 +1,66 @@
+//! The net under lost events: chats that nobody told anything of are looked at now and then.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{Remote, Worker, trouble::Trouble};
+use crate::{
+    connector::messenger::Messenger,
+    domain::{ChatId, Effect, EffectId, Lane, Queue, RootId},
+    queue::{self, NewEffect, Signal},
+    store::room,
+};
+
+/// How often it is looked whether chats are due.
+const LOOK: Duration = Duration::from_secs(30);
+/// Chats that are put into the outbox at once; the others follow.
+const MANY: i64 = 500;
+
+/// Has every chat of a messenger looked at once in a period, until the service stops.
+pub async fn keep_in_step(worker: Worker, remote: Arc<Remote<Messenger>>, period: TimeDelta) {
+    loop {
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        match look(&worker, &remote, period).await {
+            Ok(0) => {}
+            Ok(chats) => tracing::debug!(chats, "chats are looked at that nobody told of lately"),
+            Err(error) => tracing::warn!(%error, "chats could not be looked at"),
+        }
+    }
+}
+
+async fn look(
+    worker: &Worker,
+    remote: &Remote<Messenger>,
+    period: TimeDelta,
+) -> Result<usize, Trouble> {
+    let now = worker.clock.now();
+    let mut tx = worker.pool.begin().await?;
+    let due = room::due(&mut tx, remote.id, now - period, MANY).await?;
+    let mut by_root: BTreeMap<RootId, Vec<ChatId>> = BTreeMap::new();
+    for (root, chat) in &due {
+        by_root.entry(*root).or_default().push(*chat);
+    }
+    for (root, chats) in by_root {
+        let effects = chats
+            .into_iter()
+            .map(|chat| NewEffect {
+                id: EffectId(worker.clock.id()),
+                delivery: None,
+                connection: remote.id,
+                lane: Lane::of_chat(chat),
+                effect: Effect::SettleChat { chat },
+                lease: None,
+            })
+            .collect();
+        queue::enqueue(&mut tx, root, effects, now, worker.lease).await?;
+    }
+    tx.commit().await?;
+    if !due.is_empty() {
+        worker.wake.announce(Signal::Work(Queue::Call, remote.id));
+    }
+    Ok(due.len())
+}
