@@ -370,6 +370,7 @@ pub(super) fn failed(failure: impl Into<Failure>) -> CrmError {
     match failure.into() {
         Failure::Refused(refused) => refused.into(),
         Failure::Store(error) => CrmError::Unavailable(Outage::Store(error)),
+        Failure::Changed => CrmError::Changed,
         Failure::Ask(_) | Failure::Conflict => CrmError::Unavailable(Outage::Busy),
     }
 }

@@ -138,6 +138,24 @@ pub async fn organizations(
     Ok(found)
 }
 
+/// Returns the organization of a group with a name, without regard to case.
+pub async fn organization(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    name: &str,
+) -> Result<Option<ItemId>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT id AS "id: ItemId" FROM items
+           WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND lower(title) = lower($3)"#,
+        root.0,
+        group.0,
+        name,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found)
+}
+
 /// Returns ids for items that are about to be created.
 pub async fn reserve_ids(
     connection: &mut PgConnection,

@@ -172,8 +172,7 @@ async fn read(visit: &InGroup<ToManage>, input: &Input) -> Result<(ContactForm, 
     if !name.is_empty() && !name.contains('\0') {
         let (root, group) = visit.holder();
         let mut connection = visit.visitor.connection().await?;
-        let found = item::organizations(&mut connection, root, group, &[name.to_owned()]).await?;
-        form.organization = found.first().map(|(id, _)| *id);
+        form.organization = item::organization(&mut connection, (root, group), name).await?;
         organization_known = form.organization.is_some();
     }
     let mut errors = Errors::new(match form.check() {

@@ -210,8 +210,7 @@ async fn named(
     let (root, group) = visit.holder();
     let mut connection = visit.visitor.connection().await?;
     if kind == Kind::Organization {
-        let found = item::organizations(&mut connection, root, group, &[typed.to_owned()]).await?;
-        return Ok(found.first().map(|(id, _)| *id));
+        return Ok(item::organization(&mut connection, (root, group), typed).await?);
     }
     let query = search::Query {
         search: Some(typed.to_owned()),
