@@ -24,4 +24,5 @@ pub mod sandbox;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod web;
 pub mod worker;

@@ -118,6 +118,7 @@ async fn start(
         listener,
         admin: None,
         roles: roles.to_vec(),
+        demo: false,
     };
     Ok(Service::start(config, parts).await?)
 }

@@ -11,4 +11,4 @@ pub use database::{Database, DatabaseError};
 pub use declare::{DeclareError, declare};
 pub use health::Health;
 pub use messenger::{bitrix24, bitrix24_by_webhook, matrix};
-pub use service::{Parts, Role, Service, StartError};
+pub use service::{Parts, Role, Service, StartError, sessions};

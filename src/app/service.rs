@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
+    auth::{Attempts, Passwords, Sessions},
     config::{Config, Connection, SecretError},
     connector::{gitlab::Client, messenger::Messenger},
     crm::{Crm, Pace},
@@ -22,6 +23,7 @@ use crate::{
     queue::{self, Wake},
     server,
     store::{StoreError, connection, search},
+    web::Web,
     worker::{
         AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
         keep_in_step, process,
@@ -63,6 +65,8 @@ pub struct Parts {
     pub admin: Option<(TcpListener, PrometheusHandle)>,
     /// What it does.
     pub roles: Vec<Role>,
+    /// Whether anybody may sign in to the pages as anybody, which is for trying out alone.
+    pub demo: bool,
 }
 
 /// Why a service does not start.
@@ -151,10 +155,14 @@ impl Service {
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
             };
+            let web = web(config, &parts, &api);
+            worker
+                .tasks
+                .spawn(forget_sessions(web.sessions.clone(), worker.stop.clone()));
             let api = api.router();
             // The explorer asks the host that it comes from.
             admin_routes = api.clone().merge(explorer());
-            routes = routes.merge(api);
+            routes = web.router(routes.merge(api));
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
@@ -216,6 +224,43 @@ impl Service {
             .is_err()
         {
             tracing::warn!("work at hand was left; it is taken up again once its leases run out");
+        }
+    }
+}
+
+/// Returns what begins and finds sessions.
+pub fn sessions(config: &Config, pool: PgPool, clock: Arc<dyn Clock>) -> Sessions {
+    Sessions {
+        pool,
+        clock,
+        idle: TimeDelta::hours(config.login.idle_hours.into()),
+        longest: TimeDelta::days(config.login.longest_days.into()),
+    }
+}
+
+/// Returns the pages, on the same way to the CRM as the API.
+fn web(config: &Config, parts: &Parts, api: &Api) -> Web {
+    Web {
+        crm: api.crm.clone(),
+        wake: Arc::clone(&api.wake),
+        sessions: sessions(config, parts.pool.clone(), Arc::clone(&parts.clock)),
+        passwords: Passwords::new(parts.pool.clone()),
+        attempts: Attempts::default(),
+        public_url: config.server.public_url.clone(),
+        demo: parts.demo,
+        stop: api.stop.clone(),
+    }
+}
+
+/// Forgets sessions that have ended, from time to time.
+async fn forget_sessions(sessions: Sessions, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(UPKEEP))
+        .await
+        .is_some()
+    {
+        if let Err(error) = sessions.prune().await {
+            tracing::warn!(%error, "ended sessions could not be forgotten");
         }
     }
 }

@@ -1,7 +1,15 @@
-//! Who is asking: the person behind the token of a request.
+//! Who is asking: the person behind the token of a request or the session of a browser, and how he signs in.
 //!
 //! Says who somebody is and nothing of what he may do, which is for the rules. A token itself is never kept, logged or compared:
 //! only its digest is.
+
+mod limit;
+mod password;
+mod session;
+
+pub use limit::Attempts;
+pub use password::{PasswordError, Passwords, hash as hash_password};
+pub use session::{LINK_LASTS, Sessions};
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};

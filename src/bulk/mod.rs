@@ -25,6 +25,7 @@ pub use report::{Outcome, Report, RowReport};
 use crate::{
     domain::{Clock, ConnectionId, GroupId, OperationId, PersonId, RootId, Via},
     exchange::{ContactRow, FileError, OrganizationRow, Row},
+    queue::{self, Signal},
     store::{StoreError, import as store, place::Finder},
 };
 use session::Session;
@@ -187,6 +188,9 @@ impl Importer {
         } else {
             tx.commit().await?;
             imported.each(|report| report.saved_as(scene.operation));
+            if let Err(error) = queue::notify(&self.pool, Signal::Customers(scene.group)).await {
+                tracing::debug!(%error, "nobody was told of imported customers");
+            }
         }
         Ok(imported)
     }

@@ -96,6 +96,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         listener,
         admin: None,
         roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
+        demo: true,
     };
     let service = Service::start(&config, parts).await?;
     sample_contacts(&database, &*clock()).await?;
@@ -164,6 +165,10 @@ Open the sandbox messenger, where the deal \"{DEAL}\" has its chat:
 
 Choose who you are, add somebody to the chat, and he observes the deal; leave it, and you observe on. Write
 \"!crm observers\" or \"!crm add_observers @rita\": Liaison answers in a thread, and Rita joins.
+
+The pages show customers, their issues and their history; sign in as anybody by a click:
+
+    {service}groups/acme/-/crm/contacts
 
 The API takes GitLab's queries, here as Mona, who is Maintainer:
 

@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod import;
 mod item;
+mod login;
 mod parse;
 mod person;
 mod print;
@@ -64,6 +65,8 @@ enum Command {
     Migrate,
     /// Reads a comment from standard input and prints what would run.
     Parse(parse::ParseArgs),
+    /// Makes a link that signs a person in to the pages, once.
+    LoginLink(login::LinkArgs),
     /// API tokens of people.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -142,6 +145,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Check(args) => check::check(&overrides(Vec::new()), args).await,
         Command::Migrate => migrate(&quiet(&overrides(Vec::new()))?).await,
         Command::Parse(args) => parse::parse(&args),
+        Command::LoginLink(args) => login::login_link(&quiet(&overrides(Vec::new()))?, args).await,
         Command::Token(command) => token::token(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Item(command) => item::item(&quiet(&overrides(Vec::new()))?, command).await,

@@ -1,4 +1,4 @@
-//! `liaison person`: accounts in messengers, and people who leave.
+//! `liaison person`: passwords, accounts in messengers, and people who leave.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use sqlx::PgPool;
 
-use super::{Output, clock, open, print};
+use super::{Output, clock, login::set_password, open, print};
 use crate::{
     config::Config,
     crm::Crm,
@@ -16,6 +16,11 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PersonCommand {
+    /// Sets the password of a person, read from a prompt or from standard input, and ends his sessions.
+    Password {
+        /// Username of the person.
+        username: String,
+    },
     /// Gives the account that a code was sent to to a person.
     Link {
         /// The code that the bot sent.
@@ -53,6 +58,9 @@ pub(super) fn crm(pool: &PgPool) -> Crm {
 
 async fn run(pool: &PgPool, command: PersonCommand) -> anyhow::Result<()> {
     match command {
+        PersonCommand::Password { username } => {
+            set_password(pool, find(pool, &username).await?).await?;
+        }
         PersonCommand::Link { code, person } => {
             let found = find(pool, &person).await?;
             let proven = crm(pool).link_account(found, &code).await?;
@@ -80,7 +88,8 @@ async fn run(pool: &PgPool, command: PersonCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn find(pool: &PgPool, username: &str) -> anyhow::Result<PersonId> {
+/// Finds an active person by his username.
+pub(super) async fn find(pool: &PgPool, username: &str) -> anyhow::Result<PersonId> {
     let mut connection = pool.acquire().await?;
     person::find(&mut connection, username)
         .await?

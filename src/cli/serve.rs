@@ -59,6 +59,7 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
         listener,
         admin,
         roles: args.roles,
+        demo: false,
     };
     let service = Service::start(config, parts).await?;
     let mut signals = StopSignals::listen()?;

@@ -35,6 +35,8 @@ pub struct Config {
     pub queue: Queue,
     /// How long answers about rights are believed.
     pub access: Access,
+    /// How people sign in to the pages.
+    pub login: Login,
     /// How chats are kept in step.
     pub chats: Chats,
     /// Logging.
@@ -117,6 +119,16 @@ pub struct Access {
     pub cache_seconds: u32,
     /// How long the place of a project is believed, in seconds.
     pub place_seconds: u32,
+}
+
+/// How people sign in to the pages.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Hours after which a session that is not used ends.
+    pub idle_hours: u32,
+    /// Days after which a session ends however much it is used.
+    pub longest_days: u32,
 }
 
 /// How chats are kept in step.

@@ -22,6 +22,9 @@ pub enum CrmError {
     /// What was asked for cannot be; every reason, in words for people.
     #[error("{}", .0.join(", "))]
     Invalid(Vec<String>),
+    /// Somebody changed the thing since it was seen.
+    #[error("Somebody else changed it meanwhile")]
+    Changed,
     /// Something that had to be asked did not answer; asking again later may help.
     #[error("The answer is not available at the moment; try again later")]
     Unavailable(#[source] Outage),
@@ -89,6 +92,8 @@ pub(super) enum Failure {
     Refused(Refused),
     /// Somebody else changed the same things.
     Conflict,
+    /// Somebody changed the thing since the asker saw it.
+    Changed,
     /// The store did not do it.
     Store(StoreError),
 }

@@ -100,7 +100,7 @@ impl Crm {
         let changed = !gone.is_empty() || !come.is_empty();
         tx.commit().await?;
         // Also where nothing changed, as GitLab does.
-        self.notify(&[issue]).await;
+        self.notify(holder, &[issue]).await;
         Ok(SetReport {
             outcomes: plan.outcomes,
             operation: changed.then_some(act.operation),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
@@ -69,15 +70,21 @@ impl Crm {
         self.create_item(asker, group, &new).await
     }
 
-    /// Changes a contact. What is as it should be is not written again.
+    /// Changes a contact. What is as it should be is not written again. Whoever says when what he saw had been changed last is refused
+    /// where somebody changed it since.
+    ///
+    /// # Errors
+    /// [`CrmError::Changed`] where it is not any more what was seen.
     pub async fn update_contact(
         &self,
         asker: Asker,
         contact: ItemId,
         patch: &ContactPatch,
+        seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Contact(patch.clone());
-        self.update_item(asker, contact, &patch).await
+        self.decide(|fresh| self.update_once(asker, contact, (&patch, seen), fresh))
+            .await
     }
 
     /// Creates an organization in the group that is to hold it; returns its id.
@@ -91,15 +98,20 @@ impl Crm {
         self.create_item(asker, group, &new).await
     }
 
-    /// Changes an organization. What is as it should be is not written again.
+    /// Changes an organization, as [`Self::update_contact`] does a contact.
+    ///
+    /// # Errors
+    /// [`CrmError::Changed`] where it is not any more what was seen.
     pub async fn update_organization(
         &self,
         asker: Asker,
         organization: ItemId,
         patch: &OrganizationPatch,
+        seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
         let patch = ItemPatch::Organization(patch.clone());
-        self.update_item(asker, organization, &patch).await
+        self.decide(|fresh| self.update_once(asker, organization, (&patch, seen), fresh))
+            .await
     }
 
     /// Creates an item in the group that is to hold it; returns its id. Whoever is named is told.
@@ -126,7 +138,7 @@ impl Crm {
         item: ItemId,
         patch: &ItemPatch,
     ) -> Result<(), CrmError> {
-        self.decide(|fresh| self.update_once(asker, item, patch, fresh))
+        self.decide(|fresh| self.update_once(asker, item, (patch, None), fresh))
             .await
     }
 
@@ -168,7 +180,8 @@ impl Crm {
         operation::append(&mut tx, &act, vec![told]).await?;
         let links: Vec<link::Link> = new.links.iter().map(|linked| (id, *linked)).collect();
         link::add(&mut tx, &act, &links).await?;
-        let signals = self.begin_watching(&mut tx, &act, (id, new)).await?;
+        let mut signals = self.begin_watching(&mut tx, &act, (id, new)).await?;
+        signals.push(Signal::Customers(group));
         tx.commit().await?;
         self.signal(&signals).await;
         Ok(id)
@@ -198,15 +211,19 @@ impl Crm {
         &self,
         asker: Asker,
         item: ItemId,
-        patch: &ItemPatch,
+        (patch, seen): (&ItemPatch, Option<DateTime<Utc>>),
         fresh: Fresh,
     ) -> Result<(), Failure> {
         let mut tx = self.pool.begin().await?;
         let Place { on, root, group } = self.towards_item(&mut tx, asker, item, fresh).await?;
         let stored = locked(&mut tx, (root, group), &[item]).await?;
-        let before = &stored.first().ok_or(Refused::NotFound)?.fields;
+        let stored = stored.first().ok_or(Refused::NotFound)?;
+        let before = &stored.fields;
         let (form, active) = patch.onto(before).ok_or(Refused::NotFound)?;
         may_edit(on, &format!("manage {}", form.kind().plural()))?;
+        if seen.is_some_and(|seen| seen != stored.updated_at) {
+            return Err(Failure::Changed);
+        }
         let mut beside = item_fields::beside(&mut tx, (root, group), Some(item), &form).await?;
         // What is there may be edited, though the group takes no more.
         beside.group_holds = true;
@@ -222,12 +239,13 @@ impl Crm {
         };
         let act = self.act(asker, root, group);
         write(&mut tx, &act, vec![edit]).await?;
-        let signals = if renamed || state.is_some() {
+        let mut signals = if renamed || state.is_some() {
             let chats = chat::touch(&mut tx, root, &[item.0], state).await?;
             self.settle(&mut tx, &act, chats).await?
         } else {
             Vec::new()
         };
+        signals.push(Signal::Customers(group));
         tx.commit().await?;
         self.signal(&signals).await;
         Ok(())

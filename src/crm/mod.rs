@@ -101,6 +101,7 @@ impl Crm {
                 Err(Failure::Ask(questions)) => self.ask(questions).await?,
                 Err(Failure::Conflict) => {}
                 Err(Failure::Refused(refused)) => return Err(refused.into()),
+                Err(Failure::Changed) => return Err(CrmError::Changed),
                 Err(Failure::Store(error)) => {
                     return Err(CrmError::Unavailable(Outage::Store(error)));
                 }
@@ -119,22 +120,23 @@ impl Crm {
         }
     }
 
-    /// Tells whoever follows them of the issues whose contacts an operation changed, once it is committed.
+    /// Tells whoever follows them of the customers and the issues that an operation changed, once it is committed.
     async fn tell(&self, act: &Act) {
         let issues = async {
             let mut connection = self.pool.acquire().await?;
             operation::issues(&mut connection, act.root, act.operation).await
         };
         match issues.await {
-            Ok(issues) => self.notify(&issues).await,
+            Ok(issues) => self.notify(act.group, &issues).await,
             Err(error) => tracing::debug!(%error, "nobody was told of changed issues"),
         }
     }
 
-    async fn notify(&self, issues: &[IssueId]) {
-        let signals: Vec<Signal> = issues.iter().copied().map(Signal::IssueContacts).collect();
+    async fn notify(&self, holder: GroupId, issues: &[IssueId]) {
+        let issues = issues.iter().copied().map(Signal::IssueContacts);
+        let signals: Vec<Signal> = issues.chain([Signal::Customers(holder)]).collect();
         if let Err(error) = queue::notify_all(&self.pool, &signals).await {
-            tracing::debug!(%error, "nobody was told of changed issues");
+            tracing::debug!(%error, "nobody was told of changed customers");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     watch::Decided,
 };
 use crate::{
-    domain::{ChatState, ItemId, OperationId},
+    domain::{ChatState, ItemField, ItemId, OperationId},
     queue::Signal,
     rules::{self, Edit, Refused, Right, combined},
     store::{
@@ -38,15 +38,16 @@ impl Crm {
     /// Merges items into one of them, all of one kind and group; returns the operation, by which it is undone.
     ///
     /// The survivor keeps his fields and gets those he lacks, the issues, observers and links of the others, and, as an organization, their
-    /// contacts.
+    /// contacts. `picks` says of which of them he gets a field in any case.
     pub async fn merge(
         &self,
         asker: Asker,
         survivor: ItemId,
         losers: &[ItemId],
+        picks: &[(ItemField, ItemId)],
     ) -> Result<OperationId, CrmError> {
         rules::may_be_merged(survivor, losers)?;
-        self.decide(|fresh| self.merge_once(asker, survivor, losers, fresh))
+        self.decide(|fresh| self.merge_once(asker, (survivor, losers), picks, fresh))
             .await
     }
 
@@ -84,8 +85,8 @@ impl Crm {
     async fn merge_once(
         &self,
         asker: Asker,
-        survivor: ItemId,
-        losers: &[ItemId],
+        (survivor, losers): (ItemId, &[ItemId]),
+        picks: &[(ItemField, ItemId)],
         fresh: Fresh,
     ) -> Result<OperationId, Failure> {
         let mut tx = self.pool.begin().await?;
@@ -106,7 +107,11 @@ impl Crm {
         let named = losers
             .iter()
             .filter_map(|id| stored.iter().find(|item| item.id == *id));
-        let fields = rules::merged(&winner.fields, named.map(|item| &item.fields));
+        let mut fields = rules::merged(&winner.fields, named.map(|item| &item.fields));
+        for (field, of) in picks {
+            let from = stored.iter().find(|item| item.id == *of);
+            fields.take(*field, &from.ok_or(Refused::NotFound)?.fields);
+        }
         let act = self.act(asker, root, group);
         let gone = || stored.iter().filter(|item| item.id != survivor);
         let ids: Vec<i64> = gone().map(|item| item.id.0).collect();

@@ -5,5 +5,5 @@ mod secret;
 mod signature;
 
 pub use seal::{KeyError, SealError, SealingKey};
-pub use secret::{digest, fingerprint, random_code, random_token, same_secret};
+pub use secret::{digest, fingerprint, random_code, random_salt, random_token, same_secret};
 pub use signature::{SignatureError, SigningKey, TOLERANCE, check_time};

@@ -45,6 +45,13 @@ pub fn random_code() -> String {
         .collect()
 }
 
+/// Returns 128 random bits to hash a password with.
+pub fn random_salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    rand::rng().fill_bytes(&mut salt);
+    salt
+}
+
 /// Compares two secrets in a time that tells neither their contents nor their lengths.
 pub fn same_secret(given: &[u8], expected: &[u8]) -> bool {
     digest(given).ct_eq(&digest(expected)).into()

@@ -196,7 +196,54 @@ impl ItemPatch {
     }
 }
 
+/// A field of an item of either kind, where one is chosen by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ItemField {
+    /// First name of a contact.
+    FirstName,
+    /// Last name of a contact.
+    LastName,
+    /// E-mail address of a contact.
+    Email,
+    /// Phone number of a contact.
+    Phone,
+    /// Organization of a contact.
+    Organization,
+    /// Name of an organization.
+    Name,
+    /// Default rate of an organization.
+    DefaultRate,
+    /// Description of either.
+    Description,
+}
+
 impl ItemFields {
+    /// Puts the value of another item's field in the place of its own. What only the other kind has stays as it is.
+    pub fn take(&mut self, field: ItemField, from: &Self) {
+        match (self, from) {
+            (Self::Contact(to), Self::Contact(from)) => match field {
+                ItemField::FirstName => to.first_name.clone_from(&from.first_name),
+                ItemField::LastName => to.last_name.clone_from(&from.last_name),
+                ItemField::Email => to.email.clone_from(&from.email),
+                ItemField::Phone => to.phone.clone_from(&from.phone),
+                ItemField::Organization => to.organization = from.organization,
+                ItemField::Description => to.description.clone_from(&from.description),
+                ItemField::Name | ItemField::DefaultRate => {}
+            },
+            (Self::Organization(to), Self::Organization(from)) => match field {
+                ItemField::Name => to.name.clone_from(&from.name),
+                ItemField::DefaultRate => to.default_rate = from.default_rate,
+                ItemField::Description => to.description.clone_from(&from.description),
+                ItemField::FirstName
+                | ItemField::LastName
+                | ItemField::Email
+                | ItemField::Phone
+                | ItemField::Organization => {}
+            },
+            _ => {}
+        }
+    }
+
     /// Returns which sort of item has these fields.
     pub fn kind(&self) -> ItemKind {
         match self {

@@ -36,7 +36,7 @@ pub use id::{
     BulkJobId, ChatId, ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, ItemTypeId,
     Lane, OperationId, PersonId, ProjectId, ReplyId, RootId, WebhookId,
 };
-pub use item::{ItemFields, ItemForm, ItemKind, ItemPatch};
+pub use item::{ItemField, ItemFields, ItemForm, ItemKind, ItemPatch};
 pub use level::{Level, UnknownLevel};
 pub use listing::{ContactSort, Direction, Listed, OrganizationSort, States};
 pub use place::{Followers, Namespace, Namespaces, ProjectFacts};

@@ -13,13 +13,14 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{UnderWay, repair};
-use crate::domain::{ConnectionId, IssueId, Queue};
+use crate::domain::{ConnectionId, GroupId, IssueId, Queue};
 
 /// The channel of Postgres on which processes wake each other.
 pub const CHANNEL: &str = "liaison";
 
 const ISSUE_CONTACTS: &str = "issue_contacts";
-/// Changes of issues' contacts that a listener may be behind before it is told only that it missed some.
+const CUSTOMERS: &str = "customers";
+/// Changes of contacts that a listener may be behind before it is told only that it missed some.
 const BEHIND: usize = 1024;
 
 /// Pause between two announcements.
@@ -37,6 +38,8 @@ pub enum Signal {
     Webhooks,
     /// The contacts of an issue were set.
     IssueContacts(IssueId),
+    /// Contacts, organizations or other items that a group holds changed, or on which issues they are.
+    Customers(GroupId),
     /// Somebody asked for a change of many items.
     BulkJobs,
 }
@@ -48,6 +51,7 @@ impl Signal {
             Self::Webhooks => "webhooks".to_owned(),
             Self::BulkJobs => "bulk_jobs".to_owned(),
             Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
+            Self::Customers(group) => format!("{CUSTOMERS}:{group}"),
         }
     }
 
@@ -61,6 +65,9 @@ impl Signal {
         let (word, connection) = payload.split_once(':')?;
         if word == ISSUE_CONTACTS {
             return Some(Self::IssueContacts(IssueId(connection.parse().ok()?)));
+        }
+        if word == CUSTOMERS {
+            return Some(Self::Customers(GroupId(connection.parse().ok()?)));
         }
         let queue = [Queue::Inbox, Queue::Reply, Queue::Call]
             .into_iter()
@@ -80,6 +87,7 @@ pub struct Wake {
     untold: Mutex<HashSet<Signal>>,
     to_tell: Notify,
     issue_contacts: broadcast::Sender<Option<IssueId>>,
+    customers: broadcast::Sender<Option<GroupId>>,
 }
 
 impl Wake {
@@ -93,6 +101,7 @@ impl Wake {
             untold: Mutex::default(),
             to_tell: Notify::new(),
             issue_contacts: broadcast::Sender::new(BEHIND),
+            customers: broadcast::Sender::new(BEHIND),
         }
     }
 
@@ -117,13 +126,22 @@ impl Wake {
         self.issue_contacts.subscribe()
     }
 
+    /// Returns a receiver of the groups whose customers changed, in whatever process; none stands for any group.
+    pub fn customers(&self) -> broadcast::Receiver<Option<GroupId>> {
+        self.customers.subscribe()
+    }
+
     /// Wakes whoever works the queue: in this process if it does, else by NOTIFY, which [`tell`] sends.
     pub fn announce(&self, signal: Signal) {
         match signal {
             Signal::Work(queue, connection) if self.local.contains(&queue) => {
                 self.bell(queue, connection).notify_one();
             }
-            Signal::Work(..) | Signal::Webhooks | Signal::IssueContacts(_) | Signal::BulkJobs => {
+            Signal::Work(..)
+            | Signal::Webhooks
+            | Signal::IssueContacts(_)
+            | Signal::Customers(_)
+            | Signal::BulkJobs => {
                 self.untold().insert(signal);
                 self.to_tell.notify_one();
             }
@@ -141,6 +159,7 @@ impl Wake {
             Signal::BulkJobs => self.bulk_jobs.notify_one(),
             // Nobody may be listening.
             Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
+            Signal::Customers(group) => drop(self.customers.send(Some(group))),
         }
     }
 
@@ -151,6 +170,7 @@ impl Wake {
         self.ring(Signal::Webhooks);
         self.ring(Signal::BulkJobs);
         drop(self.issue_contacts.send(None));
+        drop(self.customers.send(None));
     }
 }
 
@@ -265,6 +285,7 @@ mod tests {
             Signal::Work(Queue::Call, ConnectionId(1)),
             Signal::Webhooks,
             Signal::IssueContacts(IssueId(7)),
+            Signal::Customers(GroupId(9)),
             Signal::BulkJobs,
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
@@ -276,6 +297,7 @@ mod tests {
             "inbox:x",
             "outbox:1",
             "issue_contacts:",
+            "customers:x",
         ] {
             assert_eq!(Signal::parse(other), None, "{other}");
         }

@@ -6,7 +6,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
+use http::Request;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,6 +15,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
 
 /// Longest that the head of a request may take.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +24,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection, for instance for want of file descriptors.
 const REFUSED: Duration = Duration::from_millis(50);
 
-/// Serves `router` on `listener` until `stop`, then waits for open requests to end.
+/// Serves `router` on `listener` until `stop`, telling it who is at the other end of each connection, then waits for open requests to end.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -40,8 +42,8 @@ pub async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match stream {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match stream {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(REFUSED).await;
@@ -50,7 +52,11 @@ pub async fn serve(
         };
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let service = router.clone().map_request(move |mut request: Request<_>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let service = TowerToHyperService::new(service);
         let stop = stop.clone();
         connections.spawn(async move {
             let _place = place;

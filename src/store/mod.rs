@@ -23,6 +23,7 @@ mod item_row;
 pub mod item_type;
 pub mod leaver;
 pub mod link;
+pub mod login;
 pub mod member;
 pub mod notice;
 pub mod observer;

@@ -225,3 +225,20 @@ pub async fn named(
         })
         .collect())
 }
+
+/// Returns up to so many active people, by their usernames, as (id, username, name).
+pub async fn list(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(PersonId, String, String)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: PersonId", username, name FROM people WHERE active ORDER BY lower(username) LIMIT $1"#,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.username, row.name))
+        .collect())
+}

@@ -77,6 +77,23 @@ pub async fn group_at(
     Ok(group)
 }
 
+/// Returns up to so many root groups, by their paths.
+pub async fn root_groups(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<GroupNode>, StoreError> {
+    let groups = sqlx::query_as!(
+        GroupNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, name, crm_enabled, contact_group_id AS "contact_group: GroupId",
+                  contact_source_id AS "contact_source: GroupId", automatic_relations
+           FROM groups WHERE parent_id IS NULL ORDER BY lower(path) LIMIT $1"#,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(groups)
+}
+
 /// Returns the groups with these ids.
 pub async fn groups(
     connection: &mut PgConnection,

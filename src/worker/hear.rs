@@ -21,7 +21,9 @@ use crate::{
     connector::messenger::{Calls, Messenger, Put},
     domain::{ChatEvent, ChatId, Effect, EffectId, Heard, Lane, Queue, RootId},
     egress::Retry,
-    queue::{self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Signal},
+    queue::{
+        self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Settled, Signal,
+    },
     store::{chat, connection, member, portal},
     telemetry,
 };
@@ -126,7 +128,7 @@ impl Hearing<'_> {
     async fn record(&self, verdict: &InboxVerdict) -> Result<(), QueueError> {
         let acquired = self.worker.pool.acquire().await;
         let mut connection = acquired.map_err(QueueError::from)?;
-        queue::settle(&mut connection, self.claimed, self.delivery.id, verdict).await
+        queue::settle(&mut connection, &[self.settled(verdict)]).await
     }
 
     /// Understands a delivery and settles it together with what follows.
@@ -272,13 +274,21 @@ impl Hearing<'_> {
             .announce(Signal::Work(queue, self.remote.id));
     }
 
+    fn settled(&self, verdict: &InboxVerdict) -> Settled {
+        Settled {
+            claimed: self.claimed,
+            id: self.delivery.id,
+            verdict: verdict.clone(),
+        }
+    }
+
     /// Commits a transaction together with what came of the delivery.
     pub(super) async fn settle(
         &self,
         mut tx: Transaction<'_, Postgres>,
         verdict: InboxVerdict,
     ) -> Result<InboxVerdict, Trouble> {
-        queue::settle(&mut tx, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut tx, &[self.settled(&verdict)]).await?;
         tx.commit().await?;
         Ok(verdict)
     }
@@ -287,7 +297,7 @@ impl Hearing<'_> {
     pub(super) async fn ignore(&self, reason: &str) -> Result<InboxVerdict, Trouble> {
         let verdict = InboxVerdict::Ignored(reason.to_owned());
         let mut connection = self.worker.pool.acquire().await?;
-        queue::settle(&mut connection, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut connection, &[self.settled(&verdict)]).await?;
         Ok(verdict)
     }
 }

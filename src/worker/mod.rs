@@ -5,7 +5,9 @@
 mod chat;
 mod command;
 mod comment;
+mod decide;
 mod deliver;
+mod group;
 mod hear;
 mod issue;
 mod lookup;

@@ -122,6 +122,7 @@ impl World {
             listener,
             admin: None,
             roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
+            demo: false,
         };
         let service = Service::start(&config, parts).await.unwrap();
         let mut connection = pool.acquire().await.unwrap();

@@ -489,13 +489,13 @@ async fn attempt(
                 ..ContactPatch::default()
             };
             hall.crm
-                .update_contact(asker, contact().await, &patch)
+                .update_contact(asker, contact().await, &patch, None)
                 .await
         }
         "delete" => hall.crm.delete(asker, &[contact().await]).await.map(drop),
         "merge" => {
             let (survivor, loser) = (contact().await, contact().await);
-            let merged = hall.crm.merge(asker, survivor, &[loser]).await;
+            let merged = hall.crm.merge(asker, survivor, &[loser], &[]).await;
             merged.map(drop)
         }
         "configure" => {
@@ -618,7 +618,9 @@ async fn contacts_and_organizations_are_checked_as_gitlab_does_and_named_all_at_
         active: Some(false),
         ..OrganizationPatch::default()
     };
-    crm.update_organization(owner, acme, &rate).await.unwrap();
+    crm.update_organization(owner, acme, &rate, None)
+        .await
+        .unwrap();
     let row: String = hall
         .one(&format!(
             "SELECT concat_ws('|', title, default_rate, state) FROM items WHERE id = {acme}"
@@ -626,10 +628,10 @@ async fn contacts_and_organizations_are_checked_as_gitlab_does_and_named_all_at_
         .await;
     assert_eq!(row, "Acme Corp|12.35|inactive");
     // A contact is no organization, whatever is asked for.
-    let missing = crm.update_organization(owner, ada, &rate).await;
+    let missing = crm.update_organization(owner, ada, &rate, None).await;
     assert!(matches!(missing, Err(CrmError::NotFound)), "{missing:?}");
     let missing = crm
-        .update_contact(stranger, ada, &ContactPatch::default())
+        .update_contact(stranger, ada, &ContactPatch::default(), None)
         .await;
     assert!(matches!(missing, Err(CrmError::NotFound)), "{missing:?}");
     // His own address is not taken by himself, and what does not change is not written.
@@ -638,14 +640,14 @@ async fn contacts_and_organizations_are_checked_as_gitlab_does_and_named_all_at_
         email: Some(Some("Ada@Example.com".into())),
         ..ContactPatch::default()
     };
-    crm.update_contact(owner, ada, &same).await.unwrap();
+    crm.update_contact(owner, ada, &same, None).await.unwrap();
     assert_eq!(hall.one::<i64>("SELECT count(*) FROM history").await, rows);
     let clear = ContactPatch {
         email: Some(None),
         organization: Some(None),
         ..ContactPatch::default()
     };
-    crm.update_contact(owner, ada, &clear).await.unwrap();
+    crm.update_contact(owner, ada, &clear, None).await.unwrap();
     let detail: serde_json::Value = hall
         .one("SELECT detail FROM history ORDER BY id DESC LIMIT 1")
         .await;
@@ -757,7 +759,7 @@ async fn an_issues_contacts_are_set_all_or_none() {
         ..ContactPatch::default()
     };
     let d = hall.contact(owner, tree.top, "d@example.com").await;
-    crm.update_contact(owner, d, &archive).await.unwrap();
+    crm.update_contact(owner, d, &archive, None).await.unwrap();
     let refused = set(SetContacts::append(ids(&[c, d, foreign, ItemId(999)]))).await;
     assert_eq!(
         invalid(refused),
@@ -770,7 +772,7 @@ async fn an_issues_contacts_are_set_all_or_none() {
     assert_eq!(hall.related(tree.issue).await, [a.0, b.0]);
 
     // Archived ones that are there stay through a replacement that names them.
-    crm.update_contact(owner, a, &archive).await.unwrap();
+    crm.update_contact(owner, a, &archive, None).await.unwrap();
     set(SetContacts::Replace(ids(&[a, c]))).await.unwrap();
     assert_eq!(hall.related(tree.issue).await, [a.0, c.0]);
     let both = SetContacts::Change {
@@ -811,7 +813,9 @@ async fn what_was_deleted_comes_back_with_its_relations() {
         ..ContactPatch::default()
     };
     for contact in [ada, eve] {
-        crm.update_contact(owner, contact, &of_acme).await.unwrap();
+        crm.update_contact(owner, contact, &of_acme, None)
+            .await
+            .unwrap();
         for issue in [tree.issue, tree.confidential] {
             let wanted = SetContacts::append(ids(&[contact]));
             crm.set_issue_contacts(owner, issue, &wanted).await.unwrap();
@@ -907,7 +911,7 @@ async fn a_merge_unites_and_is_split_again() {
                                (SELECT string_agg(issue_id || '-' || item_id, ';' ORDER BY issue_id, item_id) FROM issue_items))";
     let before: String = hall.one(world).await;
 
-    let merge = crm.merge(owner, survivor, &[loser]).await.unwrap();
+    let merge = crm.merge(owner, survivor, &[loser], &[]).await.unwrap();
     assert_eq!(hall.related(tree.issue).await, [survivor.0]);
     assert_eq!(hall.related(tree.confidential).await, [survivor.0]);
     let row: String = hall
@@ -953,7 +957,7 @@ async fn a_merge_unites_and_is_split_again() {
     assert_eq!(paged, told);
 
     // Organizations: their contacts go over.
-    let united = crm.merge(owner, new, &[old]).await.unwrap();
+    let united = crm.merge(owner, new, &[old], &[]).await.unwrap();
     let of_new: i64 = hall
         .one(&format!(
             "SELECT count(*) FROM items WHERE organization_id = {new}"
@@ -961,7 +965,7 @@ async fn a_merge_unites_and_is_split_again() {
         .await;
     assert_eq!(of_new, 1);
     assert_eq!(
-        invalid(crm.merge(owner, new, &[survivor]).await),
+        invalid(crm.merge(owner, new, &[survivor], &[]).await),
         ["Items of different kinds cannot be merged with each other"]
     );
     assert_eq!(crm.undo(owner, united).await.unwrap().kept, [""; 0]);
@@ -985,13 +989,13 @@ async fn fields_go_back_where_nobody_changed_them_since() {
         phone: Some(Some("1".into())),
         ..ContactPatch::default()
     };
-    crm.update_contact(owner, ada, &patch).await.unwrap();
+    crm.update_contact(owner, ada, &patch, None).await.unwrap();
     let edited = hall.last_operation().await;
     let later = ContactPatch {
         phone: Some(Some("2".into())),
         ..ContactPatch::default()
     };
-    crm.update_contact(owner, ada, &later).await.unwrap();
+    crm.update_contact(owner, ada, &later, None).await.unwrap();
     let report = crm.undo(owner, edited).await.unwrap();
     assert_eq!(report.kept, [format!("{ada}: the phone was changed since")]);
     let row: String = hall
@@ -1041,7 +1045,7 @@ async fn merges_and_relations_that_race_lose_nothing() {
             .await;
         let merge = |survivor, loser| {
             let crm = hall.crm.clone();
-            async move { crm.merge(owner, survivor, &[loser]).await.is_ok() }
+            async move { crm.merge(owner, survivor, &[loser], &[]).await.is_ok() }
         };
         let relate = {
             let crm = hall.crm.clone();

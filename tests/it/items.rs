@@ -297,7 +297,7 @@ async fn merged_items_have_one_list_and_one_chat() {
     let chat = crm.create_chat(team.boss, loser).await.unwrap();
     let winner = team.item(deal("Chairs")).await;
     team.effects().await;
-    let operation = crm.merge(team.boss, winner, &[loser]).await.unwrap();
+    let operation = crm.merge(team.boss, winner, &[loser], &[]).await.unwrap();
     // The boss is created before Ann.
     let both = [(team.boss.person.0, true), (team.ann.0, true)];
     assert_eq!(team.observers(winner).await, both);

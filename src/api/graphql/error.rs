@@ -83,6 +83,8 @@ impl From<CrmError> for Refusal {
         match error {
             CrmError::NotFound | CrmError::Denied(_) => Self::NotAvailable,
             CrmError::Invalid(reasons) => Self::Argument(reasons.join(", ")),
+            // Only who says what he saw is refused so; the API does not.
+            CrmError::Changed => Self::Argument(error.to_string()),
             CrmError::Unavailable(Outage::Store(error)) => error.into(),
             CrmError::Unavailable(outage) => {
                 tracing::warn!(error = chain(&outage), "rights could not be found out");

@@ -106,6 +106,27 @@ pub async fn contacts_of_issues(
     Ok(found)
 }
 
+/// Returns up to so many contacts of an organization, the oldest first.
+pub async fn contacts_of_organization(
+    connection: &mut PgConnection,
+    (root, group): Holder,
+    organization: ItemId,
+    count: u32,
+) -> Result<Vec<ContactRow>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM items WHERE root_id = $1 AND group_id = $2 AND organization_id = $3 ORDER BY id LIMIT $4",
+        row::CONTACT
+    );
+    let rows = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(root.0)
+        .bind(group.0)
+        .bind(organization)
+        .bind(i64::from(count))
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
+
 /// An issue of a contact, with what says who may know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactIssue {

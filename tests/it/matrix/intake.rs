@@ -55,6 +55,7 @@ impl Station {
             listener: self.registered.listener().await,
             admin: None,
             roles: vec![Role::Receive],
+            demo: false,
         };
         let started = liaison::app::Service::start(&self.config, parts).await;
         self.running = Some(started.unwrap());

@@ -189,7 +189,7 @@ impl ContactMutation {
         let changed = scope
             .api
             .crm
-            .update_contact(scope.asker()?, id, &patch)
+            .update_contact(scope.asker()?, id, &patch, None)
             .await;
         let (contact, errors) = match told(changed)? {
             Ok(()) => (Contact::changed(scope, id).await?, Vec::new()),
@@ -245,7 +245,7 @@ impl ContactMutation {
         scope
             .all_are(ItemKind::Contact, &[&[id], losers.as_slice()].concat())
             .await?;
-        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers).await)? {
+        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers, &[]).await)? {
             Ok(operation) => (Some(operation), Vec::new()),
             Err(errors) => (None, errors),
         };

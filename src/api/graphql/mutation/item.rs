@@ -246,7 +246,7 @@ impl ItemMutation {
     ) -> Result<ItemPayload> {
         let scope = Scope::of(context)?;
         let (id, losers) = (input.id.read()?, read(&input.merged_ids)?);
-        let merged = told(scope.api.crm.merge(scope.asker()?, id, &losers).await)?;
+        let merged = told(scope.api.crm.merge(scope.asker()?, id, &losers, &[]).await)?;
         let outcome = merged.map(|operation| (id, Some(operation)));
         Ok(payload(scope, input.client_mutation_id, outcome).await?)
     }

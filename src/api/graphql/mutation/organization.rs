@@ -171,7 +171,7 @@ impl OrganizationMutation {
         let changed = scope
             .api
             .crm
-            .update_organization(scope.asker()?, id, &patch)
+            .update_organization(scope.asker()?, id, &patch, None)
             .await;
         let (organization, errors) = match told(changed)? {
             Ok(()) => (Organization::changed(scope, id).await?, Vec::new()),
@@ -227,7 +227,7 @@ impl OrganizationMutation {
         scope
             .all_are(ItemKind::Organization, &[&[id], losers.as_slice()].concat())
             .await?;
-        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers).await)? {
+        let (operation, errors) = match told(scope.api.crm.merge(asker, id, &losers, &[]).await)? {
             Ok(operation) => (Some(operation), Vec::new()),
             Err(errors) => (None, errors),
         };

@@ -1,0 +1,84 @@
+//! What the forms of contacts and of organizations have in common.
+
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::{
+    domain::ItemId,
+    web::{
+        flash::Flash,
+        kind::Kind,
+        visit::{InGroup, ToManage},
+    },
+};
+
+/// What whoever comes second is told.
+pub(super) const OVERTAKEN: &str = "Somebody else saved this since you opened it. Where it differs from what you typed, what is there now stands below the field: saving again replaces it.";
+
+/// Where a form is.
+#[derive(Debug)]
+pub(super) struct FormPlace {
+    /// Title of its page.
+    pub(super) title: String,
+    /// Where it is sent.
+    pub(super) action: String,
+    /// Where one goes who changes his mind.
+    pub(super) back: String,
+}
+
+impl FormPlace {
+    /// Returns the place of the form of an item, or of a new one.
+    pub(super) fn of(visit: &InGroup<ToManage>, kind: Kind, id: Option<ItemId>) -> Self {
+        let folder = visit.to(kind.folder());
+        let word = kind.word();
+        match id {
+            Some(id) => Self {
+                title: format!("Edit {word}"),
+                action: format!("{folder}/{id}/edit"),
+                back: format!("{folder}/{id}"),
+            },
+            None => Self {
+                title: format!("New {word}"),
+                action: format!("{folder}/new"),
+                back: folder,
+            },
+        }
+    }
+}
+
+/// Goes on to the page of an item that was saved.
+pub(super) fn saved(
+    visit: &InGroup<ToManage>,
+    (kind, id): (Kind, ItemId),
+    is_new: bool,
+) -> Response {
+    let done = if is_new { "created" } else { "saved" };
+    let text = format!("The {} was {done}.", kind.word());
+    let path = visit.to(format_args!("{}/{id}", kind.folder()));
+    visit.visitor.say(Flash::done(text), &path)
+}
+
+/// Returns what was typed into a field that may be left empty.
+pub(super) fn optional(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.trim().is_empty())
+}
+
+/// Returns what somebody else put into a field, where it differs from what was typed.
+pub(super) fn differing(typed: &str, now: String) -> Option<String> {
+    (typed.trim() != now).then_some(now)
+}
+
+/// Returns a form as the answer to one that was refused.
+pub(super) fn refused(page: Response) -> Response {
+    with_status(page, StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+/// Returns a form as the answer to one that came second.
+pub(super) fn overtaken(page: Response) -> Response {
+    with_status(page, StatusCode::CONFLICT)
+}
+
+fn with_status(mut page: Response, status: StatusCode) -> Response {
+    *page.status_mut() = status;
+    page
+}

@@ -1,0 +1,69 @@
+//! Options for whoever types into a combobox: a fragment of a page, asked for while typing.
+
+use axum::{Router, extract::Query, response::Response, routing::get};
+use serde::Deserialize;
+
+use crate::{
+    domain::{Direction, OrganizationSort, States},
+    store::search::{self, Page, Purpose},
+    web::{
+        Web,
+        frame::html,
+        problem::Problem,
+        suggestion::{Choice, Options},
+        visit::{InGroup, ToView},
+    },
+};
+
+/// Most options.
+const MOST: u32 = 10;
+
+/// What was typed so far.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    q: String,
+}
+
+/// Returns the routes.
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/crm/contacts/suggest", get(contacts))
+        .route("/crm/organizations/suggest", get(organizations))
+}
+
+async fn contacts(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let mut connection = visit.visitor.connection().await?;
+    let (holder, any) = (visit.holder(), Purpose::Any);
+    let found = search::complete(&mut connection, holder, &asked.q, None, any, MOST).await?;
+    Ok(html(&Options {
+        options: found.into_iter().map(Choice::from).collect(),
+    }))
+}
+
+async fn organizations(
+    visit: InGroup<ToView>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let query = search::Query {
+        search: Some(asked.q),
+        states: States::Active,
+        ids: None,
+        sort: OrganizationSort::Name,
+        direction: Direction::Ascending,
+        page: Page::First {
+            count: MOST,
+            after: None,
+        },
+    };
+    let mut connection = visit.visitor.connection().await?;
+    let found = search::organizations(&mut connection, visit.holder(), &query).await?;
+    let options = found.rows.into_iter().map(|(organization, _)| Choice {
+        value: organization.title.clone(),
+        label: organization.title,
+        note: String::new(),
+    });
+    Ok(html(&Options {
+        options: options.collect(),
+    }))
+}

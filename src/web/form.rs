@@ -1,0 +1,104 @@
+//! Forms: what was typed, and what is wrong with it beside each field.
+
+use axum::extract::{FromRequest, Request};
+use http::Method;
+use serde::de::DeserializeOwned;
+
+use super::{Web, body, problem::Problem};
+
+/// The field that says that a form comes back after its session had ended, to be shown as it was and not to be carried out.
+pub(super) const RESTORED: &str = "_restored";
+
+/// What was typed into a form.
+#[derive(Debug)]
+pub(super) struct Typed<T> {
+    /// The values.
+    pub(super) values: T,
+    /// Whether the form is only to be shown again, with these values.
+    pub(super) is_restored: bool,
+}
+
+impl<T: DeserializeOwned> FromRequest<Web> for Typed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Web) -> Result<Self, Problem> {
+        if *request.method() != Method::POST || !body::is_form(request.headers()) {
+            return Err(Problem::Malformed);
+        }
+        let bytes = axum::body::to_bytes(request.into_body(), body::MAX_FORM)
+            .await
+            .map_err(|_| Problem::Malformed)?;
+        let pairs = url::form_urlencoded::parse(&bytes);
+        let is_restored = pairs.into_iter().any(|(name, _)| name == RESTORED);
+        let values = serde_urlencoded::from_bytes(&bytes).map_err(|_| Problem::Malformed)?;
+        Ok(Self {
+            values,
+            is_restored,
+        })
+    }
+}
+
+/// What is wrong with what was typed: sentences that begin with the name of a field, as the rules word them, and others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Errors(Vec<String>);
+
+impl Errors {
+    /// Returns the errors of some sentences.
+    pub(super) fn new(sentences: Vec<String>) -> Self {
+        Self(sentences)
+    }
+
+    /// Adds a sentence.
+    pub(super) fn push(&mut self, sentence: impl Into<String>) {
+        self.0.push(sentence.into());
+    }
+
+    /// Returns whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns what is wrong with a field, by its label.
+    pub(super) fn of(&self, label: &str) -> Vec<&str> {
+        self.0
+            .iter()
+            .map(String::as_str)
+            .filter(|sentence| is_about(sentence, label))
+            .collect()
+    }
+
+    /// Returns what is wrong with no field of the form.
+    pub(super) fn others(&self, labels: &[&str]) -> Vec<&str> {
+        let named = |sentence: &&str| labels.iter().any(|label| is_about(sentence, label));
+        self.0
+            .iter()
+            .map(String::as_str)
+            .filter(|sentence| !named(sentence))
+            .collect()
+    }
+}
+
+fn is_about(sentence: &str, label: &str) -> bool {
+    sentence
+        .strip_prefix(label)
+        .is_some_and(|rest| rest.starts_with(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_stands_at_its_field() {
+        let mut errors = Errors::new(vec![
+            "First name can't be blank".into(),
+            "Emails are odd".into(),
+        ]);
+        errors.push("Email has already been taken");
+        assert_eq!(errors.of("First name"), ["First name can't be blank"]);
+        assert_eq!(errors.of("Email"), ["Email has already been taken"]);
+        assert_eq!(errors.of("Phone"), [""; 0]);
+        assert_eq!(errors.others(&["First name", "Email"]), ["Emails are odd"]);
+        assert!(!errors.is_empty());
+    }
+}

@@ -1,0 +1,146 @@
+//! `/issues/{id}`: an issue with its contacts, and what a comment on it would do.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::Response,
+    routing::{get, post},
+};
+use serde::Deserialize;
+
+use crate::{
+    crm::Preview,
+    domain::IssueId,
+    rules::Right,
+    store::{
+        search::{self, ContactRow, Holder},
+        tree::{self, IssueNode},
+    },
+    web::{
+        Web,
+        form::{Errors, Typed},
+        frame::{Frame, html},
+        problem::Problem,
+        visit::{InGroup, ToView},
+    },
+};
+
+/// Contacts that the page shows.
+const SHOWN: u32 = 1000;
+
+#[derive(Template)]
+#[template(path = "issues/page.html")]
+struct IssuePage {
+    frame: Frame,
+    issue: IssueNode,
+    reference: String,
+    contacts: Vec<ContactRow>,
+    /// Where the group's pages are.
+    base: String,
+    /// Where this page is.
+    here: String,
+    may_relate: bool,
+    /// Where contacts are suggested.
+    suggestions: String,
+    /// What is wrong with the contact that was typed: that is said on the next page.
+    errors: Errors,
+    /// What a comment would do: as typed, and what would be answered.
+    comment: String,
+    preview: Option<Preview>,
+}
+
+/// A comment that is not written yet.
+#[derive(Debug, Deserialize)]
+struct Input {
+    #[serde(default)]
+    comment: String,
+}
+
+/// An issue on whose contacts the visitor may look.
+pub(super) struct Found {
+    pub(super) issue: IssueNode,
+    /// The group that holds its contacts.
+    pub(super) holder: Holder,
+    pub(super) may_relate: bool,
+    reference: String,
+}
+
+/// Returns the routes of the page.
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/issues/{id}", get(show))
+        .route("/issues/{id}/preview", post(preview))
+}
+
+/// Returns an issue in the visited group or below it; one of elsewhere, or whose contacts are not for the visitor, is not there.
+pub(super) async fn find(visit: &InGroup<ToView>, id: IssueId) -> Result<Found, Problem> {
+    let mut connection = visit.visitor.connection().await?;
+    let issue = tree::issues(&mut connection, &[id]).await?.pop();
+    let issue = issue.filter(|issue| issue.root == visit.group.root);
+    let issue = issue.ok_or(Problem::NotFound)?;
+    let project = tree::projects(&mut connection, &[issue.project])
+        .await?
+        .pop();
+    let project = project.ok_or(Problem::NotFound)?;
+    let home = tree::groups(&mut connection, &[project.group]).await?.pop();
+    drop(connection);
+    let within = format!("{}/", visit.group.path);
+    let home = home
+        .filter(|home| format!("{}/", home.path).starts_with(&within))
+        .ok_or(Problem::NotFound)?;
+    let person = visit.visitor.bearer.person;
+    let crm = &visit.visitor.web.crm;
+    let access = crm.issue_access(person, issue.root, issue.id).await?;
+    if !access.allows(Right::ViewIssueContacts) {
+        return Err(Problem::NotFound);
+    }
+    Ok(Found {
+        reference: format!("{}#{}", project.path, issue.iid),
+        holder: (issue.root, home.contact_group),
+        may_relate: access.allows(Right::RelateContacts),
+        issue,
+    })
+}
+
+async fn show(visit: InGroup<ToView>, Path(id): Path<IssueId>) -> Result<Response, Problem> {
+    page(visit, id, String::new(), None).await
+}
+
+async fn preview(
+    visit: InGroup<ToView>,
+    Path(id): Path<IssueId>,
+    form: Typed<Input>,
+) -> Result<Response, Problem> {
+    let comment = form.values.comment;
+    let asker = visit.visitor.asker();
+    let crm = &visit.visitor.web.crm;
+    let preview = crm.preview(asker, id, &comment).await?;
+    page(visit, id, comment, Some(preview)).await
+}
+
+async fn page(
+    visit: InGroup<ToView>,
+    id: IssueId,
+    comment: String,
+    preview: Option<Preview>,
+) -> Result<Response, Problem> {
+    let found = find(&visit, id).await?;
+    let mut connection = visit.visitor.connection().await?;
+    let mut contacts =
+        search::contacts_of_issues(&mut connection, found.holder, &[id], SHOWN, None).await?;
+    drop(connection);
+    Ok(html(&IssuePage {
+        frame: visit.frame(&found.issue.title),
+        contacts: contacts.remove(&id).unwrap_or_default().rows,
+        here: visit.to(format_args!("issues/{id}")),
+        suggestions: visit.to(format_args!("issues/{id}/suggest")),
+        errors: Errors::default(),
+        base: visit.base,
+        issue: found.issue,
+        reference: found.reference,
+        may_relate: found.may_relate,
+        comment,
+        preview,
+    }))
+}

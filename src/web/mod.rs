@@ -1,0 +1,72 @@
+//! The pages: what people see in a browser, on the paths that GitLab's users know.
+//!
+//! Finds out who is there, reads forms, fills templates. Decides nothing: changes and rights are the CRM's, as for the API. A page is a
+//! file here and a template in `web/templates`; `docs/ARCHITECTURE.md` has the steps to a new one.
+
+mod assets;
+mod body;
+mod cookie;
+mod customers;
+mod dispatch;
+mod exchange;
+mod flash;
+mod form;
+mod frame;
+mod guard;
+mod home;
+mod issues;
+mod kind;
+mod live;
+mod login;
+mod moment;
+mod people;
+mod problem;
+mod suggestion;
+mod table;
+mod visit;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    auth::{Attempts, Passwords, Sessions},
+    crm::Crm,
+    queue::Wake,
+};
+
+/// What the pages are made of.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// The way to the CRM.
+    pub crm: Crm,
+    /// Who tells of changes.
+    pub wake: Arc<Wake>,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// How often somebody may try to sign in.
+    pub attempts: Attempts,
+    /// The address under which people reach the pages.
+    pub public_url: Url,
+    /// Whether anybody may sign in as anybody by a click, which is for trying out alone.
+    pub demo: bool,
+    /// Ends open streams.
+    pub stop: CancellationToken,
+}
+
+impl Web {
+    /// Returns the routes of the pages, and after them those of `others`: what no page is at is theirs to answer.
+    pub fn router(self, others: Router) -> Router {
+        let in_groups = customers::routes()
+            .merge(exchange::routes())
+            .merge(issues::routes())
+            .merge(live::routes());
+        dispatch::router(&self, in_groups, others)
+            .merge(guard::open(&self, login::routes().merge(assets::routes())))
+            .merge(guard::signed_in(&self, home::routes()))
+    }
+}

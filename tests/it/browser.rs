@@ -1,0 +1,277 @@
+//! The pages in a real browser: what people do on them, and that nobody is hindered.
+//!
+//! With `LIAISON_PICTURES=FOLDER` the pages are also photographed.
+
+mod driver;
+
+use liaison::domain::{Clock, PersonId, SystemClock};
+use secrecy::ExposeSecret;
+
+use crate::{
+    harness::{World, run},
+    web::{person_of, sessions},
+};
+use driver::{Browser, DOWN, ENTER};
+
+const CONTACTS: &str = "/groups/acme/-/crm/contacts";
+const WIDE: (u32, u32) = (1200, 800);
+const NARROW: (u32, u32) = (360, 800);
+
+async fn sign_in(world: &World, browser: &Browser, user: u64) -> PersonId {
+    let person = person_of(world, user).await;
+    let token = sessions(world).link(person).await.unwrap();
+    let path = format!("/users/sign_in/link?token={}", token.expose_secret());
+    browser.open(&world.url.join(&path).unwrap()).await;
+    browser.click("main button").await;
+    browser.shows("Groups").await;
+    person
+}
+
+async fn visit(world: &World, browser: &Browser, path: &str) {
+    browser.open(&world.url.join(path).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_customer_from_creation_to_an_issue_and_back() {
+    run(async |world| {
+        world
+            .ask(
+                world.demo.order,
+                world.demo.rita,
+                "/add_contacts ada@example.com",
+            )
+            .await;
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+
+        // An organization, then a contact of it, chosen with the keyboard alone.
+        visit(world, &browser, "/groups/acme/-/crm/organizations/new").await;
+        browser.type_into("#name", "Byron Looms").await;
+        browser.type_into("#name", ENTER).await;
+        browser.shows("The organization was created.").await;
+        visit(world, &browser, &format!("{CONTACTS}/new")).await;
+        for (field, text) in [
+            ("first_name", "Zoe"),
+            ("last_name", "Winter"),
+            ("email", "zoe@example.com"),
+            ("organization", "byr"),
+        ] {
+            browser.type_into(&format!("#{field}"), text).await;
+        }
+        browser.shows("Byron Looms").await;
+        browser
+            .type_into("#organization", &format!("{DOWN}{ENTER}"))
+            .await;
+        assert_eq!(
+            browser
+                .run("return document.getElementById('organization').value")
+                .await,
+            "Byron Looms"
+        );
+        browser.click("form.form button.main").await;
+        browser.shows("The contact was created.").await;
+
+        // Search as one types.
+        visit(world, &browser, CONTACTS).await;
+        browser.shows("ada@example.com").await;
+        browser.type_into("#search", "winter").await;
+        browser.shows_no("ada@example.com").await;
+        browser.shows("zoe@example.com").await;
+
+        // Onto the issue, and off it again by undoing.
+        let issue: i64 = sqlx::query_scalar("SELECT id FROM issues")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+        visit(world, &browser, &format!("/groups/acme/-/issues/{issue}")).await;
+        browser.type_into("#contact", "zoe").await;
+        browser.click("[role=option]").await;
+        browser.click("form.form button.main").await;
+        browser.shows("Contacts: 1 added.").await;
+        assert_eq!(
+            world.issue_contacts(world.demo.order).await,
+            ["ada@example.com", "zoe@example.com"]
+        );
+        browser.click(".flash button").await;
+        browser.shows("It was undone.").await;
+        assert_eq!(
+            world.issue_contacts(world.demo.order).await,
+            ["ada@example.com"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_become_one_and_two_again() {
+    run(async |world| {
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+        visit(world, &browser, CONTACTS).await;
+        browser.click("tbody a").await;
+        browser.shows("History").await;
+        browser.click("a[href$='/merge']").await;
+        browser.type_into("#with", "grace").await;
+        browser.click("[role=option]").await;
+        browser.click("form.form button.main").await;
+        browser.shows("Keeps its page and history").await;
+        browser.click("main button.main").await;
+        browser.shows("The two contacts are one now.").await;
+        visit(world, &browser, CONTACTS).await;
+        browser.shows("Active 1").await;
+        browser.click("tbody a").await;
+        browser.click(".history button").await;
+        browser.shows("It was undone.").await;
+        visit(world, &browser, CONTACTS).await;
+        browser.shows("Active 2").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_is_checked_and_imported() {
+    run(async |world| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("customers.csv");
+        std::fs::write(
+            &file,
+            "First name,Last name,Email\nZoe,Winter,zoe@example.com\n",
+        )
+        .unwrap();
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+        for (button, said) in [
+            ("check", "Checked, nothing saved. It would be: 1 created"),
+            ("import", "Imported: 1 created"),
+        ] {
+            visit(world, &browser, "/groups/acme/-/crm/import?kind=contact").await;
+            browser.type_into("#file", file.to_str().unwrap()).await;
+            browser.click(&format!("button[value={button}]")).await;
+            browser.shows(said).await;
+        }
+        visit(world, &browser, CONTACTS).await;
+        browser.shows("zoe@example.com").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_sees_nothing() {
+    run(async |world| {
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.gus).await;
+        browser
+            .shows("There is no group whose customers you may see.")
+            .await;
+        visit(world, &browser, CONTACTS).await;
+        browser.shows("Page not found").await;
+        assert!(!browser.text().await.contains("Acme"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_page_hinders_anybody() {
+    run(async |world| {
+        world
+            .ask(
+                world.demo.order,
+                world.demo.rita,
+                "/add_contacts ada@example.com",
+            )
+            .await;
+        for (place, name) in [
+            "Grace", "Edsger", "Barbara", "Donald", "Frances", "Niklaus", "Radia", "Tony",
+        ]
+        .iter()
+        .enumerate()
+        {
+            world
+                .contact(
+                    name,
+                    "Sample",
+                    &format!("sample{place}@example.com"),
+                    place % 5 != 4,
+                )
+                .await;
+        }
+        let issue: i64 = sqlx::query_scalar("SELECT id FROM issues")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+        let ada: i64 = sqlx::query_scalar("SELECT id FROM items WHERE email = 'ada@example.com'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+        let browser = Browser::start().await;
+        visit(world, &browser, "/users/sign_in").await;
+        let mut found = Vec::new();
+        look_at(&browser, "login", &mut found).await;
+        sign_in(world, &browser, world.demo.mona).await;
+        visit(world, &browser, "/groups/acme/-/crm/organizations/new").await;
+        browser.type_into("#name", "Byron Looms").await;
+        browser.type_into("#default_rate", "99.50").await;
+        browser.click("form.form button.main").await;
+        browser.shows("The organization was created.").await;
+        look_at(&browser, "organization", &mut found).await;
+        for (name, path) in [
+            ("groups", "/".to_owned()),
+            ("contacts", CONTACTS.to_owned()),
+            ("empty-list", format!("{CONTACTS}?search=nobody")),
+            ("contact", format!("{CONTACTS}/{ada}")),
+            ("contact-form", format!("{CONTACTS}/{ada}/edit")),
+            ("merge", format!("{CONTACTS}/{ada}/merge")),
+            (
+                "merge-sides",
+                format!("{CONTACTS}/{ada}/merge?with=grace@example.com"),
+            ),
+            (
+                "organizations",
+                "/groups/acme/-/crm/organizations".to_owned(),
+            ),
+            (
+                "organization-form",
+                "/groups/acme/-/crm/organizations/new".to_owned(),
+            ),
+            (
+                "import",
+                "/groups/acme/-/crm/import?kind=contact".to_owned(),
+            ),
+            ("issues", "/groups/acme/-/issues".to_owned()),
+            ("issue", format!("/groups/acme/-/issues/{issue}")),
+            ("not-found", "/groups/nowhere/-/crm/contacts".to_owned()),
+        ] {
+            visit(world, &browser, &path).await;
+            look_at(&browser, name, &mut found).await;
+        }
+        // A form that was refused.
+        visit(world, &browser, &format!("{CONTACTS}/new")).await;
+        browser.click("form.form button.main").await;
+        browser.shows("First name can't be blank").await;
+        look_at(&browser, "contact-errors", &mut found).await;
+        assert_eq!(found, [""; 0]);
+    })
+    .await;
+}
+
+/// Looks at a page in light and dark, wide and narrow, for what hinders people.
+async fn look_at(browser: &Browser, name: &str, found: &mut Vec<String>) {
+    for (size, is_dark, suffix) in [
+        (WIDE, false, ""),
+        (WIDE, true, "-dark"),
+        (NARROW, false, "-narrow"),
+        (NARROW, true, "-narrow-dark"),
+    ] {
+        browser.look(size, is_dark).await;
+        browser.picture(&format!("{name}{suffix}")).await;
+        let against = browser.axe().await;
+        found.extend(against.iter().map(|line| format!("{name}{suffix}: {line}")));
+        let overflows = browser
+            .run("return document.documentElement.scrollWidth > document.documentElement.clientWidth")
+            .await;
+        if overflows == true {
+            found.push(format!("{name}{suffix}: wider than the window"));
+        }
+    }
+    browser.look(WIDE, false).await;
+}
