@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{Malformed, Routing, VerifyError, WebhookSecrets, bitrix24, gitlab};
-use crate::domain::{ConnectionId, ConnectionKind};
+use crate::domain::{ConnectionId, ConnectionKind, DeliveryId};
 
 /// Returns whether a system of this kind sends its deliveries with the content type of `headers`.
 pub fn is_readable(kind: ConnectionKind, headers: &HeaderMap) -> bool {
@@ -61,11 +61,11 @@ pub fn verify_body(
 /// Fails when the body is not what its content type says.
 pub fn route(
     (kind, connection): (ConnectionKind, ConnectionId),
-    headers: &HeaderMap,
-    body: &[u8],
+    arrival: DeliveryId,
+    (headers, body): (&HeaderMap, &[u8]),
 ) -> Result<Routing, Malformed> {
     match kind {
-        ConnectionKind::Bitrix24 => bitrix24::route(connection, body),
+        ConnectionKind::Bitrix24 => bitrix24::route(connection, arrival, body),
         _ => gitlab::route(connection, headers, body),
     }
 }

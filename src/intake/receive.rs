@@ -136,9 +136,9 @@ fn arrival(
     headers: &HeaderMap,
     body: bytes::Bytes,
 ) -> Result<Arrival, Malformed> {
-    let routing = hook::route((entry.kind, entry.connection), headers, &body)?;
     // Made once all of it is here: the order of ids is the order of arrival.
     let id = DeliveryId(intake.clock.id());
+    let routing = hook::route((entry.kind, entry.connection), id, (headers, &body))?;
     tracing::Span::current().record("id", tracing::field::display(id));
     Ok(Arrival {
         id,

@@ -13,7 +13,7 @@ use crate::{
         Malformed, Routing, VerifyError, WebhookSecrets, in_force, lane, messenger::chat_lane,
     },
     crypto::fingerprint,
-    domain::{ConnectionId, Lane},
+    domain::{ConnectionId, DeliveryId, Lane},
 };
 
 /// Headers that are kept with a delivery; none of them is secret.
@@ -78,12 +78,26 @@ pub fn sender(body: &[u8]) -> Option<String> {
 /// Returns the lane of a delivery and the key by which a repeat of it is recognised: what it says, without the proof, which may change between
 /// two attempts to send the same.
 ///
+/// Only messages have ids. Any other event is a reason to look and says nothing else, and two changes within one second are told in the same
+/// words: each `arrival` of those counts, or the second change would be taken for a repeat of the first.
+///
 /// # Errors
 /// Fails on a form that is larger than any event.
-pub fn route(connection: ConnectionId, body: &[u8]) -> Result<Routing, Malformed> {
+pub fn route(
+    connection: ConnectionId,
+    arrival: DeliveryId,
+    body: &[u8],
+) -> Result<Routing, Malformed> {
     let form = Node::parse(body).map_err(|error| Malformed(error.to_string()))?;
     let text = |path: &[&str]| form.text(path).unwrap_or_default().as_bytes();
     let data = form.at(&["data"]).map(Node::canonical).unwrap_or_default();
+    let is_message = [
+        &["data", "message", "id"][..],
+        &["data", "PARAMS", "MESSAGE_ID"],
+    ]
+    .into_iter()
+    .any(|path| form.text(path).is_some());
+    let arrival = arrival.0.into_bytes();
     Ok(Routing {
         lane: lane_of(connection, &form),
         dedupe_key: fingerprint([
@@ -92,6 +106,7 @@ pub fn route(connection: ConnectionId, body: &[u8]) -> Result<Routing, Malformed
             text(&["event_handler_id"]),
             data.as_bytes(),
             text(&["ts"]),
+            if is_message { b"" } else { &arrival },
         ]),
     })
 }
