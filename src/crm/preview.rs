@@ -94,8 +94,8 @@ impl Crm {
         let contacts = item::contacts(&mut tx, root, &wanted).await?;
         let organizations = item::organizations(&mut tx, root, &wanted).await?;
         let snapshot = Snapshot {
-            watch,
             access,
+            watch,
             contacts: contacts.into_iter().flatten().collect(),
             organizations: organizations.into_iter().flatten().collect(),
             operations,

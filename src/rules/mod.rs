@@ -299,7 +299,21 @@ impl Change {
     }
 }
 
+impl Operation {
+    /// Returns whether it changes anything about people and chats, or something follows for them.
+    pub fn watches(&self) -> bool {
+        let about =
+            |change: &Change| matches!(change, Change::Watch(_) | Change::CreateChat { .. });
+        !self.following.is_empty() || self.changes.iter().any(about)
+    }
+}
+
 impl PastOperation {
+    /// Returns whether its command was about people and items.
+    pub fn is_about_items(&self) -> bool {
+        CommandName::from_word(&self.command).is_some_and(watching::is_about_items)
+    }
+
     /// Returns the items that taking the operation back would touch.
     pub fn items(&self) -> impl Iterator<Item = ItemId> + '_ {
         self.changes.iter().map(|change| match change {

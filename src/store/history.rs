@@ -43,11 +43,13 @@ pub async fn record(
         .iter()
         .flat_map(|(scene, operations)| operations.iter().map(|operation| (*scene, operation)))
         .flat_map(|(scene, operation)| {
-            let changes = operation
-                .changes
-                .iter()
-                .filter(|change| !matches!(change, Change::Watch(_) | Change::CreateChat { .. }));
-            changes.map(move |change| (scene, operation, change))
+            let changes = operation.changes.iter();
+            // Those are told of where they are made.
+            let here =
+                |change: &&Change| !matches!(change, Change::Watch(_) | Change::CreateChat { .. });
+            changes
+                .filter(here)
+                .map(move |change| (scene, operation, change))
         })
         .collect();
     let groups: Vec<i64> = rows.iter().map(|(scene, ..)| scene.group.0).collect();

@@ -338,7 +338,11 @@ async fn create(
                 draft,
                 organization,
             } => Some((*scene, *id, draft, *organization)),
-            _ => None,
+            Change::Relate(_)
+            | Change::Unrelate(_)
+            | Change::Delete(_)
+            | Change::Watch(_)
+            | Change::CreateChat { .. } => None,
         })
         .collect();
     let groups: Vec<i64> = created.iter().map(|new| new.0.group.0).collect();

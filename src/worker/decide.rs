@@ -13,12 +13,11 @@ use super::{
     watching,
 };
 use crate::{
-    domain::{EffectId, IssueId, Level, RootId},
+    domain::{EffectId, IssueId, RootId},
     queue::{self, InboxVerdict, NewEffect, Settled, Signal},
-    rules::{self, Needs, Plan, Snapshot, WatchSnapshot, needs, plan},
+    rules::{Access, Needs, Plan, Snapshot, needs, plan},
     store::{
         StoreError, access,
-        commanded::{self, Spoken},
         comment::{self, Answer},
         history,
         item::{self, Moment, Wanted},
@@ -83,8 +82,9 @@ pub(super) async fn decide(
         .map(|(run, plan)| run.conclude(plan))
         .collect();
     let following = write(&mut tx, job, &runs, (&issues, &outcomes)).await?;
-    let (effects, answers) = effects(&runs, &outcomes);
-    let calls = Calls::put(job, &mut tx, effects, following).await?;
+    let (mut effects, answers) = effects(&runs, &outcomes);
+    effects.extend(following);
+    let calls = Calls::put(job, &mut tx, effects).await?;
     let settled = runs.iter().zip(&outcomes);
     decided
         .settled
@@ -167,26 +167,19 @@ async fn plans(
     let organizations = item::organizations(&mut *connection, root, &wanted).await?;
     let ids = needs.iter().map(|needs| needs.ids).sum();
     let mut ids = item::reserve_ids(&mut *connection, ids).await?.into_iter();
-    // Where the tracker does not tell of a group, Liaison's own memberships do.
-    let untold: Vec<_> = runs
-        .iter()
-        .filter(|run| !run.new.is_empty() && run.place.contact_group_remote.is_none())
-        .map(|run| (run.place.contact_group, run.actor.person))
-        .collect();
-    let own = access::own_levels(&mut *connection, root, &untold, clock.now()).await?;
-    let mut watched = Vec::with_capacity(runs.len());
-    for ((run, issue), wanted) in runs.iter().zip(issues).zip(&wanted) {
-        let whose = (run.place.contact_group, run.actor.person);
-        let access = run.access(own.get(&whose).copied());
-        let watch = watch(&mut *connection, (job, run), (*issue, access), wanted).await?;
-        watched.push((access, watch));
-    }
+    let accesses = accesses(&mut *connection, job, runs).await?;
+    let wishes = of_runs().zip(&operations).zip(&accesses);
+    let wishes = wishes.map(|((((run, issue), needs), operations), access)| {
+        watching::Wish::of(run, *issue, (needs, operations.as_slice()), *access)
+    });
+    let watches = watching::snapshots(connection, wishes.collect()).await?;
     let loaded = contacts.into_iter().zip(organizations).zip(operations);
-    let plans = runs.iter().zip(&needs).zip(watched).zip(loaded).map(
-        |(((run, needs), (access, watch)), ((contacts, organizations), operations))| {
+    let loaded = loaded.zip(accesses.into_iter().zip(watches));
+    let plans = runs.iter().zip(&needs).zip(loaded).map(
+        |((run, needs), (((contacts, organizations), operations), (access, watch)))| {
             let snapshot = Snapshot {
-                watch,
                 access,
+                watch,
                 contacts,
                 organizations,
                 operations,
@@ -198,26 +191,25 @@ async fn plans(
     Ok(plans.collect())
 }
 
-/// Loads what commands about people and items need. Comments seldom have such commands, so each is looked up by itself; nothing is asked for others.
-async fn watch(
+/// Returns what whoever wrote comments may do. Where the tracker does not tell of a group, Liaison's own memberships do.
+async fn accesses(
     connection: &mut PgConnection,
-    (job, run): (&Job<'_>, &Run<'_>),
-    (issue, access): (IssueId, rules::Access),
-    wanted: &Wanted<'_>,
-) -> Result<WatchSnapshot, StoreError> {
-    let spoken = Spoken {
-        root: job.claimed.root,
-        group: run.place.contact_group,
-        issue: Some(issue),
-        place: rules::Place::Issue,
-        actor: run.actor.person,
-        is_member: access.contact_group.max(access.project) > Level::None,
-        on: Some(job.remote.id),
-    };
-    commanded::snapshot(connection, spoken, &wanted.needs.watch, &wanted.past).await
+    job: &Job<'_>,
+    runs: &[Run<'_>],
+) -> Result<Vec<Access>, StoreError> {
+    let whose = |run: &Run<'_>| (run.place.contact_group, run.actor.person);
+    let untold: Vec<_> = runs
+        .iter()
+        .filter(|run| !run.new.is_empty() && run.place.contact_group_remote.is_none())
+        .map(whose)
+        .collect();
+    let (root, now) = (job.claimed.root, job.worker.clock.now());
+    let own = access::own_levels(connection, root, &untold, now).await?;
+    let access = |run: &Run<'_>| run.access(own.get(&whose(run)).copied());
+    Ok(runs.iter().map(access).collect())
 }
 
-/// Writes what is remembered of the comments, their changes and the history; returns what follows for people and chats.
+/// Writes what is remembered of the comments, their changes and the history; returns the effects of changes of people and chats.
 async fn write(
     connection: &mut PgConnection,
     job: &Job<'_>,
@@ -238,9 +230,8 @@ async fn write(
         .filter(|(_, plan)| !plan.operations.is_empty())
         .map(|(scene, plan)| (scene, plan.operations.as_slice()))
         .collect();
-    let mut following = Vec::new();
     if written.is_empty() {
-        return Ok(following);
+        return Ok(Vec::new());
     }
     let changes = written
         .iter()
@@ -251,16 +242,7 @@ async fn write(
         .collect();
     item::apply(&mut *connection, moment, changes).await?;
     history::record(&mut *connection, moment, &written).await?;
-    let of_runs = runs.iter().zip(issues).zip(outcomes);
-    for ((run, issue), outcome) in of_runs {
-        if let Some(plan) = &outcome.plan {
-            let about = (moment, run.scene(*issue));
-            let operations = &plan.operations;
-            let effects = watching::apply(run.posted.job, connection, about, operations).await?;
-            following.extend(effects);
-        }
-    }
-    Ok(following)
+    watching::apply(job, connection, moment, &written).await
 }
 
 /// Returns the calls that follow, and the answers that are known.

@@ -108,7 +108,7 @@ impl Run<'_> {
             }
         }
         let effects = consequences.effect.into_iter().collect();
-        let calls = Calls::put(self.job, &mut tx, effects, Vec::new()).await?;
+        let calls = Calls::put(self.job, &mut tx, effects).await?;
         let verdict = InboxVerdict::Done(consequences.said.join("; "));
         let verdict = self.job.settle(tx, verdict).await?;
         calls.make(None);

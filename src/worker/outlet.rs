@@ -2,7 +2,7 @@
 //! committed, without being looked for and taken.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -63,34 +63,30 @@ pub(super) struct Calls<'a> {
     job: &'a Job<'a>,
     /// Those that are made as soon as they are committed.
     at_once: Vec<(Pending, Reservation)>,
-    /// Queues in which others wait to be found.
-    waiting: HashSet<Queue>,
-    /// Connections other than the delivery's that have calls to make.
-    elsewhere: BTreeSet<ConnectionId>,
+    /// Queues in which others wait to be found, of the delivery's connection and of messengers.
+    waiting: HashSet<(Queue, ConnectionId)>,
 }
 
 impl<'a> Calls<'a> {
-    /// Puts effects into the outbox, with leases for those that there is a place for. They are in different lanes.
-    /// What follows elsewhere, in messengers, waits there to be found.
+    /// Puts effects into the outbox, with leases for those that there is a place for. They are in different lanes. Those for other
+    /// connections wait there to be found.
     pub(super) async fn put(
         job: &'a Job<'a>,
         connection: &mut PgConnection,
         mut effects: Vec<NewEffect>,
-        following: Vec<NewEffect>,
     ) -> Result<Self, Failure> {
         let worker = job.worker;
         let mut reserved = HashMap::new();
-        for new in &mut effects {
+        let here = |new: &&mut NewEffect| new.connection == job.remote.id;
+        for new in effects.iter_mut().filter(here) {
             let reservation = job.remote.reserve(new.effect.queue(), worker.clock.id());
             new.lease = reservation.as_ref().map(|reservation| reservation.lease);
             reserved.extend(reservation.map(|reservation| (new.id, reservation)));
         }
-        let queues: Vec<(EffectId, Queue)> = effects
+        let queues: Vec<(EffectId, (Queue, ConnectionId))> = effects
             .iter()
-            .map(|new| (new.id, new.effect.queue()))
+            .map(|new| (new.id, (new.effect.queue(), new.connection)))
             .collect();
-        let elsewhere = following.iter().map(|new| new.connection).collect();
-        effects.extend(following);
         let root = job.claimed.root;
         let now = worker.clock.now();
         let pending = if effects.is_empty() {
@@ -108,7 +104,7 @@ impl<'a> Calls<'a> {
         let made: HashSet<EffectId> = at_once.iter().map(|(pending, _)| pending.id).collect();
         let waiting = queues
             .into_iter()
-            .filter_map(|(id, queue)| (!made.contains(&id)).then_some(queue))
+            .filter_map(|(id, place)| (!made.contains(&id)).then_some(place))
             .collect();
         // Before the commit: nobody may take a leased effect for one that its maker has forgotten.
         worker
@@ -118,7 +114,6 @@ impl<'a> Calls<'a> {
             job,
             at_once,
             waiting,
-            elsewhere,
         })
     }
 
@@ -130,12 +125,8 @@ impl<'a> Calls<'a> {
             let answer = answers.remove(&pending.id);
             start_at_once(worker, remote, Due { pending, answer }, reservation);
         }
-        for queue in &self.waiting {
-            let signal = Signal::Work(*queue, remote.id);
-            worker.wake.announce(signal);
-        }
-        for connection in &self.elsewhere {
-            let signal = Signal::Work(Queue::Call, *connection);
+        for (queue, connection) in &self.waiting {
+            let signal = Signal::Work(*queue, *connection);
             worker.wake.announce(signal);
         }
     }
