@@ -1,6 +1,7 @@
 //! `liaison webhook`: inbound endpoints of groups.
 
 pub(super) mod matrix;
+mod tracker;
 
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,15 +11,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Output, clock, find_connection, find_group, open, print, sealing_key, tracker};
+use super::{Output, clock, find_connection, find_group, open, print, sealing_key};
 use crate::{
     config::{self, Config},
-    connector::gitlab::{Client, HookSettings},
     crypto::{digest, random_token},
-    domain::{ConnectionKind, RootId, Scope, WebhookId},
+    domain::{ConnectionKind, RootId, WebhookId},
     queue::{self, Signal},
     store::{
-        StoreError, group,
+        StoreError,
         webhook::{self as webhooks, SecretKind},
     },
 };
@@ -312,97 +312,6 @@ impl Desk<'_> {
     async fn announce(&self) -> anyhow::Result<()> {
         Ok(queue::notify(&self.pool, Signal::Webhooks).await?)
     }
-
-    async fn install(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
-        let place = self.remote_place(name, project).await?;
-        let now = clock().now();
-        let key = sealing_key(self.config)?;
-        let mut connection = self.pool.acquire().await?;
-        let mut settings = HookSettings {
-            url: self.url(name)?,
-            token: None,
-            signing_token: None,
-        };
-        for sealed in webhooks::secrets(&mut connection, place.webhook, now).await? {
-            let secret = sealed.open(&key)?;
-            match sealed.kind {
-                SecretKind::Token => settings.token.get_or_insert(secret),
-                SecretKind::Signing => settings.signing_token.get_or_insert(secret),
-            };
-        }
-        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
-        match hooks.iter().find(|hook| hook.url == settings.url) {
-            Some(hook) => {
-                place
-                    .client
-                    .edit_hook(place.scope, &place.remote_id, hook.id, &settings)
-                    .await?;
-                print::line(&format!("Hook {} was there and is up to date.", hook.id));
-            }
-            None => {
-                let id = place
-                    .client
-                    .create_hook(place.scope, &place.remote_id, &settings)
-                    .await?;
-                print::line(&format!("Hook {id} is installed."));
-            }
-        }
-        Ok(())
-    }
-
-    async fn test(&mut self, name: &str, project: Option<&str>) -> anyhow::Result<()> {
-        if let Some(found) = self.ping(name).await? {
-            print::line(&found);
-            return Ok(());
-        }
-        let place = self.remote_place(name, project).await?;
-        let url = self.url(name)?;
-        let hooks = place.client.hooks(place.scope, &place.remote_id).await?;
-        let hook = hooks.iter().find(|hook| hook.url == url).with_context(|| {
-            format!("the tracker has no hook to {url}: `liaison webhook install {name}` makes one")
-        })?;
-        place
-            .client
-            .test_hook(place.scope, &place.remote_id, hook.id)
-            .await?;
-        print::line(
-            "The tracker was asked to send a test delivery: `liaison delivery list` shows it.",
-        );
-        Ok(())
-    }
-
-    /// Finds out where in the tracker a webhook's hook belongs.
-    async fn remote_place(&self, name: &str, project: Option<&str>) -> anyhow::Result<RemotePlace> {
-        let mut connection = self.pool.acquire().await?;
-        let webhook = self.find(&mut connection, name).await?;
-        let (loaded, stored) = self.load(&mut connection, webhook).await?;
-        ensure!(
-            stored.kind == ConnectionKind::Gitlab,
-            "an administrator of the homeserver installs it: `liaison webhook registration {name}` prints the file"
-        );
-        let client = tracker(self.config, &stored)?;
-        let (scope, remote_id) = match project {
-            Some(project) => (Scope::Project, project.to_owned()),
-            None => {
-                let remote = group::remote(&mut connection, loaded.root, loaded.group).await?;
-                let remote = remote.context("the group stands for no namespace of the tracker: set its tracker, or name a --project")?;
-                (Scope::Group, remote.remote_id)
-            }
-        };
-        Ok(RemotePlace {
-            client,
-            webhook,
-            scope,
-            remote_id,
-        })
-    }
-}
-
-struct RemotePlace {
-    client: Client,
-    webhook: (RootId, WebhookId),
-    scope: Scope,
-    remote_id: String,
 }
 
 fn new_secret(signing: bool) -> (SecretKind, SecretString) {

@@ -12,6 +12,7 @@ mod items;
 mod observers;
 mod past;
 mod permission;
+mod portal;
 mod refused;
 mod relation;
 mod take_back;
@@ -40,6 +41,7 @@ pub use observers::{
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
+pub use portal::{Equalized, Side, equalize};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};

@@ -89,6 +89,8 @@ pub(crate) struct Setup {
     pub(crate) roles: Vec<Role>,
     /// Whether dead work at the end is what the test is about.
     pub(crate) dead_is_fine: bool,
+    /// Where the service listens, if somebody knows that already.
+    pub(crate) listener: Option<TcpListener>,
 }
 
 impl Default for Setup {
@@ -98,6 +100,7 @@ impl Default for Setup {
             group: "",
             roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
             dead_is_fine: false,
+            listener: None,
         }
     }
 }
@@ -150,7 +153,10 @@ impl World {
     async fn start(setup: Setup) -> Self {
         record_log();
         let pool = pool(database().await);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = match setup.listener {
+            Some(listener) => listener,
+            None => TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
         let tracker_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: Url = format!("http://{}", listener.local_addr().unwrap())
             .parse()

@@ -15,6 +15,8 @@ use crate::synapse::{self, Homeserver, Kind, SERVER, until};
 
 mod command;
 mod intake;
+mod issue;
+mod whole;
 
 fn chat<'a>(key: &'a str, title: &'a str, members: &'a [String]) -> NewChat<'a> {
     NewChat {

@@ -454,6 +454,23 @@ impl User<'_> {
             .await
     }
 
+    /// His local part.
+    pub(crate) fn name(&self) -> &str {
+        self.id[1..].split(':').next().unwrap()
+    }
+
+    /// What he is in a room: `join`, `leave` and so on, or nothing where he never was.
+    pub(crate) async fn membership(&self, room: &str) -> String {
+        let path = ["rooms", room, "state", "m.room.member", &self.id];
+        let found = self.ask(Method::GET, &path, Value::Null).await;
+        found.map_or(String::new(), |content| {
+            content["membership"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+    }
+
     async fn must(&self, method: Method, path: &[&str], body: Value) -> Value {
         self.ask(method, path, body).await.unwrap()
     }
@@ -528,22 +545,19 @@ impl User<'_> {
             .collect()
     }
 
+    /// The rooms that he is in (`join`), or asked to come into (`invite`).
+    pub(crate) async fn rooms(&self, membership: &str) -> Vec<String> {
+        let synced = self.must(Method::GET, &["sync"], Value::Null).await;
+        let rooms = synced["rooms"][membership].as_object();
+        rooms.map_or_else(Vec::new, |rooms| rooms.keys().cloned().collect())
+    }
+
     /// Waits until he is in a room, or asked to come; returns the first such room.
     pub(crate) async fn room_where(&self, membership: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let synced = self.must(Method::GET, &["sync"], Value::Null).await;
-            let rooms = synced["rooms"][membership].as_object();
-            if let Some(room) = rooms.and_then(|rooms| rooms.keys().next()) {
-                return room.clone();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{} has no room: {synced}",
-                self.id
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(&format!("{} has a room", self.id), async || {
+            self.rooms(membership).await.into_iter().next()
+        })
+        .await
     }
 }
 

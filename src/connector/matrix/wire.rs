@@ -52,6 +52,7 @@ pub(super) struct MemberContent {
 /// A membership as it stands in the state of a room.
 #[derive(Debug, Deserialize)]
 pub(super) struct MemberEvent {
+    pub(super) event_id: String,
     pub(super) sender: String,
     pub(super) state_key: String,
     pub(super) content: MemberContent,

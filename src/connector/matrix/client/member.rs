@@ -1,5 +1,8 @@
 //! Who is in a room, and who put him there.
 
+use std::sync::PoisonError;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,6 +16,10 @@ use crate::connector::{
     messenger::{Member, Presence, Put, Refusal, Told},
 };
 
+/// Questions about memberships of one room that are under way at a time.
+const AT_ONCE: usize = 8;
+/// Most memberships whose inviters are remembered.
+const REMEMBERED: usize = 100_000;
 /// Changes of a profile that are looked past to find out who invited somebody.
 const STEPS: usize = 10;
 
@@ -43,34 +50,57 @@ impl Client {
             return Ok(Err(Refusal::ChatGone));
         }
         let levels = self.levels(chat).await?;
-        let mut members = Vec::with_capacity(found.chunk.len());
-        for event in found.chunk {
+        let here = found.chunk.into_iter().filter_map(|event| {
             let presence = match event.content.membership.as_str() {
                 "join" => Presence::Joined,
                 "invite" => Presence::Invited,
-                _ => continue,
+                _ => return None,
             };
+            Some((event, presence))
+        });
+        let asked = here.map(|(event, presence)| async move {
             let added_by = self.added_by(chat, &event).await?;
-            let is_guest = server_of(&event.state_key) != server_of(bot)
-                || event.content.kind.as_deref() == Some("guest");
-            members.push(Member {
+            Ok::<_, CallError>((event, presence, added_by))
+        });
+        let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let member =
+            |(event, presence, added_by): (MemberEvent, Presence, Option<String>)| Member {
                 is_bot: event.state_key == bot,
                 is_admin: event.state_key != bot && levels.of(&event.state_key) >= LEADS,
-                is_guest,
+                is_guest: server_of(&event.state_key) != server_of(bot)
+                    || event.content.kind.as_deref() == Some("guest"),
                 name: event.content.displayname.unwrap_or_default(),
                 remote_id: event.state_key,
                 presence,
                 added_by,
-            });
-        }
-        Ok(Ok(members))
+            };
+        Ok(Ok(asked.into_iter().map(member).collect()))
     }
 
-    /// Returns who invited somebody: he stands in the membership before the joining, and before the changes of the profile since.
+    /// Returns who invited somebody, asked once for each membership.
     async fn added_by(&self, chat: &str, event: &MemberEvent) -> Result<Option<String>, CallError> {
         if event.content.membership == "invite" {
             return Ok(Some(event.sender.clone()));
         }
+        let known = || self.inviters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inviter) = known().get(&event.event_id) {
+            return Ok(inviter.clone());
+        }
+        let inviter = self.ask_inviter(chat, event).await?;
+        let mut known = known();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(event.event_id.clone(), inviter.clone());
+        Ok(inviter)
+    }
+
+    /// Looks for an invitation: it stands before the joining, and before the changes of the profile since.
+    async fn ask_inviter(
+        &self,
+        chat: &str,
+        event: &MemberEvent,
+    ) -> Result<Option<String>, CallError> {
         let mut before = event.unsigned.as_ref().map(Step::of);
         for _ in 0..STEPS {
             match before {

@@ -67,6 +67,8 @@ pub struct Client {
     account: Arc<OnceCell<String>>,
     /// The rooms of the bot and one person alone, by his user id, as far as they were asked for.
     direct: Arc<Mutex<HashMap<String, String>>>,
+    /// Who invited somebody, by the event of his membership, which never changes.
+    inviters: Arc<Mutex<HashMap<String, Option<String>>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -150,6 +152,7 @@ impl Client {
             clock,
             account: Arc::default(),
             direct: Arc::default(),
+            inviters: Arc::default(),
         }
     }
 
