@@ -37,7 +37,7 @@ pub use items::{
 pub use observers::{
     Added, Following, Hidden, Inviter, MAX_PEOPLE, Newcomer, Observer, ObserverChange,
     ObserverOutcome, Policies, Responsible, WatchTask, Watched, Watching, carried, combined,
-    follow_ups, notices, watch_back,
+    follow_ups, notices, put_in, watch_back,
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
