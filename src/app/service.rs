@@ -14,7 +14,7 @@ use crate::{
     api::{Api, explorer},
     config::{Config, SecretError},
     connector::{gitlab::Client, messenger::Messenger},
-    crm::{self, Crm},
+    crm::{Crm, Pace},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
@@ -161,10 +161,8 @@ impl Service {
         spawn_messengers(&worker, &messengers, &parts.roles);
         if has(Role::Process) {
             keep_chats_in_step(&worker, &messengers, config.chats.reconcile_minutes);
-            let bulk = worker
-                .crm
-                .clone()
-                .work_bulk(crm::LEASE, worker.stop.clone());
+            let pace = Pace::new(worker.wake.bulk_jobs());
+            let bulk = worker.crm.clone().work_bulk(pace, worker.stop.clone());
             worker.tasks.spawn(bulk);
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));

@@ -4,9 +4,10 @@
 //! what is done is done, and whoever takes a job over after a crash goes on behind it. Messages are counted from the history when the job
 //! ends, one for each person.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,10 +15,10 @@ use super::{
     error::Failure,
     items::known,
     observers::{WatchReport, decide},
-    watch::reachable,
+    watch::{Decided, reachable},
 };
 use crate::{
-    domain::{BulkJobId, ConnectionId, ConnectionKind, GroupId, OperationId, RootId},
+    domain::{BulkJobId, GroupId, OperationId, RootId},
     queue::Signal,
     rules::{self, OnItem, Refused, Right, notices},
     store::{
@@ -31,64 +32,33 @@ use crate::{
 };
 
 /// Items of one page.
-const PAGE: i64 = 2000;
-/// How long a worker keeps a job without a sign of life.
-pub const LEASE: Duration = Duration::from_secs(30);
-/// How often it is looked whether there is a job.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const PAGE: i64 = 2000;
+/// How jobs are worked.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How long a worker keeps a job without a sign of life.
+    pub lease: Duration,
+    /// How often it is looked whether there is a job, beside when the bell rings.
+    pub look: Duration,
+    /// Rings when somebody asks for one.
+    pub bell: Arc<Notify>,
+}
+
+impl Pace {
+    /// Returns the pace of the service.
+    pub fn new(bell: Arc<Notify>) -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            look: Duration::from_secs(5),
+            bell,
+        }
+    }
+}
+
 /// Items that may be named by their ids.
 const MAX_IDS: usize = 10_000;
 
-/// What a change of many items would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Foreseen {
-    /// What would come of the items.
-    pub report: WatchReport,
-    /// How many items are meant.
-    pub total: u64,
-    /// How long the messenger will take to follow, about; it takes so many calls a minute.
-    pub messenger_takes: Duration,
-}
-
 impl Crm {
-    /// Returns what a change of many items would do, and changes nothing.
-    ///
-    /// # Errors
-    /// As [`Self::begin_bulk`].
-    pub async fn foresee_bulk(
-        &self,
-        asker: Asker,
-        group: GroupId,
-        task: &BulkTask,
-    ) -> Result<Foreseen, CrmError> {
-        check(task)?;
-        let (root, on, total) = self
-            .decide(|fresh| self.may_begin(asker, group, task, fresh))
-            .await?;
-        let act = self.act(asker, root, group);
-        let mut foreseen = Foreseen {
-            total: u64::try_from(total).unwrap_or_default(),
-            ..Foreseen::default()
-        };
-        let mut above = 0;
-        loop {
-            let mut tx = self.pool.begin().await.map_err(outage)?;
-            let page = (above, PAGE);
-            let looked = self
-                .look(&mut tx, (&act, on), task, page)
-                .await
-                .map_err(failed)?;
-            let Some((last, page, policy)) = looked else {
-                break;
-            };
-            foreseen.messenger_takes += takes(&policy, &page.report, task);
-            merge(&mut foreseen.report, page.report);
-            above = last;
-            tx.rollback().await.map_err(outage)?;
-        }
-        Ok(foreseen)
-    }
-
     /// Asks for a change of many items of a group; whoever works it takes it from here.
     ///
     /// # Errors
@@ -123,11 +93,14 @@ impl Crm {
             total,
             at: self.clock.now(),
         };
-        Ok(bulk_job::create(&mut connection, &new).await?)
+        let id = bulk_job::create(&mut connection, &new).await?;
+        drop(connection);
+        self.signal(&[Signal::BulkJobs]).await;
+        Ok(id)
     }
 
     /// Returns the tenant, what the asker may do there, and how many items are meant.
-    async fn may_begin(
+    pub(super) async fn may_begin(
         &self,
         asker: Asker,
         group: GroupId,
@@ -200,23 +173,22 @@ impl Crm {
     }
 
     /// Works jobs, one after the other, until `stop`. A job whose worker died is taken over once its lease has run out.
-    pub async fn work_bulk(self, lease: Duration, stop: CancellationToken) {
+    pub async fn work_bulk(self, pace: Pace, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let worked = match self.claim(lease).await {
-                Ok(Some(job)) => self.work(&job, lease, &stop).await,
+            let worked = match self.claim(pace.lease).await {
+                Ok(Some(job)) => self.work(&job, pace.lease, &stop).await,
                 Ok(None) => Ok(false),
                 Err(failure) => Err(failure),
             };
             match worked {
-                Ok(true) => {}
-                Ok(false) => {
-                    stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
-                }
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(failure) => {
                     tracing::warn!(?failure, "a change of many items has to be taken up again");
-                    stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
                 }
             }
+            let bell = tokio::time::timeout(pace.look, pace.bell.notified());
+            stop.run_until_cancelled(bell).await;
         }
     }
 
@@ -296,7 +268,7 @@ impl Crm {
     }
 
     /// Locks a page of items and decides on them; none where there are no more.
-    async fn look(
+    pub(super) async fn look(
         &self,
         connection: &mut PgConnection,
         (act, on): (&Act, OnItem),
@@ -371,21 +343,12 @@ impl Crm {
 
 /// A page of items, decided on.
 #[derive(Default)]
-struct Page {
-    report: WatchReport,
-    decided: Vec<super::watch::Decided>,
+pub(super) struct Page {
+    pub(super) report: WatchReport,
+    pub(super) decided: Vec<Decided>,
 }
 
-fn merge(all: &mut WatchReport, page: WatchReport) {
-    all.changed += page.changed;
-    all.same += page.same;
-    all.chats += page.chats;
-    for (why, count) in page.refused {
-        *all.refused.entry(why).or_default() += count;
-    }
-}
-
-fn check(task: &BulkTask) -> Result<(), Refused> {
+pub(super) fn check(task: &BulkTask) -> Result<(), Refused> {
     task.task.check()?;
     match &task.items {
         Selection::Ids(ids) if ids.len() > MAX_IDS => {
@@ -399,27 +362,11 @@ fn check(task: &BulkTask) -> Result<(), Refused> {
     }
 }
 
-/// Returns how long a messenger takes to follow, by how many calls a minute the bots of a kind may make; one call to look at a chat and
-/// one for each person.
-fn takes(policy: &Policy, report: &WatchReport, task: &BulkTask) -> Duration {
-    let Some((_, kind)): Option<(ConnectionId, ConnectionKind)> = policy.messenger else {
-        return Duration::ZERO;
-    };
-    let a_minute = match kind {
-        ConnectionKind::Bitrix24 => 120,
-        ConnectionKind::Slack => 50,
-        _ => 600,
-    };
-    let people = u64::try_from(task.task.people().len()).unwrap_or_default();
-    let calls = report.chats.saturating_mul(1 + people);
-    Duration::from_secs(calls.saturating_mul(60).div_ceil(a_minute))
-}
-
-fn outage(error: sqlx::Error) -> CrmError {
+pub(super) fn outage(error: sqlx::Error) -> CrmError {
     CrmError::Unavailable(Outage::Store(error.into()))
 }
 
-fn failed(failure: impl Into<Failure>) -> CrmError {
+pub(super) fn failed(failure: impl Into<Failure>) -> CrmError {
     match failure.into() {
         Failure::Refused(refused) => refused.into(),
         Failure::Store(error) => CrmError::Unavailable(Outage::Store(error)),

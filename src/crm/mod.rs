@@ -8,6 +8,7 @@ mod bulk;
 mod chats;
 mod convert;
 mod error;
+mod foresee;
 mod group;
 mod history;
 mod issue;
@@ -28,9 +29,10 @@ pub use crate::{
     rules::{ContactNames, ContactOutcome, GroupSettings, NamedContact, SetContacts},
     store::operation::HistoryEntry,
 };
-pub use bulk::{Foreseen, LEASE};
+pub use bulk::Pace;
 pub use convert::Conversion;
 pub use error::{CrmError, Outage};
+pub use foresee::Foreseen;
 pub use group::GroupReport;
 pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;

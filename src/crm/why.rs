@@ -6,7 +6,7 @@ use super::{Asker, Crm, CrmError, Outage, error::Failure, items::Place};
 use crate::{
     domain::{GroupId, ItemId, Level, PersonId, RootId},
     rules::{Refused, Right},
-    store::{item_fields, observer, person, road::Fresh, standing, tree},
+    store::{item_fields, observer, person, road::Fresh, shown, standing, tree},
 };
 
 /// Whether somebody can see an item, and every reason.
@@ -138,9 +138,9 @@ impl Crm {
             .map_err(|error| outage(error.into()))?;
         let root = match place {
             Where::Group(group) => standing::root_of_group(&mut connection, group).await,
-            Where::Item(item) => item_fields::place(&mut connection, item, PersonId(0))
+            Where::Item(item) => shown::items(&mut connection, &[item])
                 .await
-                .map(|place| place.map(|(root, ..)| root)),
+                .map(|items| items.first().map(|item| item.root)),
         };
         let root = root.map_err(outage)?.ok_or(CrmError::NotFound)?;
         let found = person::named(&mut connection, None, names)

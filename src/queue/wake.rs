@@ -37,6 +37,8 @@ pub enum Signal {
     Webhooks,
     /// The contacts of an issue were set.
     IssueContacts(IssueId),
+    /// Somebody asked for a change of many items.
+    BulkJobs,
 }
 
 impl Signal {
@@ -44,6 +46,7 @@ impl Signal {
         match self {
             Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
             Self::Webhooks => "webhooks".to_owned(),
+            Self::BulkJobs => "bulk_jobs".to_owned(),
             Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
         }
     }
@@ -51,6 +54,9 @@ impl Signal {
     fn parse(payload: &str) -> Option<Self> {
         if payload == "webhooks" {
             return Some(Self::Webhooks);
+        }
+        if payload == "bulk_jobs" {
+            return Some(Self::BulkJobs);
         }
         let (word, connection) = payload.split_once(':')?;
         if word == ISSUE_CONTACTS {
@@ -69,6 +75,7 @@ pub struct Wake {
     local: HashSet<Queue>,
     bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
     webhooks: watch::Sender<u64>,
+    bulk_jobs: Arc<Notify>,
     /// What other processes are to be told of.
     untold: Mutex<HashSet<Signal>>,
     to_tell: Notify,
@@ -82,6 +89,7 @@ impl Wake {
             local: local.into_iter().collect(),
             bells: Mutex::default(),
             webhooks: watch::Sender::new(0),
+            bulk_jobs: Arc::default(),
             untold: Mutex::default(),
             to_tell: Notify::new(),
             issue_contacts: broadcast::Sender::new(BEHIND),
@@ -99,6 +107,11 @@ impl Wake {
         self.webhooks.subscribe()
     }
 
+    /// Returns the bell for changes of many items. It keeps one ring for a waiter that is not there yet.
+    pub fn bulk_jobs(&self) -> Arc<Notify> {
+        Arc::clone(&self.bulk_jobs)
+    }
+
     /// Returns a receiver of the issues whose contacts were set, in whatever process; none stands for any issue, since some may have been missed.
     pub fn issue_contacts(&self) -> broadcast::Receiver<Option<IssueId>> {
         self.issue_contacts.subscribe()
@@ -110,7 +123,7 @@ impl Wake {
             Signal::Work(queue, connection) if self.local.contains(&queue) => {
                 self.bell(queue, connection).notify_one();
             }
-            Signal::Work(..) | Signal::Webhooks | Signal::IssueContacts(_) => {
+            Signal::Work(..) | Signal::Webhooks | Signal::IssueContacts(_) | Signal::BulkJobs => {
                 self.untold().insert(signal);
                 self.to_tell.notify_one();
             }
@@ -125,6 +138,7 @@ impl Wake {
         match signal {
             Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
             Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
+            Signal::BulkJobs => self.bulk_jobs.notify_one(),
             // Nobody may be listening.
             Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
         }
@@ -135,6 +149,7 @@ impl Wake {
         bells.values().for_each(|bell| bell.notify_one());
         drop(bells);
         self.ring(Signal::Webhooks);
+        self.ring(Signal::BulkJobs);
         drop(self.issue_contacts.send(None));
     }
 }
@@ -250,6 +265,7 @@ mod tests {
             Signal::Work(Queue::Call, ConnectionId(1)),
             Signal::Webhooks,
             Signal::IssueContacts(IssueId(7)),
+            Signal::BulkJobs,
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }

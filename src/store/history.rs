@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, item::Scene, observer};
+use super::{StoreError, item::Scene, watch_history};
 use crate::{
     domain::{DeliveryId, IssueId, ItemId, OperationId, PersonId, RootId},
     rules::{Change, Operation, PastChange, PastOperation},
@@ -126,7 +126,7 @@ pub async fn standing(
                 id: row.item,
                 untouched: row.untouched,
             },
-            action => match observer::read(action, row.item, &row.detail, row.at) {
+            action => match watch_history::read(action, row.item, &row.detail, row.at) {
                 Some(change) => PastChange::Watched(change),
                 None => continue,
             },

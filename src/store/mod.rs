@@ -39,6 +39,7 @@ pub mod standing;
 pub mod token;
 pub mod transfer;
 pub mod tree;
+mod watch_history;
 pub mod webhook;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::{StoreError, observer, relation};
+use super::{StoreError, relation, watch_history};
 use crate::{
     domain::{DeliveryId, GroupId, IssueId, ItemId, OperationId, PersonId, RootId, Via},
     rules::{Past, PastAct, Responsible},
@@ -217,7 +217,9 @@ fn act(
                 _ => PastAct::Other,
             }
         }
-        _ => observer::read(action, item, &detail, at).map_or(PastAct::Other, PastAct::Watched),
+        _ => {
+            watch_history::read(action, item, &detail, at).map_or(PastAct::Other, PastAct::Watched)
+        }
     }
 }
 

@@ -962,7 +962,7 @@ async fn a_merge_unites_and_is_split_again() {
     assert_eq!(of_new, 1);
     assert_eq!(
         invalid(crm.merge(owner, new, &[survivor]).await),
-        ["Contacts and organizations cannot be merged with each other"]
+        ["Items of different kinds cannot be merged with each other"]
     );
     assert_eq!(crm.undo(owner, united).await.unwrap().kept, [""; 0]);
     assert_eq!(crm.undo(owner, merge).await.unwrap().kept, [""; 0]);

@@ -1,9 +1,12 @@
 //! Items of every kind, and the people who go with them: rights, chats, deletion and what brings things back, many at a time, and over the API.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use liaison::{
-    crm::{Asker, Conversion, CrmError, LinkTo, NewItem},
+    crm::{Asker, Conversion, CrmError, LinkTo, NewItem, Pace},
     domain::{
         BulkJobId, Clock, ItemForm, ItemId, ItemPatch, OperationId, PersonId, RecordForm,
         RecordKind, RecordPatch, SystemClock,
@@ -258,7 +261,7 @@ async fn what_goes_comes_back_with_its_people_links_issues_and_chat() {
     let operation = crm.delete(team.boss, &[item]).await.unwrap();
     assert_eq!(
         team.effects().await,
-        [settle.clone()],
+        std::slice::from_ref(&settle),
         "nobody is told, the chat is closed"
     );
     let left: i64 = hall.one("SELECT (SELECT count(*) FROM observers) + (SELECT count(*) FROM item_links) + (SELECT count(*) FROM issue_items)").await;
@@ -276,7 +279,7 @@ async fn what_goes_comes_back_with_its_people_links_issues_and_chat() {
         });
         crm.update_item(team.boss, item, &patch).await.unwrap();
         assert_eq!(hall.one::<String>("SELECT state FROM chats").await, state);
-        assert_eq!(team.effects().await, [settle.clone()]);
+        assert_eq!(team.effects().await, std::slice::from_ref(&settle));
     }
 }
 
@@ -464,7 +467,7 @@ async fn many(team: &Team, count: i64) {
         .execute(&format!(
             "INSERT INTO chats (root_id, item_id, connection_id, history, state, created_at)
              SELECT root_id, id, (SELECT id FROM connections WHERE name = 'chat'), 'all', 'open', now() FROM items
-             WHERE root_id = {} AND kind = 'deal' ORDER BY id LIMIT 3",
+             WHERE root_id = {} AND kind = 'deal' ORDER BY items.id LIMIT 3",
             team.tree.root
         ))
         .await;
@@ -478,6 +481,14 @@ fn all(task: WatchTask) -> BulkTask {
             kinds,
             ..ItemFilter::default()
         }),
+    }
+}
+
+fn pace(lease: Duration) -> Pace {
+    Pace {
+        lease,
+        look: Duration::from_millis(50),
+        bell: Arc::default(),
     }
 }
 
@@ -538,7 +549,7 @@ async fn many_items_are_changed_once_through_a_crash_and_taken_back_as_one() {
     drop(connection);
     let stop = CancellationToken::new();
     let workers: Vec<_> = (0..2)
-        .map(|_| spawn(crm.clone().work_bulk(lease, stop.clone())))
+        .map(|_| spawn(crm.clone().work_bulk(pace(lease), stop.clone())))
         .collect();
     let job = ended(&team, id).await;
     stop.cancel();
@@ -612,7 +623,10 @@ async fn a_change_of_many_ends_where_it_is_stopped_or_the_right_is_lost() {
     ))
     .await;
     let stop = CancellationToken::new();
-    let worker = spawn(crm.clone().work_bulk(Duration::from_secs(5), stop.clone()));
+    let worker = spawn(
+        crm.clone()
+            .work_bulk(pace(Duration::from_secs(5)), stop.clone()),
+    );
     let job = ended(&team, id).await;
     stop.cancel();
     worker.await.unwrap();
@@ -642,7 +656,10 @@ async fn a_hundred_thousand_items() {
         .unwrap();
     let stop = CancellationToken::new();
     let began = Instant::now();
-    let worker = spawn(crm.clone().work_bulk(Duration::from_secs(30), stop.clone()));
+    let worker = spawn(
+        crm.clone()
+            .work_bulk(pace(Duration::from_secs(30)), stop.clone()),
+    );
     let job = ended(&team, id).await;
     let took = began.elapsed();
     let began = Instant::now();

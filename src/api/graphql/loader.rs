@@ -2,6 +2,8 @@
 //!
 //! Nothing is remembered from one batch to the next, so that a subscription sees what is and not what was.
 
+mod items;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -10,16 +12,15 @@ use std::{
 
 use async_graphql::dataloader::{DataLoader, Loader};
 
+pub(super) use items::{ChatOf, ItemAccess, ItemsOf, LinkedTo, MAX_ISSUE_ITEMS, ObserversOf};
+
 use super::{Refusal, Viewer, user::User};
 use crate::{
     api::Api,
     crm::HistoryEntry,
-    domain::{GroupId, IssueId, ItemId, ItemKind, ItemTypeId, PersonId, ProjectId, RootId},
-    rules::{Access, Observer, OnItem},
+    domain::{GroupId, IssueId, ItemId, ItemKind, PersonId, ProjectId, RootId},
+    rules::Access,
     store::{
-        chat::{self, Chat},
-        item_list,
-        item_type::{self, ItemType},
         operation, person,
         shown::{self, ShownItem, Slice},
         tree::{self, GroupNode, IssueNode, ProjectNode},
@@ -83,29 +84,6 @@ pub(super) struct ItemHistory {
     /// At most so many.
     pub(super) limit: i64,
 }
-
-/// What the asker may do with an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ItemAccess(pub(super) ItemId);
-
-/// Who observes an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ObserversOf(pub(super) RootId, pub(super) ItemId);
-
-/// What an item is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct LinkedTo(pub(super) RootId, pub(super) ItemId);
-
-/// The chat of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ChatOf(pub(super) RootId, pub(super) ItemId);
-
-/// The items of an issue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ItemsOf(pub(super) RootId, pub(super) IssueId);
-
-/// Items of an issue that are shown at most.
-pub(super) const MAX_ISSUE_ITEMS: i64 = 100;
 
 impl Rows {
     /// Returns the batches of a request.
@@ -334,101 +312,6 @@ impl Loader<ItemHistory> for Rows {
             }
         }
         Ok(found)
-    }
-}
-
-impl Loader<ItemAccess> for Rows {
-    type Value = OnItem;
-    type Error = Refusal;
-
-    async fn load(&self, keys: &[ItemAccess]) -> Result<HashMap<ItemAccess, OnItem>, Refusal> {
-        let Some(person) = self.person else {
-            return Ok(HashMap::new());
-        };
-        let items: Vec<ItemId> = keys.iter().map(|key| key.0).collect();
-        let found = self.api.crm.items_access(person, &items).await?;
-        Ok(found
-            .into_iter()
-            .map(|(item, on)| (ItemAccess(item), on))
-            .collect())
-    }
-}
-
-impl Loader<ObserversOf> for Rows {
-    type Value = Vec<Observer>;
-    type Error = Refusal;
-
-    async fn load(
-        &self,
-        keys: &[ObserversOf],
-    ) -> Result<HashMap<ObserversOf, Vec<Observer>>, Refusal> {
-        let mut connection = self.api.crm.pool.acquire().await?;
-        let items: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let mut found: HashMap<ObserversOf, Vec<Observer>> = HashMap::new();
-        for (root, item, observer) in item_list::observers(&mut connection, &items).await? {
-            found
-                .entry(ObserversOf(root, item))
-                .or_default()
-                .push(observer);
-        }
-        Ok(found)
-    }
-}
-
-impl Loader<LinkedTo> for Rows {
-    type Value = Vec<ItemId>;
-    type Error = Refusal;
-
-    async fn load(&self, keys: &[LinkedTo]) -> Result<HashMap<LinkedTo, Vec<ItemId>>, Refusal> {
-        let mut connection = self.api.crm.pool.acquire().await?;
-        let items: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let mut found: HashMap<LinkedTo, Vec<ItemId>> = HashMap::new();
-        for (root, item, linked) in item_list::linked(&mut connection, &items).await? {
-            found.entry(LinkedTo(root, item)).or_default().push(linked);
-        }
-        Ok(found)
-    }
-}
-
-impl Loader<ChatOf> for Rows {
-    type Value = Chat;
-    type Error = Refusal;
-
-    async fn load(&self, keys: &[ChatOf]) -> Result<HashMap<ChatOf, Chat>, Refusal> {
-        let mut connection = self.api.crm.pool.acquire().await?;
-        let items: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let chats = chat::of_items(&mut connection, &items).await?;
-        Ok(chats
-            .into_iter()
-            .map(|(root, chat)| (ChatOf(root, chat.item), chat))
-            .collect())
-    }
-}
-
-impl Loader<ItemsOf> for Rows {
-    type Value = Vec<ItemId>;
-    type Error = Refusal;
-
-    async fn load(&self, keys: &[ItemsOf]) -> Result<HashMap<ItemsOf, Vec<ItemId>>, Refusal> {
-        let mut connection = self.api.crm.pool.acquire().await?;
-        let issues: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let mut found: HashMap<ItemsOf, Vec<ItemId>> = HashMap::new();
-        let items = item_list::of_issues(&mut connection, &issues, MAX_ISSUE_ITEMS).await?;
-        for (root, issue, item) in items {
-            found.entry(ItemsOf(root, issue)).or_default().push(item);
-        }
-        Ok(found)
-    }
-}
-
-impl Loader<ItemTypeId> for Rows {
-    type Value = ItemType;
-    type Error = Refusal;
-
-    async fn load(&self, ids: &[ItemTypeId]) -> Result<HashMap<ItemTypeId, ItemType>, Refusal> {
-        let mut connection = self.api.crm.pool.acquire().await?;
-        let types = item_type::find(&mut connection, ids).await?;
-        Ok(types.into_iter().map(|one| (one.id, one)).collect())
     }
 }
 

@@ -22,6 +22,7 @@ mod query;
 mod subscription;
 mod time;
 mod user;
+mod watching;
 
 use async_graphql::{Context, dataloader::DataLoader};
 use sqlx::{Postgres, pool::PoolConnection};

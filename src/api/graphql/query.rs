@@ -7,9 +7,10 @@ use super::{
     group::Group,
     id::{BulkJobGid, IssueGid, ItemGid},
     issue::{Issue, Project},
-    item::{BulkJob, Item},
+    item::Item,
     preview::CommandPreview,
     user::CurrentUser,
+    watching::BulkJob,
 };
 use crate::crm::CrmError;
 

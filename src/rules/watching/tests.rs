@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::{ChatId, Level, ManualClock},
     quick_action::{Dialect, parse},
-    rules::{Following, Observer, Plan, Responsible, Snapshot, plan},
+    rules::{Change, Following, Observer, ObserverChange, Plan, Responsible, Snapshot, plan},
 };
 
 const ASKER: PersonId = PersonId(1);

@@ -9,11 +9,10 @@ use super::{Refusal, Scope, required, told};
 use crate::{
     api::graphql::{
         id::{GroupGid, IssueGid, ItemGid, ItemTypeGid, OperationGid, operation_gid},
-        item::{Item, ItemKind, ItemType},
+        item::{Item, ItemKind},
     },
     crm::{Conversion, CrmError, LinkTo, NewItem, Where},
     domain::{self, ItemForm, ItemId, ItemPatch, RecordForm, RecordKind, RecordPatch},
-    store::item_type,
 };
 
 /// Changes of items.
@@ -129,6 +128,15 @@ struct ItemLinkInput {
     issue_id: Option<IssueGid>,
 }
 
+/// The item whose chat is to be made.
+#[derive(InputObject)]
+struct ItemCreateChatInput {
+    /// Given back in the payload.
+    client_mutation_id: Option<String>,
+    /// The item.
+    id: ItemGid,
+}
+
 /// What came of a change of an item.
 #[derive(SimpleObject)]
 struct ItemPayload {
@@ -138,53 +146,6 @@ struct ItemPayload {
     item: Option<Item>,
     /// By which it is taken back; none if nothing changed.
     operation_id: Option<ID>,
-    /// Why nothing changed.
-    errors: Vec<String>,
-}
-
-/// A new type of items.
-#[derive(InputObject)]
-struct ItemTypeCreateInput {
-    /// Given back in the payload.
-    client_mutation_id: Option<String>,
-    /// The root group.
-    group_id: GroupGid,
-    /// What it is called.
-    name: String,
-    /// Whether its items have observers.
-    #[graphql(default = true)]
-    observers: bool,
-}
-
-/// What is to change of a type of items.
-#[derive(InputObject)]
-struct ItemTypeUpdateInput {
-    /// Given back in the payload.
-    client_mutation_id: Option<String>,
-    /// The type.
-    id: ItemTypeGid,
-    /// What it is called.
-    name: Option<String>,
-    /// Whether its items have observers.
-    observers: Option<bool>,
-}
-
-/// A type of items to delete.
-#[derive(InputObject)]
-struct ItemTypeDeleteInput {
-    /// Given back in the payload.
-    client_mutation_id: Option<String>,
-    /// The type; no item may be of it.
-    id: ItemTypeGid,
-}
-
-/// What came of a change of a type.
-#[derive(SimpleObject)]
-struct ItemTypePayload {
-    /// As it was given.
-    client_mutation_id: Option<String>,
-    /// The type as it is now.
-    item_type: Option<ItemType>,
     /// Why nothing changed.
     errors: Vec<String>,
 }
@@ -339,58 +300,6 @@ impl ItemMutation {
     ) -> Result<ItemPayload> {
         Ok(link(Scope::of(context)?, input, false).await?)
     }
-
-    /// Creates a type of items of a root group's own.
-    async fn item_type_create(
-        &self,
-        context: &Context<'_>,
-        input: ItemTypeCreateInput,
-    ) -> Result<ItemTypePayload> {
-        let scope = Scope::of(context)?;
-        let (asker, group) = (scope.asker()?, input.group_id.read()?);
-        let crm = &scope.api.crm;
-        let created = crm
-            .create_item_type(asker, group, &input.name, input.observers)
-            .await;
-        let outcome = told(created)?.map(Some);
-        Ok(type_payload(scope, input.client_mutation_id, outcome).await?)
-    }
-
-    /// Changes a type of items.
-    async fn item_type_update(
-        &self,
-        context: &Context<'_>,
-        input: ItemTypeUpdateInput,
-    ) -> Result<ItemTypePayload> {
-        let scope = Scope::of(context)?;
-        let (asker, id) = (scope.asker()?, input.id.read()?);
-        let change = (input.name.as_deref(), input.observers);
-        let changed = scope.api.crm.update_item_type(asker, id, change).await;
-        let outcome = told(changed)?.map(|()| Some(id));
-        Ok(type_payload(scope, input.client_mutation_id, outcome).await?)
-    }
-
-    /// Deletes a type of items that no item is of.
-    async fn item_type_delete(
-        &self,
-        context: &Context<'_>,
-        input: ItemTypeDeleteInput,
-    ) -> Result<ItemTypePayload> {
-        let scope = Scope::of(context)?;
-        let (asker, id) = (scope.asker()?, input.id.read()?);
-        let deleted = scope.api.crm.delete_item_type(asker, id).await;
-        let outcome = told(deleted)?.map(|()| None);
-        Ok(type_payload(scope, input.client_mutation_id, outcome).await?)
-    }
-}
-
-/// The item whose chat is to be made.
-#[derive(InputObject)]
-struct ItemCreateChatInput {
-    /// Given back in the payload.
-    client_mutation_id: Option<String>,
-    /// The item.
-    id: ItemGid,
 }
 
 async fn new_item(scope: Scope<'_>, input: ItemCreateInput) -> Result<NewItem, CrmError> {
@@ -470,29 +379,8 @@ async fn payload(
     })
 }
 
-async fn type_payload(
-    scope: Scope<'_>,
-    client_mutation_id: Option<String>,
-    outcome: Result<Option<domain::ItemTypeId>, Vec<String>>,
-) -> Result<ItemTypePayload, Refusal> {
-    let (done, errors) = parted(outcome);
-    let found = match done.flatten() {
-        None => None,
-        Some(id) => {
-            let mut connection = scope.connection().await?;
-            let found = item_type::find(&mut connection, &[id]).await?;
-            found.into_iter().next()
-        }
-    };
-    Ok(ItemTypePayload {
-        client_mutation_id,
-        item_type: found.map(ItemType),
-        errors,
-    })
-}
-
 /// Parts what came of a change from what is wrong with it.
-fn parted<T>(outcome: Result<T, Vec<String>>) -> (Option<T>, Vec<String>) {
+pub(super) fn parted<T>(outcome: Result<T, Vec<String>>) -> (Option<T>, Vec<String>) {
     match outcome {
         Ok(done) => (Some(done), Vec::new()),
         Err(errors) => (None, errors),

@@ -5,6 +5,7 @@ mod contact;
 mod group;
 mod issue;
 mod item;
+mod item_type;
 mod observer;
 mod organization;
 mod person;
@@ -28,6 +29,7 @@ pub(super) struct Mutation(
     undo::UndoMutation,
     person::PersonMutation,
     item::ItemMutation,
+    item_type::ItemTypeMutation,
     observer::ObserverMutation,
 );
 

@@ -97,3 +97,64 @@ fn write_watchers(responsible: Option<&str>, observers: &[(String, bool)], count
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(outcomes: &[(&str, ItemOutcome)], unknown: &[&str], counts: bool) -> String {
+        let outcomes: Vec<_> = outcomes
+            .iter()
+            .map(|(label, outcome)| ((*label).to_owned(), outcome.clone()))
+            .collect();
+        let unknown: Vec<_> = unknown.iter().map(|name| (*name).to_owned()).collect();
+        write(CommandName::AddObservers, &outcomes, &unknown, counts)
+    }
+
+    #[test]
+    fn a_line_says_what_came_of_each_item_and_person() {
+        let people = ItemOutcome::People(vec![
+            ("@ann".into(), ObserverOutcome::Added),
+            ("b@example.com".into(), ObserverOutcome::AlreadyThere),
+        ]);
+        let refused = ItemOutcome::Refused("Estimates have no observers".into());
+        assert_eq!(
+            line(
+                &[("deal:7", people), ("estimate:9", refused)],
+                &["@nemo"],
+                false
+            ),
+            "- `add_observers`: `[deal:7]` `@ann` added · `b@example.com` already there\n  \
+             - `[estimate:9]` Estimates have no observers · `@nemo` nobody here is called so"
+        );
+    }
+
+    #[test]
+    fn names_are_left_out_where_everybody_reads() {
+        let watchers = || ItemOutcome::Watchers {
+            responsible: Some("bob".into()),
+            observers: vec![("ann".into(), true), ("cy`".into(), false)],
+        };
+        assert_eq!(
+            line(&[("deal:7", watchers())], &[], false),
+            "- `add_observers`: `[deal:7]` `bob` is responsible; 2 observers: `ann`, `` cy` `` (not in the chat)"
+        );
+        assert_eq!(
+            line(&[("deal:7", watchers())], &[], true),
+            "- `add_observers`: `[deal:7]` 2 observers; names are not shown in a public comment"
+        );
+    }
+
+    #[test]
+    fn what_is_typed_mentions_nobody_and_begins_no_line() {
+        let text = line(
+            &[("x`\n/close @all", ItemOutcome::NotFound)],
+            &["@a`b"],
+            false,
+        );
+        assert!(
+            text.lines().all(|line| line.trim_start().starts_with('-')),
+            "{text}"
+        );
+    }
+}
