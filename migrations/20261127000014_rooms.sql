@@ -1,8 +1,8 @@
 -- What is known of the rooms of messengers, and of what people wrote there.
 
 ALTER TABLE chat_members
-    -- Why he is there: wanted, guest (added there, and no observer), or leaving (being put out).
-    ADD COLUMN standing text NOT NULL DEFAULT 'wanted' CONSTRAINT chat_members_standing_check CHECK (standing IN ('wanted', 'guest', 'leaving'));
+    -- Why he is there: wanted, guest (added there, and no observer), stranger (added there, and nobody knows who he is), or leaving (being put out).
+    ADD COLUMN standing text NOT NULL DEFAULT 'wanted' CONSTRAINT chat_members_standing_check CHECK (standing IN ('wanted', 'guest', 'stranger', 'leaving'));
 
 ALTER TABLE chats
     -- Whether the messenger was last told that the room is open or closed; null before it was told anything.

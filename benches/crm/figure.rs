@@ -7,9 +7,19 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) target: Duration,
     pub(crate) times: Vec<Duration>,
+    /// What took longest, where that is told.
+    pub(crate) slowest: String,
 }
 
 impl Figure {
+    /// Adds a time, and remembers of what if it is the longest one.
+    pub(crate) fn note(&mut self, took: Duration, what: &str) {
+        if self.times.iter().all(|other| *other < took) {
+            what.clone_into(&mut self.slowest);
+        }
+        self.times.push(took);
+    }
+
     fn row(&self) -> String {
         let mut times = self.times.clone();
         times.sort_unstable();
@@ -25,12 +35,13 @@ impl Figure {
             "no"
         };
         format!(
-            "| {} | {} | {:.2} | {:.2} | {:.2} | {} | {met} |",
+            "| {} | {} | {:.2} | {:.2} | {:.2} {} | {} | {met} |",
             self.name,
             times.len(),
             at(50),
             at(99),
             at(100),
+            self.slowest,
             self.target.as_millis(),
         )
     }

@@ -1,11 +1,15 @@
 //! The benchmark of lists, search, counts and autocompletion on a million contacts. `docs/BENCHMARKS.md` says how it measures.
 //!
-//! `cargo bench --bench crm [-- lists|search|complete|counts|related|write] [postgres://…]`. Without an address it starts a private Postgres,
+//! `cargo bench --bench crm [-- lists|search|complete|counts|related|http|plans|write] [postgres://…]`. Without an address it starts a private Postgres,
 //! fills it and throws it away; a database at an address is filled once and kept.
 
 mod data;
 mod figure;
 mod measure;
+mod names;
+mod over_http;
+mod plans;
+mod service;
 mod stage;
 
 use std::process::ExitCode;
@@ -57,6 +61,12 @@ async fn run(args: &[String]) -> anyhow::Result<()> {
         }
         if wanted("related") {
             figures.extend(measure::related(&stage.pool).await?);
+        }
+        if wanted("http") {
+            figures.extend(over_http::all(&stage.pool).await?);
+        }
+        if wanted("plans") {
+            plans::print(&stage.pool).await?;
         }
         if wanted("write") {
             figures.extend(measure::write(&stage.pool).await?);

@@ -1,6 +1,6 @@
 //! The benchmark of the road: how fast deliveries are taken, worked and answered. `docs/BENCHMARKS.md` says how it measures.
 //!
-//! `cargo bench --bench road [-- intake|whole|latency]`. Servers under load run in processes of their own, which are this program again, so
+//! `cargo bench --bench road [-- intake|whole|latency] [quick]`. Servers under load run in processes of their own, which are this program again, so
 //! that the load generator's time counts for nobody. All traffic stays on the loopback interface and every load is bounded in time.
 
 #![expect(
@@ -63,8 +63,14 @@ fn run(args: &[String]) -> anyhow::Result<()> {
     }
 }
 
-async fn measure(parts: &[&str]) -> anyhow::Result<()> {
+async fn measure(words: &[&str]) -> anyhow::Result<()> {
+    let (quick, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| **word == "quick");
     let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let extent = if quick.is_empty() {
+        whole::FULL
+    } else {
+        whole::QUICK
+    };
     let stage = stage::Stage::set().await?;
     report::machine(&stage).await?;
     let measured = async {
@@ -72,10 +78,10 @@ async fn measure(parts: &[&str]) -> anyhow::Result<()> {
             intake::measure(&stage).await?;
         }
         if wanted("whole") {
-            whole::measure_throughput(&stage).await?;
+            whole::measure_throughput(&stage, extent).await?;
         }
         if wanted("latency") {
-            whole::measure_latency(&stage).await?;
+            whole::measure_latency(&stage, extent.rounds).await?;
         }
         anyhow::Ok(())
     };

@@ -27,7 +27,7 @@ use crate::{
 /// What the paths end with.
 const END: &str = "/-/autocomplete_sources/contacts";
 /// Most contacts of an answer.
-const MOST: u32 = 50;
+const MOST: u32 = 20;
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
@@ -68,6 +68,8 @@ struct Place {
     root: RootId,
     /// The group whose contacts are meant.
     group: GroupId,
+    /// The group that holds them.
+    holder: GroupId,
     /// The issues that may be meant, whoever may read them.
     issues: Vec<IssueNode>,
 }
@@ -111,19 +113,23 @@ async fn offer(
         .await?
         .ok_or(Denied::NotFound)?;
     let key = (place.root, place.group);
-    let access = shared
-        .api
-        .crm
-        .groups_access(person, &[key])
-        .await
-        .map_err(denied)?;
+    let (access, issue) = tokio::try_join!(
+        async {
+            shared
+                .api
+                .crm
+                .groups_access(person, &[key])
+                .await
+                .map_err(denied)
+        },
+        readable(shared, person, &place.issues),
+    )?;
     if !access
         .get(&key)
         .is_some_and(|access| access.allows(Right::ViewContacts))
     {
         return Err(Denied::NotFound);
     }
-    let issue = readable(shared, person, &place.issues).await?;
     let purpose = match asked.command {
         None => Purpose::Any,
         Some(Command::AddContacts) => Purpose::Add,
@@ -133,11 +139,7 @@ async fn offer(
     };
     let found = async {
         let mut connection = shared.api.crm.pool.acquire().await?;
-        let groups = tree::groups(&mut connection, &[place.group]).await?;
-        let Some(group) = groups.first() else {
-            return Ok(Vec::new());
-        };
-        let holder = (place.root, group.contact_group);
+        let holder = (place.root, place.holder);
         search::complete(&mut connection, holder, &asked.q, issue, purpose, MOST).await
     };
     let found = found.await.map_err(store_denied)?;
@@ -170,6 +172,7 @@ async fn find(
         return Ok(Some(Place {
             root: group.root,
             group: group.id,
+            holder: group.contact_group,
             issues,
         }));
     }
@@ -192,6 +195,10 @@ async fn find(
     else {
         return Ok(None);
     };
+    let groups = tree::groups(&mut connection, &[project.group]).await;
+    let Some(group) = groups.map_err(store)?.into_iter().next() else {
+        return Ok(None);
+    };
     let issue = match iid {
         Some(iid) => tree::issue_at(&mut connection, project.id, iid)
             .await
@@ -200,7 +207,8 @@ async fn find(
     };
     Ok(Some(Place {
         root: project.root,
-        group: project.group,
+        group: group.id,
+        holder: group.contact_group,
         issues: issue.into_iter().collect(),
     }))
 }

@@ -7,11 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    config::{Config, Group, Secret, SecretError, Webhook},
+    config::{Bitrix24, Config, Group, Secret, SecretError, Webhook},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, Level, PersonId},
     store::{
-        StoreError, connection, group, person, policy,
+        StoreError, connection, connection_token, group, person, policy,
         webhook::{self, SecretKind},
     },
 };
@@ -98,7 +98,30 @@ impl Declaration<'_> {
                 token: token.as_ref(),
             };
             let id = connection::declare(tx, &row, self.key, self.now).await?;
+            if let Some(settings) = &declared.bitrix24 {
+                self.bitrix24(tx, (id, &declared.name), settings).await?;
+            }
             self.connections.insert(declared.name.clone(), id);
+        }
+        Ok(())
+    }
+
+    /// Stores what only a Bitrix24 connection has.
+    async fn bitrix24(
+        &self,
+        tx: &mut PgConnection,
+        (id, name): (ConnectionId, &str),
+        settings: &Bitrix24,
+    ) -> Result<(), DeclareError> {
+        // Without one, what was learned stays.
+        if let Some(member) = &settings.member_id {
+            connection::set_member(tx, id, member).await?;
+        }
+        if let Some(oauth) = &settings.oauth {
+            let refresh = oauth.refresh_token.resolve().map_err(|error| {
+                secret(format!("connection {name}: oauth.refresh_token"), error)
+            })?;
+            connection_token::declare(tx, id, &refresh, self.key).await?;
         }
         Ok(())
     }

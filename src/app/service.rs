@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
-    config::{Config, SecretError},
+    config::{Config, Connection, SecretError},
     connector::{gitlab::Client, messenger::Messenger},
     crm::{Crm, Pace},
     crypto::SealingKey,
@@ -23,8 +23,8 @@ use crate::{
     server,
     store::{StoreError, connection, search},
     worker::{
-        AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_in_step,
-        process,
+        AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
+        keep_in_step, process,
     },
 };
 
@@ -264,6 +264,8 @@ fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: 
                 let tasks = worker.tasks.clone();
                 tasks.spawn(deliver_to_messenger(worker, remote, queue));
             }
+            let (worker, remote) = (worker.clone(), Arc::clone(remote));
+            worker.tasks.clone().spawn(keep_equal(worker, remote));
         }
     }
 }
@@ -352,7 +354,7 @@ async fn remotes(
     parts: &Parts,
 ) -> Result<(Vec<Arc<Remote>>, Vec<Arc<Remote<Messenger>>>), StartError> {
     let egress = Egress::new(
-        config.connection.iter().map(|connection| &connection.url),
+        config.connection.iter().flat_map(Connection::addresses),
         Limits::default(),
     )?;
     let egress = Arc::new(egress);
@@ -394,7 +396,7 @@ async fn remotes(
             declared.notes_per_minute,
         )));
     }
-    let messengers = messengers(config, (ids, &stored), &egress, &parts.clock)?;
+    let messengers = messengers(config, (ids, &stored), &egress, parts)?;
     Ok((remotes, messengers))
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{clock, print, webhook::matrix};
 use crate::{
-    app::Database,
+    app::{Database, bitrix24_by_webhook},
     config::{self, Config, Overrides},
     connector::{gitlab::Client, messenger::Calls},
     domain::{ConnectionKind, Scope},
@@ -41,6 +41,7 @@ pub(super) async fn check(overrides: &Overrides, args: CheckArgs) -> anyhow::Res
     report("database", database(&config).await);
     for connection in &config.connection {
         let found = match connection.kind {
+            ConnectionKind::Bitrix24 => portal(connection).await,
             ConnectionKind::Matrix => homeserver(connection).await,
             _ => gitlab(&config, connection).await,
         };
@@ -108,6 +109,33 @@ async fn gitlab(config: &Config, connection: &config::Connection) -> anyhow::Res
         } else {
             seen.join(", ")
         }
+    ))
+}
+
+async fn portal(connection: &config::Connection) -> anyhow::Result<String> {
+    let egress = Egress::new(connection.addresses(), Limits::default())?;
+    let Some(client) = bitrix24_by_webhook(connection, Arc::new(egress), clock())? else {
+        return Ok(
+            "has an application's tokens, which the service tries when it needs them".into(),
+        );
+    };
+    let bot = client.whoami().await?;
+    anyhow::ensure!(
+        !bot.is_bot || bot.username.eq_ignore_ascii_case(&connection.bot),
+        "the bot {} has the code {}, not {}: enter it as bot, since people mention it by its code",
+        bot.id,
+        bot.username,
+        connection.bot
+    );
+    if bot.is_bot {
+        return Ok(format!(
+            "the bot {} ({}) answers there",
+            bot.username, bot.id
+        ));
+    }
+    Ok(format!(
+        "the account {} answers there; without a bot nobody leads the chats, and commands do not arrive",
+        bot.id
     ))
 }
 

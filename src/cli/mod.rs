@@ -5,6 +5,7 @@ mod delivery;
 mod demo;
 mod export;
 mod import;
+mod item;
 mod parse;
 mod person;
 mod print;
@@ -69,6 +70,9 @@ enum Command {
     /// Accounts in messengers, and people who leave.
     #[command(subcommand)]
     Person(person::PersonCommand),
+    /// Items that are kept equal with those of a Bitrix24 portal.
+    #[command(subcommand)]
+    Item(item::ItemCommand),
     /// Webhooks of groups.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -140,6 +144,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Parse(args) => parse::parse(&args),
         Command::Token(command) => token::token(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Person(command) => person::person(&quiet(&overrides(Vec::new()))?, command).await,
+        Command::Item(command) => item::item(&quiet(&overrides(Vec::new()))?, command).await,
         Command::Webhook(command) => {
             webhook::webhook(&quiet(&overrides(Vec::new()))?, command).await
         }

@@ -2,12 +2,14 @@
 //!
 //! Defaults are `config/default.toml`, compiled in. A file comes after them, then the environment, then flags.
 
+mod bitrix24;
 mod layer;
 mod load;
 mod secret;
 mod source;
 mod validate;
 
+pub use bitrix24::{Bitrix24, InboundWebhook, OAuth, inbound_webhook};
 pub use load::{ConfigError, Overrides, Problem, load};
 pub use secret::{Secret, SecretError};
 pub use validate::is_slug;
@@ -168,6 +170,9 @@ pub struct Connection {
     /// Comments the bot may write in a minute; GitLab's own limit is 300.
     #[serde(default = "notes_per_minute")]
     pub notes_per_minute: u32,
+    /// Bitrix24: what only it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrix24: Option<Bitrix24>,
     /// Matrix: the token of a server administrator, with which people are found by their addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
@@ -177,6 +182,15 @@ pub struct Connection {
     /// Matrix: whether everybody in a room may invite others, and not only who is responsible.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub members_invite: bool,
+}
+
+impl Connection {
+    /// Returns the addresses that are called for the connection.
+    pub fn addresses(&self) -> impl Iterator<Item = &Url> {
+        let settings = self.bitrix24.as_ref();
+        let oauth = settings.and_then(|settings| settings.oauth.as_ref());
+        std::iter::once(&self.url).chain(oauth.map(|oauth| &oauth.server))
+    }
 }
 
 fn notes_per_minute() -> u32 {

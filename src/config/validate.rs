@@ -147,17 +147,21 @@ fn validate_connection(
     }
     if !matches!(
         connection.kind,
-        ConnectionKind::Gitlab | ConnectionKind::Matrix
+        ConnectionKind::Gitlab | ConnectionKind::Bitrix24 | ConnectionKind::Matrix
     ) {
         problems.push((
             at("kind"),
             format!(
-                "{} is not supported yet; this version connects to gitlab and matrix",
+                "{} is not supported yet; this version connects to gitlab, bitrix24 and matrix",
                 connection.kind.word()
             ),
         ));
     }
     validate_matrix(connection, index, problems);
+    for (keys, problem) in super::bitrix24::problems(connection) {
+        let keys = [&["connection[]"], keys].concat();
+        problems.push((path(&keys, &[index]), problem));
+    }
     if !matches!(connection.url.scheme(), "http" | "https") {
         problems.push((at("url"), "must begin with http:// or https://".into()));
     }
@@ -168,6 +172,8 @@ fn validate_connection(
         problems.push((at("notes_per_minute"), "must be at least one".into()));
     }
     match &connection.token {
+        // It may have an application's tokens instead.
+        None if connection.kind == ConnectionKind::Bitrix24 => {}
         None => problems.push((
             at("name"),
             "has no token: without one the bot can neither ask for rights nor answer".into(),
@@ -358,6 +364,8 @@ fn validate_webhook(
     }
     known_connection(config, &webhook.connection, at("connection"), problems);
     validate_service(webhook, place, config, problems);
+    let signing = super::bitrix24::signing_problem(webhook, config);
+    problems.extend(signing.map(|problem| (at("signing_token"), problem)));
     match (&webhook.secret, &webhook.signing_token) {
         (None, None) => problems.push((
             at("name"),

@@ -2,7 +2,9 @@
 //!
 //! In every folder `verify`, `wire`, `decode` and `render` are pure; `client` alone makes calls, through `egress`.
 
+pub mod bitrix24;
 pub mod gitlab;
+pub mod hook;
 pub mod matrix;
 pub mod messenger;
 
@@ -24,6 +26,8 @@ pub struct WebhookSecrets {
     pub tokens: Vec<(SecretString, Option<DateTime<Utc>>)>,
     /// Signing keys, each with the moment it ends.
     pub signing: Vec<(SigningKey, Option<DateTime<Utc>>)>,
+    /// Who the sender must say to be, where the connection is pinned to one: the `member_id` of a Bitrix24 portal.
+    pub sender: Option<String>,
 }
 
 impl WebhookSecrets {
@@ -54,7 +58,7 @@ fn in_force<T>(
 }
 
 /// Why a delivery is not believed. The sender is told no more than "unauthorized".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// A header or field that proves something is missing.
     #[error("the request carries no proof of its sender: {0} is missing")]
@@ -71,6 +75,9 @@ pub enum VerifyError {
     /// The webhook has no secret in force.
     #[error("the webhook has no secret in force: rotate it")]
     NoSecret,
+    /// The body that holds the proof does not read.
+    #[error("the body that holds the proof does not read: {0}")]
+    Unreadable(String),
 }
 
 /// What intake needs to know of a delivery before anybody understands it.
@@ -84,7 +91,7 @@ pub struct Routing {
 
 /// The body is not what its content type says.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is not JSON: {0}")]
+#[error("the body does not read: {0}")]
 pub struct Malformed(pub String);
 
 /// A stored delivery does not read as its sender documents it.

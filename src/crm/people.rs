@@ -53,7 +53,7 @@ impl Crm {
             let reason = "The configuration says whose account this is";
             return Err(Refused::because(reason).into());
         }
-        let rooms = member::meet_again(&mut tx, proven.on, &proven.remote_id).await?;
+        let rooms = member::of_stranger(&mut tx, proven.on, &proven.remote_id).await?;
         let mut signals = Vec::new();
         for (root, chats) in by_root(rooms, proven.on) {
             signals.extend(self.have_looked_at(&mut tx, root, chats).await?);

@@ -94,6 +94,11 @@ pub enum Effect {
         /// The chat.
         chat: ChatId,
     },
+    /// An item and the one of a portal that it is linked with are to be equal.
+    EqualizePortal {
+        /// Our item.
+        item: ItemId,
+    },
     /// A person is to be told what one operation did that concerns him; one message for all of it.
     Notify {
         /// The person.
@@ -167,7 +172,10 @@ impl Effect {
     pub fn queue(&self) -> Queue {
         match self {
             Self::Reply { .. } | Self::TellRemoved { .. } | Self::Answer { .. } => Queue::Reply,
-            Self::React { .. } | Self::SettleChat { .. } | Self::Notify { .. } => Queue::Call,
+            Self::React { .. }
+            | Self::SettleChat { .. }
+            | Self::EqualizePortal { .. }
+            | Self::Notify { .. } => Queue::Call,
         }
     }
 }

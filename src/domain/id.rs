@@ -68,6 +68,11 @@ impl Lane {
         Self(chat.0)
     }
 
+    /// Returns the lane of what is done to keep an item equal with a portal's: beyond the ids of all chats.
+    pub fn of_portal_item(item: ItemId) -> Self {
+        Self(item.0 | 1 << 62)
+    }
+
     /// Returns the lane of what a person is told: the complement of his id, which is no chat's.
     pub fn of_person(person: PersonId) -> Self {
         Self(!person.0)

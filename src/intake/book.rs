@@ -78,7 +78,10 @@ impl Book {
 }
 
 fn entry(webhook: &Webhook, key: &SealingKey) -> Entry {
-    let mut secrets = WebhookSecrets::default();
+    let mut secrets = WebhookSecrets {
+        sender: webhook.sender.clone(),
+        ..WebhookSecrets::default()
+    };
     for sealed in &webhook.secrets {
         let opened = match sealed.open(key) {
             Ok(opened) => opened,

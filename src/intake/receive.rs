@@ -22,7 +22,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    connector::{Malformed, VerifyError, gitlab},
+    connector::{Malformed, VerifyError, hook},
     domain::{Clock, DeliveryId},
     queue::{Arrival, Stored},
     telemetry,
@@ -104,7 +104,7 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
         return Err(Problem::Gone);
     }
     let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    if !hook::is_readable(entry.kind, &head.headers) {
         return Err(Problem::UnsupportedType);
     }
     let length = head
@@ -115,15 +115,11 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Unauthorized
     };
-    gitlab::verify_head(&head.headers, &entry.secrets, intake.clock.now()).map_err(unproven)?;
+    let now = intake.clock.now();
+    hook::verify_head(entry.kind, &head.headers, &entry.secrets, now).map_err(unproven)?;
     let body = read(body, length, &intake.budget).await?;
-    gitlab::verify_body(
-        &head.headers,
-        &body.bytes,
-        &entry.secrets,
-        intake.clock.now(),
-    )
-    .map_err(unproven)?;
+    let sent = (&head, &body.bytes[..]);
+    hook::verify_body(entry.kind, sent, &entry.secrets, intake.clock.now()).map_err(unproven)?;
     let arrival = arrival(intake, &entry, &head.headers, body.bytes).map_err(|error| {
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Malformed
@@ -140,7 +136,7 @@ fn arrival(
     headers: &HeaderMap,
     body: bytes::Bytes,
 ) -> Result<Arrival, Malformed> {
-    let routing = gitlab::route(entry.connection, headers, &body)?;
+    let routing = hook::route((entry.kind, entry.connection), headers, &body)?;
     // Made once all of it is here: the order of ids is the order of arrival.
     let id = DeliveryId(intake.clock.id());
     tracing::Span::current().record("id", tracing::field::display(id));
@@ -152,8 +148,8 @@ fn arrival(
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers: kept(&gitlab::KEPT_HEADERS, headers),
-        body,
+        headers: kept(hook::kept_headers(entry.kind), headers),
+        body: hook::stored_body(entry.kind, body),
     })
 }
 

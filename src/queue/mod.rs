@@ -15,7 +15,7 @@ mod prune;
 mod wake;
 
 pub use follow::follow;
-pub use inbox::{Arrival, Delivery, InboxVerdict, Stored, read, settle, store};
+pub use inbox::{Arrival, Delivery, InboxVerdict, Settled, Stored, read, settle, store};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};

@@ -12,6 +12,7 @@ mod items;
 mod observers;
 mod past;
 mod permission;
+mod portal;
 mod refused;
 mod relation;
 mod take_back;
@@ -36,10 +37,11 @@ pub use items::{
 pub use observers::{
     Added, Following, Hidden, Inviter, MAX_PEOPLE, Newcomer, Observer, ObserverChange,
     ObserverOutcome, Policies, Responsible, WatchTask, Watched, Watching, carried, combined,
-    follow_ups, notices, watch_back,
+    follow_ups, notices, put_in, watch_back,
 };
 pub use past::{Past, PastAct, Related, Required};
 pub use permission::{Access, OnItem, Right, issue_is_readable, project_is_readable};
+pub use portal::{Equalized, Side, equalize};
 pub use refused::Refused;
 pub use relation::{Carried, Destination, MAX_ADDRESSES, Standing, carry, relate};
 pub use take_back::{Kept, Situation, TakeBack, take_back};

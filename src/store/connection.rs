@@ -69,7 +69,8 @@ pub async fn declare(
            ON CONFLICT (name) DO UPDATE
            SET kind = excluded.kind, url = excluded.url, bot_username = excluded.bot_username, managed = true,
                bot_remote_id = CASE WHEN (connections.url, connections.bot_username) = (excluded.url, excluded.bot_username)
-                                    THEN connections.bot_remote_id END
+                                    THEN connections.bot_remote_id END,
+               member_id = CASE WHEN connections.url = excluded.url THEN connections.member_id END
            RETURNING id AS "id: ConnectionId""#,
         declared.name,
         declared.kind.word(),
@@ -105,6 +106,38 @@ pub async fn declare(
     .execute(connection)
     .await?;
     Ok(id)
+}
+
+/// Pins a connection to the portal with this id, as it is declared.
+pub async fn set_member(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+    member: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE connections SET member_id = $2 WHERE id = $1 AND member_id IS DISTINCT FROM $2",
+        id.0,
+        member
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Pins a connection to the portal that a proven delivery came from, if it is pinned to none. Returns whether it was not.
+pub async fn learn_member(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+    member: &str,
+) -> Result<bool, StoreError> {
+    let learned = sqlx::query!(
+        "UPDATE connections SET member_id = $2 WHERE id = $1 AND member_id IS NULL",
+        id.0,
+        member
+    )
+    .execute(connection)
+    .await?;
+    Ok(learned.rows_affected() > 0)
 }
 
 /// Returns all connections, by name.

@@ -96,7 +96,7 @@ pub async fn drift(
            FROM chats
            LEFT JOIN items ON items.root_id = chats.root_id AND items.id = chats.item_id
            CROSS JOIN LATERAL (
-               SELECT count(*) FILTER (WHERE standing = 'guest') AS without_right FROM chat_members
+               SELECT count(*) FILTER (WHERE standing IN ('guest', 'stranger')) AS without_right FROM chat_members
                WHERE chat_members.root_id = chats.root_id AND chat_members.chat_id = chats.id) AS there
            CROSS JOIN LATERAL (
                SELECT count(DISTINCT seat.person) AS missing

@@ -119,18 +119,16 @@ pub async fn remove(
     Ok(())
 }
 
-/// Has an account that somebody turns out to own be taken for one that came: what it could not become before, it may now. Returns the rooms
-/// that it is in.
-pub async fn meet_again(
+/// Returns the open chats in whose rooms a user is, of whom it was not known who he is.
+pub async fn of_stranger(
     connection: &mut PgConnection,
     on: ConnectionId,
     user: &str,
 ) -> Result<Vec<(RootId, ChatId)>, StoreError> {
     let rows = sqlx::query!(
-        r#"DELETE FROM chat_members USING chats
-           WHERE chats.root_id = chat_members.root_id AND chats.id = chat_members.chat_id AND chats.connection_id = $1
-             AND chat_members.remote_id = $2 AND standing = 'guest'
-           RETURNING chats.root_id AS "root: RootId", chats.id AS "id: ChatId""#,
+        r#"SELECT chats.root_id AS "root: RootId", chats.id AS "id: ChatId"
+           FROM chat_members JOIN chats ON chats.root_id = chat_members.root_id AND chats.id = chat_members.chat_id
+           WHERE chats.connection_id = $1 AND chats.state = 'open' AND chat_members.remote_id = $2 AND standing = 'stranger'"#,
         on.0,
         user,
     )

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{ChatId, ConnectionId, ConnectionKind, GroupId, ItemId, ItemKind, PersonId, RootId},
-    rules::{Observer, ObserverChange, Responsible, Watched},
+    rules::{Observer, ObserverChange, Responsible, Watched, put_in},
 };
 
 /// An item, who watches it, and the messenger of its chat.
@@ -196,13 +196,7 @@ pub async fn apply(
             ObserverChange::Requested { item, person, by } => requested.push((item, person, by)),
         }
     }
-    let observing = stored.iter().filter(|(_, observer)| observer.in_chat);
-    let mut wanted: Vec<_> = observing.map(|(item, one)| (*item, one.person)).collect();
-    let answering = responsible
-        .iter()
-        .filter_map(|(item, after)| Some((*item, after.filter(|one| one.in_chat)?.person)));
-    wanted.extend(answering);
-    member::forget(connection, act.root, &wanted).await?;
+    member::forget(connection, act.root, &put_in(changes)).await?;
     remove(connection, act.root, &removed).await?;
     store(connection, act.root, &stored).await?;
     give(connection, act, &responsible).await?;

@@ -47,6 +47,8 @@ pub struct Webhook {
     pub connection: ConnectionId,
     /// What that is a connection to.
     pub kind: ConnectionKind,
+    /// Who the sender must say to be, where the connection is pinned to one.
+    pub sender: Option<String>,
     /// active, paused or deleted.
     pub state: String,
     /// Its secrets that have not ended: kind, sealed bytes, id, end.
@@ -103,7 +105,7 @@ pub async fn load(
 ) -> Result<Vec<Webhook>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT DISTINCT ON (lower(webhooks.name)) root_id AS "root: RootId", webhooks.id AS "id: WebhookId", webhooks.name,
-                  group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, state
+                  group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, member_id, state
            FROM webhooks JOIN connections ON connections.id = webhooks.connection_id
            ORDER BY lower(webhooks.name), state = 'deleted', webhooks.id DESC"#
     )
@@ -145,6 +147,7 @@ pub async fn load(
                 connection: row.connection,
                 // The check constraint admits known kinds only.
                 kind: row.kind.parse().ok()?,
+                sender: row.member_id,
                 state: row.state,
             })
         })

@@ -245,6 +245,7 @@ async fn attempt<C: Maker>(worker: &Worker, remote: &Remote<C>, due: Due) -> Fin
         Ok(Effect::React { .. }) => "react",
         Ok(Effect::Answer { .. }) => "answer",
         Ok(Effect::SettleChat { .. }) => "settle_chat",
+        Ok(Effect::EqualizePortal { .. }) => "equalize_portal",
         Ok(Effect::Notify { .. }) => "notify",
         Err(_) => "unreadable",
     };
@@ -342,9 +343,12 @@ impl Maker for Client {
     ) -> Result<Done, Failure> {
         match &pending.effect {
             Err(error) => Err(Failure::Unreadable(error.clone())),
-            Ok(Effect::SettleChat { .. } | Effect::Notify { .. } | Effect::Answer { .. }) => {
-                Err(Failure::Misplaced)
-            }
+            Ok(
+                Effect::SettleChat { .. }
+                | Effect::EqualizePortal { .. }
+                | Effect::Notify { .. }
+                | Effect::Answer { .. },
+            ) => Err(Failure::Misplaced),
             Ok(Effect::React {
                 on,
                 reaction,

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::{
     Remote, Worker, message,
+    portal::have_equalized,
     process::{GROUP, Next, PER_LANE, give_back, give_up_or_wait, report},
     pump::Pump,
     retry::persist,
@@ -20,8 +21,10 @@ use crate::{
     connector::messenger::{Calls, Messenger, Put},
     domain::{ChatEvent, ChatId, Effect, EffectId, Heard, Lane, Queue, RootId},
     egress::Retry,
-    queue::{self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Signal},
-    store::{chat, member},
+    queue::{
+        self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Settled, Signal,
+    },
+    store::{chat, connection, member, portal},
     telemetry,
 };
 
@@ -125,11 +128,12 @@ impl Hearing<'_> {
     async fn record(&self, verdict: &InboxVerdict) -> Result<(), QueueError> {
         let acquired = self.worker.pool.acquire().await;
         let mut connection = acquired.map_err(QueueError::from)?;
-        queue::settle(&mut connection, self.claimed, self.delivery.id, verdict).await
+        queue::settle(&mut connection, &[self.settled(verdict)]).await
     }
 
     /// Understands a delivery and settles it together with what follows.
     async fn handle(&self) -> Result<InboxVerdict, Trouble> {
+        self.pin().await?;
         let bot = self.remote.bot_id(&self.worker.pool).await?;
         let heard = self
             .remote
@@ -148,11 +152,29 @@ impl Hearing<'_> {
             ChatEvent::ChatMessage(message) => Box::pin(message::message(self, &message)).await,
             ChatEvent::BotInvited { chat, direct, .. } => self.invited(&chat, direct).await,
             ChatEvent::UserChanged { user } => self.user(&user).await,
-            ChatEvent::PortalItemChanged { .. } => {
-                self.ignore("the items of this portal are not kept equal with any here")
-                    .await
+            ChatEvent::PortalItemChanged { entity_type, id } => {
+                self.portal_item(entity_type, &id).await
             }
         }
+    }
+
+    /// Pins the connection to who sent the first proven delivery, where its sender says who he is; others are refused from then on.
+    async fn pin(&self) -> Result<(), Trouble> {
+        if self.remote.is_pinned() {
+            return Ok(());
+        }
+        if let Some(sender) = self.remote.client.sender(&self.delivery.body) {
+            let mut connection = self.worker.pool.acquire().await?;
+            if connection::learn_member(&mut connection, self.remote.id, &sender).await? {
+                tracing::info!(
+                    member_id = sender,
+                    "the connection is pinned to this portal"
+                );
+                self.worker.wake.announce(Signal::Webhooks);
+            }
+        }
+        self.remote.set_pinned();
+        Ok(())
     }
 
     /// Has a chat compared with the list.
@@ -165,6 +187,21 @@ impl Hearing<'_> {
         };
         self.have_settled(&mut tx, &[(root, chat)]).await?;
         let verdict = InboxVerdict::Done("the chat is looked at".to_owned());
+        let verdict = self.settle(tx, verdict).await?;
+        self.announce(Queue::Call);
+        Ok(verdict)
+    }
+
+    /// Has an item of the portal's own CRM compared with those here that are linked with it.
+    async fn portal_item(&self, entity_type: i64, id: &str) -> Result<InboxVerdict, Trouble> {
+        let mut tx = self.worker.pool.begin().await?;
+        let links = portal::linked(&mut tx, self.remote.id, entity_type, id).await?;
+        if links.is_empty() {
+            tx.rollback().await?;
+            return self.ignore("no item here is linked with it").await;
+        }
+        have_equalized(self.worker, self.remote, &mut tx, &links).await?;
+        let verdict = InboxVerdict::Done("the item is compared".to_owned());
         let verdict = self.settle(tx, verdict).await?;
         self.announce(Queue::Call);
         Ok(verdict)
@@ -237,13 +274,21 @@ impl Hearing<'_> {
             .announce(Signal::Work(queue, self.remote.id));
     }
 
+    fn settled(&self, verdict: &InboxVerdict) -> Settled {
+        Settled {
+            claimed: self.claimed,
+            id: self.delivery.id,
+            verdict: verdict.clone(),
+        }
+    }
+
     /// Commits a transaction together with what came of the delivery.
     pub(super) async fn settle(
         &self,
         mut tx: Transaction<'_, Postgres>,
         verdict: InboxVerdict,
     ) -> Result<InboxVerdict, Trouble> {
-        queue::settle(&mut tx, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut tx, &[self.settled(&verdict)]).await?;
         tx.commit().await?;
         Ok(verdict)
     }
@@ -252,7 +297,7 @@ impl Hearing<'_> {
     pub(super) async fn ignore(&self, reason: &str) -> Result<InboxVerdict, Trouble> {
         let verdict = InboxVerdict::Ignored(reason.to_owned());
         let mut connection = self.worker.pool.acquire().await?;
-        queue::settle(&mut connection, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut connection, &[self.settled(&verdict)]).await?;
         Ok(verdict)
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn message(
             if commands.is_empty() {
                 return hearing.ignore("no commands in it").await;
             }
-            match recognised(hearing, message, account).await? {
+            match recognised(hearing, message, Some(place), account).await? {
                 Some(account) => in_chat(hearing, message, place, (account, &commands)).await,
                 None => give_code(hearing, message).await,
             }
@@ -120,6 +120,7 @@ async fn in_chat(
 async fn recognised(
     hearing: &Hearing<'_>,
     message: &ChatMessage,
+    of_item: Option<(RootId, ChatId)>,
     account: Option<Account>,
 ) -> Result<Option<Account>, Trouble> {
     let client = &hearing.remote.client;
@@ -140,7 +141,9 @@ async fn recognised(
     };
     let named = (on, &*facts.remote_id, &*facts.username);
     identity::link(&mut tx, person, named).await?;
-    let chats = member::meet_again(&mut tx, on, &facts.remote_id).await?;
+    let mut chats = member::of_stranger(&mut tx, on, &facts.remote_id).await?;
+    // Where he is being met at this moment he is no stranger yet.
+    chats.extend(of_item.filter(|chat| !chats.contains(chat)));
     hearing.have_settled(&mut tx, &chats).await?;
     tx.commit().await?;
     hearing.announce(Queue::Call);
@@ -161,7 +164,7 @@ async fn alone(
     if !is_alone {
         return hearing.ignore("in a room that is no item's chat").await;
     }
-    match recognised(hearing, message, account).await? {
+    match recognised(hearing, message, None, account).await? {
         Some(_) => {
             hearing
                 .ignore("somebody who is known wrote to the bot alone")

@@ -5,13 +5,16 @@
 mod chat;
 mod command;
 mod comment;
+mod decide;
 mod deliver;
+mod group;
 mod hear;
 mod issue;
 mod lookup;
 mod message;
 mod notice;
 mod outlet;
+mod portal;
 mod process;
 mod pump;
 mod reconcile;
@@ -28,6 +31,7 @@ mod way;
 
 pub use deliver::{deliver, deliver_to_messenger};
 pub use hear::hear;
+pub use portal::keep_equal;
 pub use process::process;
 pub use reconcile::{Hidden, Reconciled, reconcile};
 pub use remote::Remote;

@@ -5,7 +5,10 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,8 @@ pub struct Remote<C = Client> {
     interval: Duration,
     paused_until: Mutex<Option<Instant>>,
     outlets: Mutex<HashMap<Queue, Outlet>>,
+    /// Whether it is known, or does not matter, whose deliveries are believed.
+    pinned: AtomicBool,
 }
 
 impl<C> Remote<C> {
@@ -74,7 +79,18 @@ impl<C> Remote<C> {
             interval,
             paused_until: Mutex::default(),
             outlets: Mutex::default(),
+            pinned: AtomicBool::new(false),
         }
+    }
+
+    /// Returns whether nothing is left to do about whose deliveries are believed.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Notes that nothing is left to do about whose deliveries are believed.
+    pub(super) fn set_pinned(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
     }
 
     /// Remembers who the bot is, and says so where it is another account than people mention.
@@ -89,6 +105,11 @@ impl<C> Remote<C> {
         let mut connection = pool.acquire().await?;
         connection::set_bot(&mut connection, self.id, &bot.id).await?;
         Ok(bot.id)
+    }
+
+    /// Returns the bot's immutable id, if it was asked before.
+    pub(super) fn known_bot_id(&self) -> Option<&str> {
+        self.bot_id.get().map(String::as_str)
     }
 
     /// Returns how many comments may be written within a time, one at least.

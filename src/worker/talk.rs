@@ -7,6 +7,7 @@ use super::{
     chat::Settling,
     deliver::{Done, Failure, Maker},
     notice,
+    portal::Equalizing,
     trouble::Trouble,
 };
 use crate::{
@@ -34,6 +35,15 @@ impl Maker for Messenger {
                     since: Instant::now(),
                 };
                 Ok(settling.settle().await?.into())
+            }
+            Ok(Effect::EqualizePortal { item }) => {
+                let equalizing = Equalizing {
+                    worker,
+                    remote,
+                    root: pending.claimed.root,
+                    item: *item,
+                };
+                Ok(equalizing.run().await?.into())
             }
             Ok(Effect::Answer {
                 room,

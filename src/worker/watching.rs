@@ -9,7 +9,7 @@ use crate::{
     rules::{Following, Operation, follow_ups},
     store::{
         commanded,
-        item::Scene,
+        item::{Moment, Scene},
         operation::{Act, Commanded},
     },
 };
@@ -18,31 +18,31 @@ use crate::{
 pub(super) async fn apply(
     job: &Job<'_>,
     connection: &mut PgConnection,
-    scene: Scene,
+    about: (Moment, Scene),
     operations: &[Operation],
 ) -> Result<Vec<NewEffect>, Failure> {
     let mut effects = Vec::new();
     for operation in operations {
-        let act = act(job, scene, operation);
+        let act = act(about, operation);
         let following = commanded::apply(connection, &act, operation).await?;
         effects.extend(follow(job, connection, (&act, operation.id), &following).await?);
     }
     Ok(effects)
 }
 
-fn act(job: &Job<'_>, scene: Scene, operation: &Operation) -> Act {
+fn act((moment, scene): (Moment, Scene), operation: &Operation) -> Act {
     Act {
-        root: scene.root,
+        root: moment.root,
         group: scene.group,
         operation: operation.id,
         actor: Some(scene.actor),
         via: Via::QuickAction,
-        at: scene.now,
+        at: moment.now,
         undoes: operation.undoes,
         command: Some(Commanded {
             word: operation.command.word(),
             issue: Some(scene.issue),
-            delivery: job.delivery.id,
+            delivery: scene.delivery,
         }),
     }
 }

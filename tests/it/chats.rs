@@ -671,7 +671,7 @@ async fn a_stranger_is_given_a_code_and_becomes_who_he_proves_to_be() {
     assert!(identity::prove(&mut tx, bob, &proven).await.unwrap());
     let again = identity::use_code(&mut tx, &code, now).await.unwrap();
     assert_eq!(again, None, "a code works once");
-    let chats = liaison::store::member::meet_again(&mut tx, world.on, &stranger)
+    let chats = liaison::store::member::of_stranger(&mut tx, world.on, &stranger)
         .await
         .unwrap();
     assert_eq!(chats.len(), 1);

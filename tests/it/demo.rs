@@ -1,6 +1,6 @@
 //! `liaison demo`: what somebody sees who just downloaded the program.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use http::{Method, StatusCode};
 use liaison::egress::{Call, Egress, Limits};
@@ -22,34 +22,65 @@ fn address_after(text: &str, words: &str) -> Url {
     address.parse().unwrap()
 }
 
+/// A demo of the built program.
+pub(crate) struct RunningDemo {
+    /// The program.
+    pub(crate) program: Running,
+    /// The sandbox tracker.
+    pub(crate) tracker: Url,
+    /// The sandbox messenger.
+    pub(crate) messenger: Url,
+    /// The service.
+    pub(crate) service: Url,
+    /// Mona's token for the API.
+    pub(crate) token: String,
+}
+
+impl RunningDemo {
+    /// Starts the program in a folder, whose `tmp` is where it keeps what it needs, and waits until it is ready.
+    pub(crate) async fn start(folder: &Path) -> Self {
+        let temporary = folder.join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        let told = folder.join("told");
+        let mut command = program(folder, &["demo", "--listen", "127.0.0.1:0"]);
+        command.env("TMPDIR", &temporary);
+        command.stdout(fs::File::create(&told).unwrap());
+        command.stderr(fs::File::create(folder.join("log")).unwrap());
+        let begun = Instant::now();
+        let mut program = Running::start(&mut command);
+        let greeting = loop {
+            let text = fs::read_to_string(&told).unwrap();
+            if text.contains("Ctrl-C ends all of it") {
+                break text;
+            }
+            let log = || fs::read_to_string(folder.join("log")).unwrap();
+            assert!(
+                program.ended().is_none() && begun.elapsed() < PATIENCE,
+                "{text}{}",
+                log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        println!("the demo runs after {:?}", begun.elapsed());
+        let token = greeting
+            .split_once("PRIVATE-TOKEN: ")
+            .and_then(|(_, rest)| rest.split('\'').next());
+        Self {
+            tracker: address_after(&greeting, "Open the sandbox tracker"),
+            messenger: address_after(&greeting, "Open the sandbox messenger"),
+            service: address_after(&greeting, "The service itself is at"),
+            token: token.unwrap().to_owned(),
+            program,
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     let folder = reachable_folder();
     let temporary = folder.path().join("tmp");
-    fs::create_dir(&temporary).unwrap();
-    let told = folder.path().join("told");
-    let mut command = program(folder.path(), &["demo", "--listen", "127.0.0.1:0"]);
-    command.env("TMPDIR", &temporary);
-    command.stdout(fs::File::create(&told).unwrap());
-    command.stderr(fs::File::create(folder.path().join("log")).unwrap());
-    let begun = Instant::now();
-    let mut demo = Running::start(&mut command);
-    let greeting = loop {
-        let text = fs::read_to_string(&told).unwrap();
-        if text.contains("Ctrl-C ends all of it") {
-            break text;
-        }
-        let log = || fs::read_to_string(folder.path().join("log")).unwrap();
-        assert!(
-            demo.ended().is_none() && begun.elapsed() < PATIENCE,
-            "{text}{}",
-            log()
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    println!("the demo runs after {:?}", begun.elapsed());
-    let tracker = address_after(&greeting, "Open the sandbox tracker");
-    let service = address_after(&greeting, "The service itself is at");
+    let mut demo = RunningDemo::start(folder.path()).await;
+    let (tracker, service) = (demo.tracker.clone(), demo.service.clone());
     assert_ne!(tracker.port(), service.port());
     let egress = Egress::new([&tracker, &service], Limits::default()).unwrap();
     let get = async |base: &Url, path: &str| {
@@ -108,7 +139,7 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     println!("answered after {:?}", posted.elapsed());
 
     // The deal's chat: who is added there observes, as a command in it tells.
-    let messenger = address_after(&greeting, "Open the sandbox messenger");
+    let messenger = demo.messenger.clone();
     let egress_there = Egress::new([&messenger], Limits::default()).unwrap();
     let look = async |as_whom: &str| -> Value {
         let url = messenger.join(&format!("/sandbox/state?as={as_whom}"));
@@ -157,14 +188,10 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     .await;
     println!("chatted after {:?}", begun.elapsed());
 
-    let token = greeting
-        .split_once("PRIVATE-TOKEN: ")
-        .and_then(|(_, rest)| rest.split('\'').next())
-        .unwrap();
     let mut call = Call::new(Method::POST, service.join("/api/graphql").unwrap());
     call.headers = headers(&[
         ("content-type", "application/json"),
-        ("private-token", token),
+        ("private-token", demo.token.as_str()),
     ]);
     let query = "{ group(fullPath: \"acme\") { contacts { nodes { email } } } }";
     call.body = json!({ "query": query }).to_string().into();
@@ -176,8 +203,8 @@ async fn the_demo_answers_a_comment_and_leaves_nothing_behind() {
     // A page that is open, with its stream of events, does not keep the demo from ending.
     let open = Call::new(Method::GET, tracker.join("/sandbox/events").unwrap());
     let (_, status) = tokio::join!(egress.send(open), async {
-        demo.signal(Signal::INT);
-        demo.end().await
+        demo.program.signal(Signal::INT);
+        demo.program.end().await
     });
     assert_eq!(status.code(), Some(0));
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);

@@ -9,8 +9,11 @@
 )]
 
 mod architecture;
+mod bitrix24;
+mod bitrix24_chats;
 mod chats;
 mod cli;
+mod client;
 mod cluster;
 mod crash;
 mod crm;
@@ -18,12 +21,14 @@ mod demo;
 mod exchange;
 mod faults;
 mod graphql;
+mod groups;
 mod harness;
 mod intake;
 mod issues;
 mod items;
 mod matrix;
 mod moves;
+mod portal;
 mod program;
 mod road;
 mod search;

@@ -474,6 +474,7 @@ fn a_signing_token_leaves_no_way_around_it() {
     let both = WebhookSecrets {
         tokens: vec![("token-of-the-webhook".into(), None)],
         signing: vec![(SigningKey::parse(&KEY.into()).unwrap(), None)],
+        sender: None,
     };
     let tokens = WebhookSecrets {
         signing: Vec::new(),
@@ -481,7 +482,7 @@ fn a_signing_token_leaves_no_way_around_it() {
     };
     let ended = WebhookSecrets {
         tokens: vec![("token-of-the-webhook".into(), Some(now))],
-        signing: Vec::new(),
+        ..WebhookSecrets::default()
     };
     let twice = [token[0], token[0]];
     let mut doubled = signed.to_vec();

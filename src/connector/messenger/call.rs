@@ -1,5 +1,7 @@
 //! The calls that every messenger can make, and what may go wrong.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::{Abilities, Member, Message, NewChat, Put, Refusal, RemoteChat, UserFacts};
@@ -37,6 +39,17 @@ pub enum CallError {
         #[source]
         source: serde_json::Error,
     },
+    /// No call: the messenger's limits, as we know them, are reached.
+    #[error("{call} has to wait for the messenger's limits")]
+    Limited {
+        /// Kind of the call.
+        call: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// No call: the tokens that it needs are not to be had.
+    #[error("the messenger's tokens could not be renewed: {0}")]
+    Tokens(String),
 }
 
 impl CallError {
@@ -46,7 +59,10 @@ impl CallError {
             Self::Egress(error) => error.retry(),
             Self::Status { retry, .. } => *retry,
             // A proxy's error page with status 200: it will pass.
-            Self::Unreadable { .. } => Retry::Later { after: None },
+            Self::Unreadable { .. } | Self::Tokens(_) => Retry::Later { after: None },
+            Self::Limited { after, .. } => Retry::Later {
+                after: Some(*after),
+            },
         }
     }
 

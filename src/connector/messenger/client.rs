@@ -4,7 +4,7 @@ use super::{
     Abilities, CallError, Calls, Member, Message, NewChat, Put, RemoteChat, Told, UserFacts,
 };
 use crate::{
-    connector::{DecodeError, matrix},
+    connector::{DecodeError, bitrix24, matrix},
     domain::{Heard, RemoteUser},
 };
 
@@ -57,18 +57,29 @@ macro_rules! messengers {
 }
 
 impl Messenger {
+    /// Returns who says to have sent a delivery, where the messenger's deliveries tell.
+    pub fn sender(&self, body: &[u8]) -> Option<String> {
+        match self {
+            Self::Bitrix24(_) => bitrix24::sender(body),
+            Self::Matrix(_) => None,
+        }
+    }
+
     /// Returns what a stored part of a request means.
     ///
     /// # Errors
     /// Fails, naming the place, where it is not as the messenger documents it.
     pub fn decode(&self, body: &[u8], bot: &str) -> Result<Heard, DecodeError> {
         match self {
+            Self::Bitrix24(_) => bitrix24::decode(body),
             Self::Matrix(_) => matrix::decode(body, bot),
         }
     }
 }
 
 messengers! {
+    /// A Bitrix24 portal.
+    Bitrix24(bitrix24::Client),
     /// A Matrix homeserver.
     Matrix(matrix::Client),
 }

@@ -145,6 +145,9 @@ pub enum Refusal {
     /// The messenger cannot hide the past from one person.
     #[error("this messenger cannot hide the history of a chat from one person")]
     CannotHideHistory,
+    /// The messenger cannot close a chat.
+    #[error("this messenger cannot close a chat")]
+    CannotClose,
     /// The messenger knows no leader of a chat, or cannot change him.
     #[error("this messenger has no leader of a chat")]
     NoAdmin,

@@ -16,16 +16,19 @@ use std::collections::HashSet;
 pub enum MemberStanding {
     /// He is to be there.
     Wanted,
-    /// Somebody added him in the messenger, and he stays without being an observer: nobody knows him, or whoever added him may not.
+    /// Somebody added him in the messenger, and he stays without being an observer: whoever added him may not add observers.
     Guest,
+    /// Somebody added him, and it is not known who he is. Once it is, he counts as one who came.
+    Stranger,
     /// He was to be there and is no longer: he is being put out.
     Leaving,
 }
 
 impl MemberStanding {
-    const WORDS: [(Self, &'static str); 3] = [
+    const WORDS: [(Self, &'static str); 4] = [
         (Self::Wanted, "wanted"),
         (Self::Guest, "guest"),
+        (Self::Stranger, "stranger"),
         (Self::Leaving, "leaving"),
     ];
 
@@ -140,7 +143,9 @@ impl Compared<'_> {
                 (None, Some(MemberStanding::Wanted | MemberStanding::Leaving)) => {
                     MemberStanding::Leaving
                 }
-                (None, Some(MemberStanding::Guest) | None) => MemberStanding::Guest,
+                (None, Some(MemberStanding::Guest | MemberStanding::Stranger) | None) => {
+                    MemberStanding::Guest
+                }
             };
             if standing == MemberStanding::Leaving {
                 orders.remove.push(present.user.clone());

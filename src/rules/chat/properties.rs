@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{ItemId, ItemKind, PersonId},
-    rules::{Added, Inviter, Newcomer, ObserverChange, Policies, Responsible, Watched, Watching},
+    rules::{
+        Added, Inviter, Newcomer, ObserverChange, Policies, Responsible, Watched, Watching, put_in,
+    },
 };
 
 /// People, each with an account of the same number.
@@ -92,15 +94,8 @@ impl World {
 
     /// Stores what was decided, as the store does.
     fn store(&mut self, watching: &Watching) {
-        let wanted = watching.changes.iter().filter_map(|change| match change {
-            ObserverChange::Added(_, one) | ObserverChange::Changed { after: one, .. } => {
-                one.in_chat.then_some(one.person)
-            }
-            ObserverChange::Responsible { after, .. } => {
-                after.filter(|one| one.in_chat).map(|one| one.person)
-            }
-            ObserverChange::Removed(..) | ObserverChange::Requested { .. } => None,
-        });
+        let wanted = put_in(&watching.changes).into_iter();
+        let wanted = wanted.map(|(_, person)| person);
         for wanted in wanted.chain(watching.again.iter().copied()) {
             self.seen.retain(|one| one.user != user(wanted));
         }

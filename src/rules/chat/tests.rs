@@ -115,6 +115,7 @@ fn words_read_back() {
     for standing in [
         MemberStanding::Wanted,
         MemberStanding::Guest,
+        MemberStanding::Stranger,
         MemberStanding::Leaving,
     ] {
         assert_eq!(MemberStanding::from_word(standing.word()), standing);

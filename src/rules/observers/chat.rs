@@ -7,7 +7,7 @@ use super::{
     Watching,
 };
 use crate::{
-    domain::{ChatPreset, Happening, InvitePolicy, PersonId},
+    domain::{ChatPreset, Happening, InvitePolicy, ItemId, PersonId},
     rules::Refused,
 };
 
@@ -210,4 +210,28 @@ impl Watched {
             ..Watching::default()
         }
     }
+}
+
+/// Returns who is put into chats by changes, on purpose: should one have left a moment ago, which nobody noticed yet, he is to come back.
+/// Whoever only stays as an observer when somebody else becomes responsible is not.
+pub fn put_in(changes: &[ObserverChange]) -> Vec<(ItemId, PersonId)> {
+    let replaced = |item: ItemId, person: PersonId| {
+        changes.iter().any(|change| match *change {
+            ObserverChange::Responsible {
+                item: of, before, ..
+            } => of == item && before.map(|one| one.person) == Some(person),
+            _ => false,
+        })
+    };
+    let comes = |change: &ObserverChange| match *change {
+        ObserverChange::Added(item, one)
+        | ObserverChange::Changed {
+            item, after: one, ..
+        } => (one.in_chat && !replaced(item, one.person)).then_some((item, one.person)),
+        ObserverChange::Responsible { item, after, .. } => {
+            Some((item, after.filter(|one| one.in_chat)?.person))
+        }
+        ObserverChange::Removed(..) | ObserverChange::Requested { .. } => None,
+    };
+    changes.iter().filter_map(comes).collect()
 }

@@ -16,7 +16,7 @@ mod tests;
 mod whole;
 
 pub use back::watch_back;
-pub use chat::{Inviter, Newcomer};
+pub use chat::{Inviter, Newcomer, put_in};
 pub use follow::{Following, follow_ups, notices};
 pub use task::{MAX_PEOPLE, WatchTask};
 pub use whole::{carried, combined};

@@ -4,15 +4,27 @@
 //! field in `item_words`, and the words within the name of its organization in those of the organization. The best of each range come
 //! first in it, so that a few rows of each are enough, however common the word is.
 
+use std::cmp::Reverse;
+
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
-use super::{Holder, StoreError, by_estimate, by_index, order, terms::Terms};
+use super::{
+    Holder, StoreError, by_estimate, by_index, order,
+    ranges::{ITEM, beginning, not_on_issue},
+    terms::Terms,
+};
 use crate::domain::{IssueId, ItemId};
 
 /// Most contacts of an answer.
 const MOST: u32 = 50;
-/// Of several words, each is looked for so far along its ranges; who has none of them in that reach is searched for.
-const REACH: i64 = 100;
+/// Of several words, each is looked for so far along its ranges where no name has them; who has none of them in that reach is searched for.
+pub(super) const REACH: i64 = 40;
+/// The same where names have them, which mostly are what is meant.
+const GLANCE: i64 = 10;
+/// Of more words than these, the longest ones are looked for, which are the rarest as a rule; who is found has to have the others too.
+const DRIVERS: usize = 2;
+/// Words that may be a first and a last name together.
+const LONGEST_NAME: usize = 4;
 
 /// What the contact is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,22 +75,28 @@ pub async fn complete(
     if purpose == Purpose::Remove {
         return asked.on_issue(connection).await;
     }
-    let mut found = asked.by_ranges(&mut *connection).await?;
-    let missing = usize::try_from(asked.limit).unwrap_or_default() - found.len();
-    if asked.words.len() > 1 && missing > 0 {
-        let mut rest = asked.by_search(connection).await?;
-        rest.retain(|other| !found.contains(other));
-        rest.truncate(missing);
-        found.append(&mut rest);
+    if asked.words.len() < 2 {
+        return asked.by_words(connection, i64::MAX).await;
+    }
+    let mut found = asked.by_names(&mut *connection).await?;
+    let reach = if found.is_empty() { REACH } else { GLANCE };
+    if !asked.is_enough(&found) {
+        let more = asked.by_words(&mut *connection, reach).await?;
+        asked.add(&mut found, more);
+    }
+    // It takes longer than all before, but then there is something to see.
+    if found.is_empty() {
+        found = asked.by_search(connection).await?;
     }
     Ok(found)
 }
 
-struct Asked {
+/// What is asked.
+pub(super) struct Asked {
     holder: Holder,
-    words: Vec<String>,
+    pub(super) words: Vec<String>,
     issue: Option<IssueId>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     limit: i64,
 }
 
@@ -86,11 +104,6 @@ struct Asked {
 /// [`beginning`]s.
 const COMPLETION: &str = "SELECT items.id, email, first_name, last_name, items.state = 'active' AS active, \
      (SELECT true FROM issue_items WHERE root_id = $1 AND issue_id = $4 AND item_id = items.id LIMIT 1) IS NOT NULL AS set";
-/// One item; in a lateral subquery with an offset, which no plan turns round to look through all items first.
-const ITEM: &str = "SELECT * FROM items WHERE root_id = $1";
-const FIRST_WORD: usize = 5;
-/// The last character there is: whatever begins with a text comes before the text with this behind it.
-const LAST: &str = r"U&'\+10FFFF'";
 
 impl Asked {
     fn query<'q>(&self, sql: String) -> QueryAs<'q, Postgres, Completion, PgArguments> {
@@ -105,36 +118,66 @@ impl Asked {
         words.chain(beginnings).fold(query, QueryAs::bind)
     }
 
-    /// Writes that a text has a word that begins as one of those that were typed. That it has it at all is found out sooner.
-    fn begins_word(&self, text: &str, word: usize) -> String {
-        let typed = FIRST_WORD + word;
-        let beginning = typed + self.words.len();
-        format!("strpos({text}, lower(${typed})) > 0 AND {text} ~ lower(${beginning})")
+    /// Whether no more are wanted.
+    fn is_enough(&self, found: &[Completion]) -> bool {
+        i64::try_from(found.len()).is_ok_and(|found| found >= self.limit)
     }
 
-    /// Looks along the ranges of the words, and before that along those of a full name, which mostly is what two words are.
-    async fn by_ranges(
-        &self,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<Completion>, StoreError> {
-        let states: &[&str] = match self.purpose {
-            Purpose::Add => &["active"],
-            Purpose::Remove | Purpose::Any => &["active", "inactive"],
-        };
-        let mut ranges: Vec<String> = Vec::new();
-        if self.words.len() == 2 {
-            ranges.extend(states.iter().flat_map(|state| self.full_names(state)));
-            let found = self.ranked(&mut *connection, &ranges).await?;
-            if i64::try_from(found.len()).is_ok_and(|found| found >= self.limit) {
-                return Ok(found);
+    /// Adds those that are not there yet, as long as more are wanted.
+    fn add(&self, found: &mut Vec<Completion>, more: Vec<Completion>) {
+        for other in more {
+            if !self.is_enough(found) && !found.contains(&other) {
+                found.push(other);
             }
         }
-        for state in states {
-            if self.words.is_empty() {
-                ranges.push(self.field(state, order::FIRST_NAME, 1, None));
+    }
+
+    /// Returns the states of contacts that are offered.
+    const fn states(&self) -> &'static [&'static str] {
+        match self.purpose {
+            Purpose::Add => &["active"],
+            Purpose::Remove | Purpose::Any => &["active", "inactive"],
+        }
+    }
+
+    /// Looks for the words as the beginnings of a first and a last name, either one first, which mostly is what several words are.
+    async fn by_names(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
+        if self.words.len() > LONGEST_NAME {
+            return Ok(Vec::new());
+        }
+        let mut ranges = Vec::new();
+        for state in self.states() {
+            for split in 1..self.words.len() {
+                let keys = [order::FIRST_NAME, order::LAST_NAME];
+                ranges.extend(keys.map(|key| self.full_names(state, key, split)));
             }
-            for word in 0..self.words.len() {
-                ranges.extend(self.ranges(state, word));
+        }
+        self.ranked(connection, &ranges).await
+    }
+
+    /// Returns the places of the words whose ranges are looked along.
+    fn drivers(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.words.len()).collect();
+        places.sort_by_key(|&place| Reverse(self.words.get(place).map_or(0, String::len)));
+        places.truncate(DRIVERS);
+        // In the order of the words, so that there are few statements.
+        places.sort_unstable();
+        places
+    }
+
+    /// Looks along the ranges of the words.
+    async fn by_words(
+        &self,
+        connection: &mut PgConnection,
+        reach: i64,
+    ) -> Result<Vec<Completion>, StoreError> {
+        let mut ranges: Vec<String> = Vec::new();
+        for state in self.states() {
+            if self.words.is_empty() {
+                ranges.push(self.field((state, order::FIRST_NAME), 1, reach, None));
+            }
+            for word in self.drivers() {
+                ranges.extend(self.ranges(state, word, reach));
             }
         }
         self.ranked(connection, &ranges).await
@@ -146,13 +189,15 @@ impl Asked {
         connection: &mut PgConnection,
         ranges: &[String],
     ) -> Result<Vec<Completion>, StoreError> {
-        // A statement per number of words and purpose, so that its plan is kept.
+        // A statement per number of words, reach and purpose, so that its plan is kept. Only those that are answered are read whole.
         let sql = format!(
             "{COMPLETION} FROM (
-                 SELECT DISTINCT ON (id) id, rank, word, begun FROM (
-                     SELECT id, rank, word, substr(word, char_length(typed) + 1, 1) ~ '[[:alnum:]]' AS begun
-                     FROM ({}) AS found) AS found
-                 ORDER BY id, begun, rank, word) AS best
+                 SELECT * FROM (
+                     SELECT DISTINCT ON (id) id, rank, word, begun FROM (
+                         SELECT id, rank, word, substr(word, char_length(typed) + 1, 1) ~ '[[:alnum:]]' AS begun
+                         FROM ({}) AS found) AS found
+                     ORDER BY id, begun, rank, word) AS best
+                 ORDER BY begun, rank, word, id LIMIT $3) AS best
              CROSS JOIN LATERAL ({ITEM} AND id = best.id OFFSET 0) AS items
              ORDER BY begun, rank, word, items.id LIMIT $3",
             ranges.join(" UNION ALL ")
@@ -161,126 +206,6 @@ impl Asked {
         let found = self.query(sql).fetch_all(&mut *reading).await?;
         reading.rollback().await?;
         Ok(found)
-    }
-
-    /// Writes the ranges of a word in a state.
-    fn ranges(&self, state: &str, word: usize) -> Vec<String> {
-        let typed = format!("lower(${})", FIRST_WORD + word);
-        let whole_address = (format!("{typed} || '@'"), format!("{typed} || 'A'"));
-        let prefix = (typed.clone(), format!("{typed} || {LAST}"));
-        let field = |key, rank, range| self.field(state, key, rank, Some((word, range)));
-        let mut ranges = vec![
-            field(order::FIRST_NAME, 1, &prefix),
-            field(order::LAST_NAME, 1, &prefix),
-            field(order::EMAIL, 2, &prefix),
-            // A whole word before the @, which comes after the digits in the alphabet.
-            field(order::EMAIL, 2, &whole_address),
-            field(order::ORGANIZATION, 3, &prefix),
-        ];
-        ranges.extend([1, 2].map(|rank| self.inner(state, rank, word)));
-        ranges.extend([true, false].map(|active| self.by_organization(state, active, word)));
-        ranges
-    }
-
-    /// Writes the range of a sort key.
-    fn field(
-        &self,
-        state: &str,
-        key: &str,
-        rank: u8,
-        word: Option<(usize, &(String, String))>,
-    ) -> String {
-        let (place, typed, range) = match word {
-            Some((place, (from, to))) => (
-                Some(place),
-                format!("lower(${})", FIRST_WORD + place),
-                format!(" AND {key} >= ({from}) AND {key} < ({to})"),
-            ),
-            None => (None, "''".to_owned(), String::new()),
-        };
-        let near = format!(
-            "SELECT id, search_text, {key} AS word FROM items
-             WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND state = '{state}'{range} ORDER BY {key}, id"
-        );
-        self.best(&near, rank, &typed, place)
-    }
-
-    /// Writes the ranges of both words as a full name, either name first.
-    fn full_names(&self, state: &str) -> Vec<String> {
-        let (first, second) = ("lower($5)", "lower($6)");
-        [
-            (order::FIRST_NAME, first, second),
-            (order::LAST_NAME, first, second),
-        ]
-        .map(|(key, one, other)| {
-            let typed = format!(r"{one} || E'\001' || {other}");
-            let near = format!(
-                "SELECT id, search_text, {key} AS word FROM items
-                 WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND state = '{state}'
-                   AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id"
-            );
-            self.best(&near, 0, &typed, None)
-        })
-        .to_vec()
-    }
-
-    /// Writes the range of words within names (rank 1) or addresses (rank 2).
-    fn inner(&self, state: &str, rank: u8, word: usize) -> String {
-        let typed = format!("lower(${})", FIRST_WORD + word);
-        let active = state == "active";
-        let near = format!(
-            "SELECT item_id AS id, word FROM item_words
-             WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND active = {active} AND rank = {rank}
-               AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id"
-        );
-        // The text is only needed for other words.
-        let near = if self.words.len() > 1 {
-            format!(
-                "SELECT near.id, items.search_text, near.word FROM ({near} LIMIT {REACH}) AS near CROSS JOIN LATERAL ({ITEM} AND id = near.id OFFSET 0) AS items"
-            )
-        } else {
-            near
-        };
-        self.best(&near, rank, &typed, Some(word))
-    }
-
-    /// Writes the contacts of organizations with the word within their names.
-    fn by_organization(&self, state: &str, active: bool, word: usize) -> String {
-        let typed = format!("lower(${})", FIRST_WORD + word);
-        let near = format!(
-            "SELECT items.id, items.search_text, near.word FROM (
-                 SELECT item_id, word FROM item_words
-                 WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND active = {active} AND rank = 1
-                   AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {REACH}) AS near
-             CROSS JOIN LATERAL (
-                 SELECT id, search_text FROM items
-                 WHERE items.root_id = $1 AND items.organization_id = near.item_id AND items.group_id = $2
-                   AND items.kind = 'contact' AND items.state = '{state}' LIMIT $3) AS items"
-        );
-        self.best(&near, 3, &typed, Some(word))
-    }
-
-    /// Writes the first of some rows that are not on the issue, where that is asked, and have the other words.
-    fn best(&self, near: &str, rank: u8, typed: &str, word: Option<usize>) -> String {
-        let mut conditions = Vec::new();
-        if self.purpose == Purpose::Add {
-            conditions.push(not_on_issue("near"));
-        }
-        let others = (0..self.words.len()).filter(|&other| word.is_some_and(|word| word != other));
-        conditions.extend(others.map(|other| self.begins_word("near.search_text", other)));
-        let reach = if self.words.len() > 1 {
-            format!(" LIMIT {REACH}")
-        } else {
-            String::new()
-        };
-        let filter = if conditions.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", conditions.join(" AND "))
-        };
-        format!(
-            "(SELECT near.id, {rank} AS rank, near.word, {typed} AS typed FROM ({near}{reach}) AS near{filter} LIMIT $3)"
-        )
     }
 
     /// Looks for several words that are all too common to meet along the range of one.
@@ -326,42 +251,5 @@ impl Asked {
         let found = self.query(sql).fetch_all(&mut *reading).await?;
         reading.rollback().await?;
         Ok(found)
-    }
-}
-
-/// Writes that a contact is not on the issue; looked up one by one, since a join may read all relations of the tenant, by a plan from
-/// when there were few.
-fn not_on_issue(contact: &str) -> String {
-    format!(
-        "(SELECT true FROM issue_items WHERE root_id = $1 AND issue_id = $4 AND item_id = {contact}.id LIMIT 1) IS NULL"
-    )
-}
-
-/// Returns the regular expression of texts that have a word which begins so.
-fn beginning(word: &str) -> String {
-    let mut expression = "(^|[^[:alnum:]])".to_owned();
-    for char in word.chars() {
-        // A backslash before a sign takes its meaning; before a letter it gives one.
-        if char.is_ascii_punctuation() {
-            expression.push('\\');
-        }
-        expression.push(char);
-    }
-    expression
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_typed_is_no_expression() {
-        for (word, expression) in [
-            ("Ada", "(^|[^[:alnum:]])Ada"),
-            (".*", r"(^|[^[:alnum:]])\.\*"),
-            ("ö_\\", r"(^|[^[:alnum:]])ö\_\\"),
-        ] {
-            assert_eq!(beginning(word), expression);
-        }
     }
 }

@@ -13,12 +13,13 @@ mod count;
 mod cursor;
 mod list;
 mod order;
+mod ranges;
 mod related;
 mod row;
 mod scan;
 mod terms;
 
-use sqlx::{Acquire, Executor, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
 pub use complete::{Completion, Purpose, complete};
 pub use count::{Count, StateCounts, counts, fold_counts};
@@ -48,27 +49,37 @@ impl Listed {
 /// Opens a read that takes ranges of indexes in their order, whatever the statistics say: they may be from when a table was empty. What
 /// has to be sorted all the same, is.
 async fn by_index(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
-    let mut transaction = connection.begin().await?;
-    transaction
-        .execute(
-            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
-             SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0",
-        )
-        .await?;
-    Ok(transaction)
+    begin(
+        connection,
+        "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+         SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0",
+    )
+    .await
 }
 
-/// Opens a read whose statements are planned for the very values that are asked for. Whole tables are still not read: they are all
-/// tenants'.
+/// Opens a read whose statements are planned for the very values that are asked for, and sort what they found: an index in the order of the
+/// sort would be walked to the end. Whole tables are still not read: they are all tenants'.
 async fn by_estimate(
     connection: &mut PgConnection,
 ) -> Result<Transaction<'_, Postgres>, StoreError> {
+    begin(
+        connection,
+        "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; \
+         SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
+    )
+    .await
+}
+
+/// Opens a transaction with settings of its own in one round trip, or a savepoint within an open one.
+async fn begin<'c>(
+    connection: &'c mut PgConnection,
+    opening: &'static str,
+) -> Result<Transaction<'c, Postgres>, StoreError> {
+    if !connection.is_in_transaction() {
+        return Ok(connection.begin_with(opening).await?);
+    }
     let mut transaction = connection.begin().await?;
-    transaction
-        .execute(
-            "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; \
-             SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
-        )
-        .await?;
+    let settings = opening.trim_start_matches("BEGIN; ");
+    transaction.execute(settings).await?;
     Ok(transaction)
 }

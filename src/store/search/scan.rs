@@ -2,18 +2,24 @@
 //!
 //! A list is cut into *segments*, rows with a sort key and rows without one, since those come last both ways; and a segment into one
 //! *part* per state, each a range of one index. With a search there are two roads. The *walk* goes along the sort's index until the page
-//! is full: right where many rows match. It is bounded, and tells when it did not get far enough; then what matches is *gathered* by the
-//! index of trigrams and sorted.
+//! is full: right where many rows match, or the group has few. It is bounded, and tells when it did not get far enough; then what matches is
+//! *gathered* by the index of trigrams and sorted. A row costs a walk some four times as much as a gathering, which takes rows in the order in
+//! which they lie on the disk.
 
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, Transaction, postgres::PgRow};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use super::{Cursor, Holder, StoreError, by_estimate, by_index, cursor::Key, order::Order};
 use crate::domain::{ItemId, Listed};
 
-/// Rows of each state that the first walk looks at, about as long as gathering a few thousand takes.
-const WALK: i64 = 2000;
+/// Rows of each state that the first walk looks at, about as long as gathering two thousand takes.
+const WALK: i64 = 500;
 /// How much farther the second one goes, if by the hits of the first it will fill the page.
 const FARTHER: i64 = 6;
+/// So many rows are gathered in the time in which one is walked over.
+const GATHERED: i64 = 5;
+/// Most rows of each state that a walk looks at, however long gathering would take.
+const FARTHEST: i64 = 12_000;
 
 /// A row with its place.
 pub(super) struct Found<R> {
@@ -79,23 +85,39 @@ impl Scan {
         if self.ids.is_some() {
             return self.gather(connection).await;
         }
-        let mut reading = by_index(&mut *connection).await?;
-        let mut bound = (!self.patterns.is_empty()).then_some(WALK);
-        let walked = loop {
-            let hits = match self.walk(&mut reading, bound).await? {
-                Walk::Page(rows) => break Some(rows),
-                Walk::Bounded(hits) => i64::try_from(hits).unwrap_or_default(),
-            };
-            if bound != Some(WALK) || hits * FARTHER < self.wanted {
-                break None;
-            }
-            bound = Some(WALK * FARTHER);
+        let near = (!self.patterns.is_empty()).then_some(WALK);
+        let hits = match self.walk(&mut *connection, near).await? {
+            Walk::Page(rows) => return Ok(rows),
+            Walk::Bounded(hits) => i64::try_from(hits).unwrap_or_default(),
         };
-        reading.rollback().await?;
-        match walked {
-            Some(rows) => Ok(rows),
-            None => self.gather(connection).await,
+        let by_hits = if hits * FARTHER >= self.wanted {
+            WALK * FARTHER
+        } else {
+            0
+        };
+        let as_long = (self.expected(&mut *connection).await? / GATHERED).min(FARTHEST);
+        let far = by_hits.max(as_long);
+        if far > WALK
+            && let Walk::Page(rows) = self.walk(&mut *connection, Some(far)).await?
+        {
+            return Ok(rows);
         }
+        self.gather(connection).await
+    }
+
+    /// Returns about how many rows gathering would look at, those of other tenants included, as the statistics have it.
+    async fn expected(&self, connection: &mut PgConnection) -> Result<i64, StoreError> {
+        let mut sql = QueryBuilder::new("EXPLAIN (FORMAT JSON) SELECT FROM items");
+        self.held(&mut sql);
+        self.matching(&mut sql);
+        let mut reading = by_estimate(connection).await?;
+        let plan: Value = sql
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_one(&mut *reading)
+            .await?;
+        reading.rollback().await?;
+        Ok(most_rows(plan.get(0).and_then(|top| top.get("Plan"))))
     }
 
     /// Returns the segments that the page may touch, the one with the place first; true is the one of rows without a key.
@@ -116,12 +138,13 @@ impl Scan {
 
     async fn walk<R>(
         &self,
-        reading: &mut Transaction<'_, Postgres>,
+        connection: &mut PgConnection,
         bound: Option<i64>,
     ) -> Result<Walk<R>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        let mut reading = by_index(connection).await?;
         let mut rows: Vec<Found<R>> = Vec::new();
         // Two at most, and mostly the first one fills the page.
         for keyless in self.segments() {
@@ -133,13 +156,15 @@ impl Scan {
             let found: Vec<Found<R>> = statement
                 .build_query_as()
                 .persistent(false)
-                .fetch_all(&mut **reading)
+                .fetch_all(&mut *reading)
                 .await?;
             if let Some(hits) = found.iter().position(|found| found.bound) {
+                reading.rollback().await?;
                 return Ok(Walk::Bounded(rows.len() + hits));
             }
             rows.extend(found);
         }
+        reading.rollback().await?;
         Ok(Walk::Page(rows))
     }
 
@@ -246,15 +271,14 @@ impl Scan {
         sql.push(format_args!(" ORDER BY {key} {direction}, id {direction}"));
     }
 
-    /// Finds what matches by the index that tells most, and sorts it.
+    /// Finds what matches by the index that tells most, and sorts it: first only keys and ids, then the rows of the page are read.
     async fn gather<R>(&self, connection: &mut PgConnection) -> Result<Vec<Found<R>>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let key = self.order.key;
         let mut sql = QueryBuilder::new("");
         self.select(&mut sql, None);
-        sql.push(" FROM (SELECT * FROM items");
+        sql.push(" FROM (SELECT id AS hit FROM items");
         self.held(&mut sql);
         let states = self.states.join("', '");
         sql.push(format_args!(" AND state IN ('{states}')"));
@@ -262,28 +286,13 @@ impl Scan {
         if let Some(ids) = &self.ids {
             sql.push(" AND id = ANY(").push_bind(ids.clone()).push(")");
         }
-        if let Some((from, id)) = &self.from {
-            for (place, keyless) in self.segments().into_iter().enumerate() {
-                let not = if keyless { "" } else { "NOT " };
-                let joint = if place == 0 { "AND (" } else { "OR " };
-                sql.push(format_args!(" {joint}({key} IS {not}NULL"));
-                if place == 0 {
-                    sql.push(" AND ");
-                    self.beyond(&mut sql, from.as_ref(), *id);
-                }
-                sql.push(")");
-            }
-            sql.push(")");
-        }
-        // The offset keeps the sort out of it: an index in the order of the sort would be walked to the end.
-        sql.push(" OFFSET 0) AS found ORDER BY ");
-        if self.order.nullable {
-            let nulls = if self.backward { "DESC" } else { "ASC" };
-            sql.push(format_args!("({key} IS NULL) {nulls}, "));
-        }
-        let direction = if self.descending { "DESC" } else { "ASC" };
-        sql.push(format_args!("{key} {direction}, id {direction} LIMIT "));
-        sql.push_bind(self.wanted);
+        self.behind_place(&mut sql);
+        self.sorted(&mut sql);
+        sql.push(" LIMIT ").push_bind(self.wanted);
+        sql.push(") AS found CROSS JOIN LATERAL (SELECT * FROM items WHERE root_id = ");
+        sql.push_bind(self.holder.0.0);
+        sql.push(" AND id = hit OFFSET 0) AS items");
+        self.sorted(&mut sql);
         let mut reading = by_estimate(connection).await?;
         let rows = sql
             .build_query_as()
@@ -293,4 +302,48 @@ impl Scan {
         reading.rollback().await?;
         Ok(rows)
     }
+
+    /// Writes that a row of any segment comes after the place.
+    fn behind_place(&self, sql: &mut QueryBuilder<Postgres>) {
+        let Some((from, id)) = &self.from else {
+            return;
+        };
+        for (place, keyless) in self.segments().into_iter().enumerate() {
+            let not = if keyless { "" } else { "NOT " };
+            let joint = if place == 0 { "AND (" } else { "OR " };
+            sql.push(format_args!(" {joint}({} IS {not}NULL", self.order.key));
+            if place == 0 {
+                sql.push(" AND ");
+                self.beyond(sql, from.as_ref(), *id);
+            }
+            sql.push(")");
+        }
+        sql.push(")");
+    }
+
+    /// Writes the order of both segments, which no index has.
+    fn sorted(&self, sql: &mut QueryBuilder<Postgres>) {
+        let key = self.order.key;
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        sql.push(" ORDER BY ");
+        if self.order.nullable {
+            let nulls = if self.backward { "DESC" } else { "ASC" };
+            sql.push(format_args!("({key} IS NULL) {nulls}, "));
+        }
+        sql.push(format_args!("{key} {direction}, id {direction}"));
+    }
+}
+
+/// Returns the most rows that a step of a plan is expected to bring.
+fn most_rows(step: Option<&Value>) -> i64 {
+    let Some(step) = step else {
+        return 0;
+    };
+    let rows = step.get("Plan Rows").and_then(Value::as_i64);
+    let below = step.get("Plans").and_then(Value::as_array);
+    let below = below
+        .into_iter()
+        .flatten()
+        .map(|step| most_rows(Some(step)));
+    below.chain(rows).max().unwrap_or_default()
 }

@@ -25,10 +25,11 @@ impl Terms {
     }
 
     /// Returns patterns for LIKE on the lower-case search text: a word of three letters or digits may stand anywhere, a shorter one
-    /// begins a word, since an index of trigrams tells nothing about less.
+    /// begins a word, since an index of trigrams tells nothing about less. It tells nothing about signs either, wherever they stand.
     pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|word| {
-            let start = if is_indexed(word) { "%" } else { "% " };
+            let anywhere = is_indexed(word) || !word.contains(char::is_alphanumeric);
+            let start = if anywhere { "%" } else { "% " };
             format!("{start}{}%", escaped(word))
         })
     }
@@ -69,13 +70,13 @@ mod tests {
             (" \t\n", &[]),
             ("John  Doe", &["%John%", "%Doe%"]),
             ("Jo Doe", &["% Jo%", "%Doe%"]),
-            ("%", &["% \\%%"]),
+            ("%", &["%\\%%"]),
             ("a_c", &["%a\\_c%"]),
             ("J.", &["% J.%"]),
             ("ab_c", &["%ab\\_c%"]),
             ("50%", &["%50\\%%"]),
             ("C:\\x", &["%C:\\\\x%"]),
-            ("---", &["% ---%"]),
+            ("---", &["%---%"]),
             ("äöü", &["%äöü%"]),
             ("+4", &["%+4%"]),
             ("nul\0l", &["%nul%", "% l%"]),

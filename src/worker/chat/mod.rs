@@ -73,9 +73,13 @@ impl Seen {
         seen.iter()
             .map(|one| {
                 let member = self.member(&one.user);
+                let is_known = self.accounts.contains_key(&one.user);
                 Remembered {
                     user: one.user.clone(),
-                    standing: one.standing,
+                    standing: match one.standing {
+                        MemberStanding::Guest if !is_known => MemberStanding::Stranger,
+                        standing => standing,
+                    },
                     invited: member.is_some_and(|member| member.presence == Presence::Invited),
                     added_by: member.and_then(|member| member.added_by.clone()),
                 }

@@ -7,7 +7,9 @@ use crate::{
     connector::messenger::{Calls, Member},
     crm::CrmError,
     domain::PersonId,
-    rules::{Comings, Compared, Inviter, Newcomer, Policies, Right, Watched, Watching},
+    rules::{
+        Comings, Compared, Inviter, MemberStanding, Newcomer, Policies, Right, Watched, Watching,
+    },
     store::{
         chat::Chat,
         identity,
@@ -59,19 +61,24 @@ impl Settling<'_> {
         subject: &Subject,
     ) -> Result<(), Trouble> {
         let there = seen.present();
+        let mut users: Vec<String> = there.iter().map(|one| one.user.clone()).collect();
+        users.extend(seen.before.iter().map(|one| one.user.clone()));
+        let adders = seen.members.iter().filter_map(|one| one.added_by.clone());
+        users.extend(adders);
+        let mut connection = self.worker.pool.acquire().await?;
+        seen.accounts = rooms::accounts(&mut connection, self.remote.id, &users).await?;
+        drop(connection);
+        // Of whom it is known by now who he is, he counts as one who came.
+        let accounts = &seen.accounts;
+        seen.before.retain(|one| {
+            one.standing != MemberStanding::Stranger || !accounts.contains_key(&one.user)
+        });
         let compared = Compared {
             bot: &seen.bot,
             seen: &seen.before,
             there: &there,
         };
         let comings = compared.comings();
-        let mut users: Vec<String> = there.iter().map(|one| one.user.clone()).collect();
-        users.extend(comings.left.iter().cloned());
-        let adders = seen.members.iter().filter_map(|one| one.added_by.clone());
-        users.extend(adders);
-        let mut connection = self.worker.pool.acquire().await?;
-        seen.accounts = rooms::accounts(&mut connection, self.remote.id, &users).await?;
-        drop(connection);
         let strangers: Vec<&Member> = comings
             .came
             .iter()
@@ -106,7 +113,8 @@ impl Settling<'_> {
             let mut connection = self.worker.pool.acquire().await?;
             if let Some(person) = identity::by_email(&mut connection, email).await? {
                 let account = (self.remote.id, &*facts.remote_id, &*facts.username);
-                met |= identity::link(&mut connection, person, account).await?;
+                identity::link(&mut connection, person, account).await?;
+                met = true;
             }
         }
         Ok(met)

@@ -1,0 +1,682 @@
+//! The service beside a portal: its real events come in as forms, and it takes real calls.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use liaison::{
+    app::{Parts, Role, Service},
+    config::{self, Overrides},
+    crypto::SealingKey,
+    domain::{
+        ChatHistory, ChatId, Clock, ConnectionId, Effect, EffectId, GroupId, ItemId, Lane,
+        OperationId, PersonId, Queue, RootId, SystemClock, Via,
+    },
+    egress::{Answer, Call, Egress, Limits},
+    queue::{self, NewEffect},
+    rules::{Added, Hidden, Policies, Watched, Watching},
+    store::{
+        chat::{self, NewChat},
+        connection, group, member, observer,
+        operation::Act,
+        person, portal,
+    },
+};
+use serde_json::json;
+use sqlx::{PgPool, Row};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::{
+    harness::{PATIENCE, SEALING_KEY, database, pool, recorded_log},
+    portal::{
+        ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, event_body,
+    },
+};
+
+const HOOK: &str = "/hooks/acme-portal";
+/// The deal of the portal that tests link.
+const DEAL: (i64, u64) = (2, 1663);
+
+/// People here and their numbers in the portal.
+const PEOPLE: [(&str, u64); 3] = [("rita", 11), ("dev", 12), ("maya", 13)];
+
+struct World {
+    pool: PgPool,
+    portal: Portal,
+    service: Option<Service>,
+    url: Url,
+    root: RootId,
+    group: GroupId,
+    on: ConnectionId,
+    item: ItemId,
+}
+
+fn configuration(service: &Url, portal: &Url) -> String {
+    let mut text = format!(
+        r#"[server]
+listen = "127.0.0.1:0"
+public_url = "{service}"
+[secrets]
+key = "{SEALING_KEY}"
+[queue]
+retry_seconds = [0]
+attempts = 6
+[[connection]]
+name = "portal"
+kind = "bitrix24"
+url = "{portal}"
+token = "{portal}rest/{ACCOUNT}/{SECRET}/"
+bot = "liaison"
+[connection.bitrix24]
+bot_id = {BOT}
+bot_token = "{BOT_TOKEN}"
+burst = 1000
+requests_per_second = 1000.0
+"#
+    );
+    let mut members = Vec::new();
+    for (name, _) in PEOPLE {
+        let _ = write!(
+            text,
+            "[[person]]\nusername = \"{name}\"\nemail = \"{name}@example.com\"\n"
+        );
+        members.push(format!("{{ person = \"{name}\", level = \"developer\" }}"));
+    }
+    let _ = write!(
+        text,
+        r#"[[group]]
+path = "acme"
+name = "Acme"
+messenger = {{ connection = "portal" }}
+members = [{}]
+[[group.webhook]]
+name = "acme-portal"
+connection = "portal"
+secret = "{APPLICATION_TOKEN}"
+"#,
+        members.join(", ")
+    );
+    text
+}
+
+impl World {
+    async fn new() -> Self {
+        let portal = Portal::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let pool = pool(database().await);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), configuration(&url, &portal.url)).unwrap();
+        let overrides = Overrides {
+            file: Some(file.path().to_owned()),
+            ..Overrides::default()
+        };
+        let config = config::load(&overrides).unwrap();
+        let parts = Parts {
+            pool: pool.clone(),
+            key: Arc::new(SealingKey::from_base64(&SEALING_KEY.into()).unwrap()),
+            clock: Arc::new(SystemClock::default()),
+            listener,
+            admin: None,
+            roles: vec![Role::Receive, Role::Process, Role::Deliver, Role::Web],
+        };
+        let service = Service::start(&config, parts).await.unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        let group = group::find(&mut connection, "acme").await.unwrap().unwrap();
+        let on = connection::list(&mut connection).await.unwrap()[0].id;
+        let item: i64 = sqlx::query(
+            "INSERT INTO items (root_id, group_id, kind, title, created_at, updated_at) VALUES ($1, $2, 'deal', 'Chairs', now(), now()) RETURNING id",
+        )
+        .bind(group.root.0)
+        .bind(group.id.0)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap()
+        .get(0);
+        drop(connection);
+        portal.with(|state| state.outgoing = Some(url.join(HOOK).unwrap()));
+        Self {
+            pool,
+            portal,
+            service: Some(service),
+            url,
+            root: group.root,
+            group: group.id,
+            on,
+            item: ItemId(item),
+        }
+    }
+
+    async fn end(mut self) {
+        self.quiet().await;
+        self.service.take().unwrap().stop().await;
+        self.portal.end().await;
+        self.pool.close().await;
+    }
+
+    async fn person(&self, name: &str) -> PersonId {
+        let mut connection = self.pool.acquire().await.unwrap();
+        person::find(&mut connection, name).await.unwrap().unwrap()
+    }
+
+    /// Decides something about the list as a page does, and has the chat settled.
+    async fn decide(
+        &self,
+        decide: impl FnOnce(&Watched, chrono::DateTime<chrono::Utc>) -> Watching,
+    ) {
+        let clock = SystemClock::default();
+        let mut tx = self.pool.begin().await.unwrap();
+        let seen = observer::lock(&mut tx, self.root, &[self.item.0], None)
+            .await
+            .unwrap();
+        let watching = decide(&seen[0].watched, clock.now());
+        let act = Act {
+            root: self.root,
+            group: self.group,
+            operation: OperationId(clock.id()),
+            actor: None,
+            via: Via::Page,
+            at: clock.now(),
+            undoes: None,
+            command: None,
+        };
+        observer::apply(&mut tx, &act, &watching.changes)
+            .await
+            .unwrap();
+        if let Some((chat, _)) = seen[0].chat() {
+            let again = watching.again.iter().map(|person| (self.item, *person));
+            let again: Vec<_> = again.collect();
+            member::forget(&mut tx, self.root, &again).await.unwrap();
+            self.settle_in(&mut tx, chat).await;
+        }
+        tx.commit().await.unwrap();
+        self.wake().await;
+    }
+
+    async fn settle_in(&self, connection: &mut sqlx::PgConnection, chat: ChatId) {
+        let clock = SystemClock::default();
+        let effect = NewEffect {
+            id: EffectId(clock.id()),
+            delivery: None,
+            connection: self.on,
+            lane: Lane::of_chat(chat),
+            effect: Effect::SettleChat { chat },
+            lease: None,
+        };
+        let effects = vec![effect];
+        queue::enqueue(connection, self.root, effects, clock.now(), Duration::ZERO)
+            .await
+            .unwrap();
+    }
+
+    async fn wake(&self) {
+        let signal = queue::Signal::Work(Queue::Call, self.on);
+        queue::notify_all(&self.pool, &[signal]).await.unwrap();
+    }
+
+    async fn add(&self, name: &str, history: Option<Hidden>) {
+        let person = self.person(name).await;
+        self.decide(|watched, at| {
+            let how = Added {
+                by: None,
+                at,
+                in_chat: true,
+                history,
+            };
+            watched.add(&[person], how).unwrap()
+        })
+        .await;
+    }
+
+    async fn remove(&self, name: &str) {
+        let person = self.person(name).await;
+        self.decide(|watched, _| watched.remove(&[person], None).unwrap())
+            .await;
+    }
+
+    async fn reassign(&self, name: &str) {
+        let person = self.person(name).await;
+        self.decide(|watched, at| watched.reassign(Some(person), (None, at), Policies::default()))
+            .await;
+    }
+
+    /// Makes the item's chat, and returns its number in the portal.
+    async fn make_chat(&self) -> u64 {
+        let mut tx = self.pool.begin().await.unwrap();
+        let new = NewChat {
+            item: self.item,
+            connection: self.on,
+            history: ChatHistory::All,
+            by: None,
+            at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let chat = chat::create(&mut tx, self.root, new).await.unwrap();
+        self.settle_in(&mut tx, chat).await;
+        tx.commit().await.unwrap();
+        self.wake().await;
+        self.quiet().await;
+        self.portal
+            .with(|state| *state.chats.keys().next().unwrap())
+    }
+
+    /// Has the chat compared, as the timer does.
+    async fn settle(&self) {
+        let chat: i64 = sqlx::query("SELECT id FROM chats WHERE item_id = $1")
+            .bind(self.item.0)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .get(0);
+        let mut connection = self.pool.acquire().await.unwrap();
+        self.settle_in(&mut connection, ChatId(chat)).await;
+        drop(connection);
+        self.wake().await;
+        self.quiet().await;
+    }
+
+    /// Waits until the portal has told everything and nothing is left to do.
+    async fn quiet(&self) {
+        let begun = std::time::Instant::now();
+        loop {
+            let told = self.portal.is_quiet();
+            let left: i64 = sqlx::query(
+                "SELECT (SELECT count(*) FROM deliveries WHERE settled_at IS NULL) + (SELECT count(*) FROM effects WHERE settled_at IS NULL)
+                        + (SELECT count(*) FROM portal_links WHERE due)",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .get(0);
+            if told && left == 0 && self.portal.is_quiet() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{left} left, told: {told}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Who is in the chat, in the order of the portal's numbers.
+    fn members(&self, chat: u64) -> Vec<&'static str> {
+        self.portal.with(|state| state.names(chat))
+    }
+
+    /// Who observes the item: name and whether he is to be in the chat.
+    async fn observers(&self) -> Vec<(String, bool)> {
+        sqlx::query(
+            "SELECT username, in_chat FROM observers JOIN people ON people.id = person_id WHERE item_id = $1 ORDER BY username",
+        )
+        .bind(self.item.0)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.observers()
+            .await
+            .into_iter()
+            .map(|one| one.0)
+            .collect()
+    }
+
+    async fn responsible(&self) -> Option<String> {
+        sqlx::query("SELECT username FROM items LEFT JOIN people ON people.id = responsible_id WHERE items.id = $1")
+            .bind(self.item.0)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    async fn post(&self, path: &str, kind: &'static str, body: Vec<u8>) -> Answer {
+        let egress = Egress::new([&self.url], Limits::default()).unwrap();
+        let mut call = Call::new(Method::POST, self.url.join(path).unwrap());
+        call.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        call.body = Bytes::from(body);
+        egress.send(call).await.unwrap()
+    }
+
+    /// Links the item with the deal of the portal, which has these observers and this responsible person.
+    async fn link(&self, observers: &[u64], assigned: u64) {
+        let deal = Item {
+            title: "Chairs".into(),
+            observers: observers.to_vec(),
+            assigned,
+            hidden: false,
+        };
+        self.portal.with(|state| state.items.insert(DEAL, deal));
+        let mut connection = self.pool.acquire().await.unwrap();
+        let to = (self.on, DEAL.0, "1663");
+        portal::link(&mut connection, (self.root, self.item), to)
+            .await
+            .unwrap();
+    }
+
+    fn deal(&self) -> (Vec<u64>, u64) {
+        self.portal.with(|state| {
+            let deal = &state.items[&DEAL];
+            let mut observers = deal.observers.clone();
+            observers.sort_unstable();
+            (observers, deal.assigned)
+        })
+    }
+
+    /// Changes the deal as its form in the portal does.
+    fn save_deal(&self, fields: &serde_json::Value) {
+        let parameters = json!({ "entityTypeId": 2, "id": 1663, "fields": fields });
+        self.portal.act(11, "crm.item.update", &parameters);
+    }
+
+    async fn link_problem(&self) -> Option<String> {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let link = portal::find(&mut connection, self.root, self.item)
+            .await
+            .unwrap();
+        link.unwrap().problem
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn update_event() -> Vec<u8> {
+    event_body(
+        "ONCRMDEALUPDATE",
+        &[("data[FIELDS][ID]".to_owned(), "7".to_owned())],
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_as_forms_and_are_believed_from_one_portal() {
+    let world = World::new().await;
+    let event = update_event();
+    let first = world.post(HOOK, FORM, event.clone()).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED);
+    let again = world.post(HOOK, FORM, event.clone()).await;
+    assert_eq!(again.status, StatusCode::OK);
+    let json = world.post(HOOK, "application/json", b"{}".to_vec()).await;
+    assert_eq!(json.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let text = String::from_utf8(event).unwrap();
+    let forged = text.replace(APPLICATION_TOKEN, "canary-forged-token");
+    let refused = world.post(HOOK, FORM, forged.into_bytes()).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    world.quiet().await;
+    // The first proven event said which portal it is. Another one with the same token is refused once that is known.
+    let other = text.replace(MEMBER, "of-another-portal");
+    let begun = std::time::Instant::now();
+    loop {
+        let refused = world.post(HOOK, FORM, other.clone().into_bytes()).await;
+        if refused.status == StatusCode::UNAUTHORIZED {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // A bot proves itself by the address that it was registered with.
+    let bot = text.replace(APPLICATION_TOKEN, "of-the-portals-own-making");
+    let bot = bot.replace("ONCRMDEALUPDATE", "ONCRMDEALADD").into_bytes();
+    let path = format!("{HOOK}?token={APPLICATION_TOKEN}");
+    assert_eq!(
+        world.post(&path, FORM, bot).await.status,
+        StatusCode::ACCEPTED
+    );
+    world.quiet().await;
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM deliveries")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    for body in stored {
+        let body = String::from_utf8(body).unwrap();
+        assert!(
+            body.contains(MEMBER) && !body.contains(APPLICATION_TOKEN),
+            "{body}"
+        );
+    }
+    world.end().await;
+    let log = recorded_log();
+    for secret in [APPLICATION_TOKEN, SECRET, BOT_TOKEN, "canary-forged-token"] {
+        assert!(!log.contains(secret), "the log tells {secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
+    let world = World::new().await;
+    world.reassign("rita").await;
+    world.add("dev", None).await;
+    let chat = world.make_chat().await;
+    assert_eq!(world.members(chat), ["Account", "Rita", "Dev", "Liaison"]);
+    world.portal.with(|state| {
+        let chat = &state.chats[&chat];
+        assert_eq!(
+            (chat.owner, chat.managers.as_slice()),
+            (BOT, &[BOT, 11][..])
+        );
+        assert_eq!(chat.members[&12], 0);
+    });
+    // Somebody is added in the portal; a guest, too, who becomes no observer.
+    let add = |user: u64| json!({ "CHAT_ID": chat, "USERS": [user], "HIDE_HISTORY": "N" });
+    world.portal.act(11, "im.chat.user.add", &add(13));
+    world.portal.act(11, "im.chat.user.add", &add(30));
+    world.quiet().await;
+    assert_eq!(world.names().await, ["dev", "maya"]);
+    // He leaves, observes on, and nothing puts him back.
+    world
+        .portal
+        .act(12, "im.chat.leave", &json!({ "CHAT_ID": chat }));
+    world.quiet().await;
+    world.settle().await;
+    let away = [("dev".to_owned(), false), ("maya".to_owned(), true)];
+    assert_eq!(world.observers().await, away);
+    assert!(!world.members(chat).contains(&"Dev"));
+    // Added again on purpose; removed; another one is responsible.
+    world.add("dev", None).await;
+    world.quiet().await;
+    assert!(world.members(chat).contains(&"Dev"));
+    world.remove("maya").await;
+    world.quiet().await;
+    assert!(!world.members(chat).contains(&"Maya"));
+    world.reassign("dev").await;
+    world.quiet().await;
+    let managers = world
+        .portal
+        .with(|state| state.chats[&chat].managers.clone());
+    assert_eq!(managers, [BOT, 12]);
+    assert!(world.members(chat).contains(&"Rita"));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_hidden_where_that_is_wanted() {
+    let world = World::new().await;
+    world.reassign("rita").await;
+    let chat = world.make_chat().await;
+    let said = json!({ "DIALOG_ID": format!("chat{chat}"), "MESSAGE": "before" });
+    world.portal.act(11, "im.message.add", &said);
+    world.add("dev", Some(Hidden::Past)).await;
+    world.add("maya", None).await;
+    world.quiet().await;
+    let floors = world.portal.with(|state| {
+        let members = &state.chats[&chat].members;
+        (members[&12], members[&13])
+    });
+    assert!(floors.0 > 0);
+    assert_eq!(floors.1, 0);
+    // Kept when he is added again.
+    world.remove("dev").await;
+    world.quiet().await;
+    world.add("dev", None).await;
+    world.quiet().await;
+    let floor = world.portal.with(|state| state.chats[&chat].members[&12]);
+    assert!(floor > floors.0);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_and_doubled_events_end_in_the_same_state() {
+    let world = World::new().await;
+    world.reassign("rita").await;
+    world.portal.with(|state| state.fate = Fate::Twice);
+    let chat = world.make_chat().await;
+    let add = json!({ "CHAT_ID": chat, "USERS": [12], "HIDE_HISTORY": "N" });
+    world.portal.act(11, "im.chat.user.add", &add);
+    world.quiet().await;
+    assert_eq!(world.names().await, ["dev"]);
+    world.portal.with(|state| state.fate = Fate::Lost);
+    world
+        .portal
+        .act(12, "im.chat.leave", &json!({ "CHAT_ID": chat }));
+    let add = json!({ "CHAT_ID": chat, "USERS": [13], "HIDE_HISTORY": "N" });
+    world.portal.act(11, "im.chat.user.add", &add);
+    world.quiet().await;
+    assert_eq!(world.names().await, ["dev"]);
+    world.settle().await;
+    let both = [("dev".to_owned(), false), ("maya".to_owned(), true)];
+    assert_eq!(world.observers().await, both);
+    // The account loses sight of the chat: nobody is taken for gone.
+    world.portal.with(|state| {
+        let chat = state.chats.get_mut(&chat).unwrap();
+        chat.members.remove(&ACCOUNT);
+    });
+    world.settle().await;
+    assert_eq!(world.observers().await, both);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_run_once_and_answered_in_the_chat() {
+    let world = World::new().await;
+    world.reassign("rita").await;
+    let chat = world.make_chat().await;
+    world.portal.with(|state| state.fate = Fate::Twice);
+    let say = |text: &str| json!({ "DIALOG_ID": format!("chat{chat}"), "MESSAGE": text });
+    let add = "/crm add_observers dev@example.com";
+    let asked = world.portal.act(11, "im.message.add", &say(add));
+    world.quiet().await;
+    assert_eq!(world.names().await, ["dev"]);
+    // The portal tells of a slash command in an event of its own as well.
+    let fields = [
+        ("data[command][command]", "/crm"),
+        ("data[command][context]", "textarea"),
+        ("data[message][id]", &asked.to_string()),
+        ("data[message][text]", add),
+        ("data[message][authorId]", "11"),
+        ("data[chat][dialogId]", &format!("chat{chat}")),
+        ("data[user][id]", "11"),
+    ];
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let command = event_body("ONIMBOTV2COMMANDADD", &fields);
+    world.post(HOOK, FORM, command).await;
+    world.portal.act(
+        11,
+        "im.message.add",
+        &say("[USER=456]Liaison[/USER] observers"),
+    );
+    world.quiet().await;
+    let answers: Vec<String> = world.portal.with(|state| {
+        let said = state.chats[&chat].messages.iter();
+        said.filter(|message| message.author == BOT)
+            .map(|message| message.text.clone())
+            .collect()
+    });
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    assert!(answers[0].contains("dev@example.com"), "{answers:?}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_and_the_portals_are_kept_equal_both_ways() {
+    let world = World::new().await;
+    world.add("dev", None).await;
+    world.link(&[13], 11).await;
+    world.quiet().await;
+    // The first comparison makes one list of two.
+    assert_eq!(world.names().await, ["dev", "maya"]);
+    assert_eq!(world.responsible().await.as_deref(), Some("rita"));
+    assert_eq!(world.deal(), (vec![12, 13], 11));
+    // Each side's changes reach the other.
+    world.remove("maya").await;
+    world.quiet().await;
+    assert_eq!(world.deal(), (vec![12], 11));
+    world.save_deal(&json!({ "observers": "" }));
+    world.quiet().await;
+    assert_eq!(world.names().await, [""; 0]);
+    world.add("maya", None).await;
+    world.quiet().await;
+    assert_eq!(world.deal(), (vec![13], 11));
+    world.reassign("dev").await;
+    world.quiet().await;
+    let (observers, assigned) = world.deal();
+    assert_eq!((observers, assigned), (vec![11, 13], 12));
+    world.save_deal(&json!({ "assignedById": 13 }));
+    world.quiet().await;
+    assert_eq!(world.responsible().await.as_deref(), Some("maya"));
+    assert_eq!(world.link_problem().await, None);
+    // Nothing goes back and forth.
+    let calls = world.portal.calls("crm.item.update");
+    world
+        .post(
+            HOOK,
+            FORM,
+            event_body(
+                "ONCRMDEALUPDATE",
+                &[("data[FIELDS][ID]".to_owned(), "1663".to_owned())],
+            ),
+        )
+        .await;
+    world.quiet().await;
+    assert_eq!(world.portal.calls("crm.item.update"), calls);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_become_equal_whatever_is_lost_or_said_twice() {
+    let world = World::new().await;
+    world.link(&[13], 11).await;
+    world.quiet().await;
+    // Both change before either hears of the other, and no event arrives.
+    world.portal.with(|state| state.fate = Fate::Lost);
+    world.save_deal(&json!({ "observers": [13, 30] }));
+    world.add("dev", None).await;
+    world.quiet().await;
+    // The guest, whom nobody here is, stays as the portal has him.
+    assert_eq!(world.deal().0, [12, 13, 30]);
+    assert_eq!(world.names().await, ["dev", "maya"]);
+    // An answer is lost; the change was made.
+    world.portal.with(|state| state.fate = Fate::Twice);
+    world.save_deal(&json!({ "observers": [12, 30] }));
+    world.portal.fail([
+        crate::portal::Fault::Html(502),
+        crate::portal::Fault::Error(503, "QUERY_LIMIT_EXCEEDED"),
+    ]);
+    world.quiet().await;
+    assert_eq!(world.names().await, ["dev"]);
+    world.remove("dev").await;
+    world.quiet().await;
+    assert_eq!(world.deal().0, [30]);
+    // The portal hides the item, and shows it again.
+    world
+        .portal
+        .with(|state| state.items.get_mut(&DEAL).unwrap().hidden = true);
+    world.add("maya", None).await;
+    world.quiet().await;
+    assert!(world.link_problem().await.is_some());
+    assert_eq!(world.names().await, ["maya"]);
+    world
+        .portal
+        .with(|state| state.items.get_mut(&DEAL).unwrap().hidden = false);
+    world.save_deal(&json!({ "title": "Tables" }));
+    world.quiet().await;
+    assert_eq!(world.deal().0, [13, 30]);
+    assert_eq!(world.link_problem().await, None);
+    world.end().await;
+}
