@@ -82,13 +82,20 @@ fn proven(intake: &Intake, head: &Parts) -> Result<Arc<Entry>, Refused> {
     let token = matrix::token(&head.headers, head.uri.query()).map_err(refused)?;
     let now = intake.clock.now();
     let book = intake.book.borrow().clone();
-    let known = book
+    let known: Vec<&Arc<Entry>> = book
         .of_kind(ConnectionKind::Matrix)
-        .fold(None, |known, entry| {
-            let is_it = matrix::verify(&token, &entry.secrets, now).is_ok();
-            known.or_else(|| is_it.then(|| Arc::clone(entry)))
-        });
-    known.ok_or_else(|| refused(VerifyError::Wrong("the homeserver's token")))
+        .filter(|entry| matrix::verify(&token, &entry.secrets, now).is_ok())
+        .collect();
+    match known.as_slice() {
+        [one] => Ok(Arc::clone(one)),
+        [] => Err(refused(VerifyError::Wrong("the homeserver's token"))),
+        _ => {
+            tracing::error!(
+                "several Matrix webhooks have the same secret, so that none of them is believed: rotate them"
+            );
+            Err(Refused(Problem::Unauthorized))
+        }
+    }
 }
 
 async fn nobody(State(intake): State<Intake>, request: Request<Body>) -> Result<Response, Refused> {

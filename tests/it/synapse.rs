@@ -28,8 +28,8 @@ use url::Url;
 pub(crate) const SERVER: &str = "hs.test";
 /// Longest that a homeserver may take to start: some seconds, more on a busy machine.
 const START: Duration = Duration::from_secs(90);
-/// Longest that anything that it is asked for may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that anything that it is asked for may take: it has one thread, which all tests share.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Application services of one homeserver, and so tests that share it.
 const SERVICES: usize = 24;
 
@@ -250,7 +250,7 @@ impl Homeserver {
     /// Takes an application service that no other test has.
     pub(crate) fn service(&self) -> Service {
         let service = self.free.lock().unwrap().pop();
-        service.expect("more tests than SERVICES share the homeserver")
+        service.unwrap_or_else(|| panic!("more tests than {SERVICES} share the homeserver"))
     }
 
     /// Returns the connector's client for an application service.

@@ -10,7 +10,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Settings};
+pub use client::{Client, PingError, Settings};
 pub use decode::decode;
 pub use registration::{Registration, service_id};
 pub use verify::{KEPT_HEADERS, MAX_EVENTS, token, unpack, verify};

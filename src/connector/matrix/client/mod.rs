@@ -20,6 +20,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
 
+pub use account::PingError;
+
 use crate::{
     connector::messenger::{
         Abilities, CallError, Calls, Member, Message, NewChat, Put, Refusal, RemoteChat, Told,
