@@ -2,6 +2,8 @@
 
 mod body;
 mod book;
+mod commit;
+mod opener;
 mod problem;
 mod receive;
 mod writer;

@@ -480,7 +480,8 @@ impl World {
 
     /// Replays a delivery and wakes whoever works it, as the command line does; returns how many queues have work now.
     pub(crate) async fn replay(&self, id: DeliveryId) -> usize {
-        let woken = queue::replay(&self.pool, id).await.unwrap();
+        let mut connection = self.pool.acquire().await.unwrap();
+        let woken = queue::replay(&mut connection, id).await.unwrap();
         for (queue, connection) in &woken {
             queue::notify(&self.pool, queue::Signal::Work(*queue, *connection))
                 .await
@@ -545,6 +546,30 @@ pub(crate) fn without_marker(body: &str) -> String {
         .unwrap_or(body)
         .trim_end()
         .to_owned()
+}
+
+/// Stores arrivals and has the new ones worked, as the receiver does.
+pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
+    let mut connection = pool.acquire().await.unwrap();
+    let stored = queue::store(&mut connection, arrivals, queue::Guess::AllNew)
+        .await
+        .unwrap();
+    let new = arrivals
+        .iter()
+        .zip(&stored)
+        .filter(|(_, stored)| matches!(stored, queue::Stored::New(_)));
+    let openings: Vec<_> = new.map(|(arrival, _)| opening(arrival)).collect();
+    queue::open(pool, &openings).await.unwrap();
+    stored
+}
+
+/// Returns what has an arrival worked.
+pub(crate) fn opening(arrival: &queue::Arrival) -> queue::Opening {
+    queue::Opening {
+        root: arrival.root,
+        webhook: arrival.webhook,
+        lane: arrival.lane,
+    }
 }
 
 /// Returns the id that the service gave to a delivery.
