@@ -21,7 +21,7 @@ const GATHER: Duration = Duration::from_millis(5);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a commit brought something new.
-type New = (ConnectionId, Opening);
+pub(super) type New = (ConnectionId, Opening);
 
 /// The entrance to the opener.
 #[derive(Debug, Clone)]
@@ -34,28 +34,6 @@ impl Opener {
         (Self(sender), receiver)
     }
 
-    /// Returns where a commit brought something new.
-    pub(super) fn of_new(
-        &self,
-        arrivals: &[Arrival],
-        results: &[Result<Stored, Problem>],
-    ) -> Vec<New> {
-        let results = arrivals.iter().zip(results);
-        let new =
-            results.filter(|(_, result)| matches!(result, Ok(Stored::New(_) | Stored::Revived(_))));
-        new.map(|(arrival, _)| {
-            (
-                arrival.connection,
-                Opening {
-                    root: arrival.root,
-                    webhook: arrival.webhook,
-                    lane: arrival.lane,
-                },
-            )
-        })
-        .collect()
-    }
-
     /// Has lanes opened.
     pub(super) async fn open(&self, new: Vec<New>) {
         if !new.is_empty() {
@@ -63,6 +41,22 @@ impl Opener {
             let _ = self.0.send(new).await;
         }
     }
+}
+
+/// Returns where a commit brought something new.
+pub(super) fn new_in(arrivals: &[Arrival], results: &[Result<Stored, Problem>]) -> Vec<New> {
+    let results = arrivals.iter().zip(results);
+    let new = results
+        .filter(|(_, result)| matches!(result, Ok(Stored::New(_) | Stored::Revived(_))))
+        .map(|(arrival, _)| {
+            let opening = Opening {
+                root: arrival.root,
+                webhook: arrival.webhook,
+                lane: arrival.lane,
+            };
+            (arrival.connection, opening)
+        });
+    new.collect()
 }
 
 /// Opens lanes until every [`Opener`] is dropped and all that came is open.

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     Problem,
     commit::{COMMIT_TIMEOUT, Committer},
-    opener::{Opener, open_lanes},
+    opener::{Opener, new_in, open_lanes},
 };
 use crate::queue::{Arrival, Stored, Wake};
 
@@ -94,7 +94,7 @@ impl Writer {
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, mut committer: Committer, opener: Opener) {
     let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+    while gather(&mut waiting, &mut group).await {
         while !group.is_empty() {
             let mut bytes = 0;
             let fits = group
@@ -108,6 +108,20 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, mut committer: Committer, o
             commit(std::mem::replace(&mut group, rest), &mut committer, &opener).await;
         }
     }
+}
+
+/// Waits for arrivals; returns false when there will be none any more.
+async fn gather(waiting: &mut mpsc::Receiver<Waiting>, group: &mut Vec<Waiting>) -> bool {
+    let some = waiting.recv_many(group, GROUP).await > 0;
+    // Requests that are here already come along, instead of making the next group: where nothing waits, this takes no time.
+    tokio::task::yield_now().await;
+    while group.len() < GROUP {
+        match waiting.try_recv() {
+            Ok(arrived) => group.push(arrived),
+            Err(_) => break,
+        }
+    }
+    some
 }
 
 async fn commit(mut group: Vec<Waiting>, committer: &mut Committer, opener: &Opener) {
@@ -125,7 +139,7 @@ async fn commit(mut group: Vec<Waiting>, committer: &mut Committer, opener: &Ope
         .map(|waiting| (waiting.arrival, (waiting.answer, waiting.share)))
         .unzip();
     let results = committer.commit(&arrivals).await;
-    let new = opener.of_new(&arrivals, &results);
+    let new = new_in(&arrivals, &results);
     for ((answer, _share), result) in answers.into_iter().zip(results) {
         // A sender that went away needs no answer.
         let _ = answer.send(result);

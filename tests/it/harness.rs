@@ -332,13 +332,14 @@ impl World {
             .unwrap()
     }
 
-    /// Waits until the tracker sent all it had to send and no work waits in a lane.
+    /// Waits until the tracker sent all it had to send and no work waits, in a lane or for one.
     pub(crate) async fn settled(&self) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        let work = "(SELECT FROM lanes UNION ALL SELECT FROM deliveries WHERE settled_at IS NULL) AS waiting";
         loop {
             // The bot's own calls make the tracker send too, so that both must be quiet, seen in this order twice.
             let unsent = self.sandbox.read(liaison::sandbox::State::unsent);
-            let waiting = self.count("lanes").await;
+            let waiting = self.count(work).await;
             if unsent == 0
                 && waiting == 0
                 && self.sandbox.read(liaison::sandbox::State::unsent) == 0
@@ -347,7 +348,7 @@ impl World {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "{waiting} lanes still wait: {:#?}",
+                "{waiting} lanes and deliveries still wait: {:#?}",
                 self.deliveries().await
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
