@@ -1,6 +1,7 @@
 //! The benchmark of the road: how fast deliveries are taken, worked and answered. `docs/BENCHMARKS.md` says how it measures.
 //!
-//! `cargo bench --bench road [-- intake|whole|latency]`; with `intake` may stand which servers, and how many rounds. Servers under load run in processes of their own, which are this program again, so
+//! `cargo bench --bench road [-- intake|whole|latency] [quick]`; beside `intake` may stand which servers, and how many rounds. Servers
+//! under load run in processes of their own, which are this program again, so
 //! that the load generator's time counts for nobody. All traffic stays on the loopback interface and every load is bounded in time.
 
 #![expect(
@@ -63,19 +64,25 @@ fn run(args: &[String]) -> anyhow::Result<()> {
     }
 }
 
-async fn measure(parts: &[&str]) -> anyhow::Result<()> {
+async fn measure(words: &[&str]) -> anyhow::Result<()> {
+    let (quick, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| **word == "quick");
     let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let extent = if quick.is_empty() {
+        whole::FULL
+    } else {
+        whole::QUICK
+    };
     let stage = stage::Stage::set().await?;
     report::machine(&stage).await?;
     let measured = async {
         if wanted("intake") {
-            intake::measure(&stage, parts).await?;
+            intake::measure(&stage, &parts).await?;
         }
         if wanted("whole") {
-            whole::measure_throughput(&stage).await?;
+            whole::measure_throughput(&stage, extent).await?;
         }
         if wanted("latency") {
-            whole::measure_latency(&stage).await?;
+            whole::measure_latency(&stage, extent.rounds).await?;
         }
         anyhow::Ok(())
     };

@@ -19,11 +19,28 @@ use crate::{
     tracker::{Posted, Progress},
 };
 
-const ROUNDS: usize = 3;
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// Rounds of each part.
+    pub(crate) rounds: usize,
+    /// Comments of a round of part B.
+    comments: usize,
+}
+
+/// For figures.
+pub(crate) const FULL: Extent = Extent {
+    rounds: 3,
+    comments: 20_000,
+};
+/// For a look while something is being changed.
+pub(crate) const QUICK: Extent = Extent {
+    rounds: 1,
+    comments: 10_000,
+};
+
 /// Comments that go before, so that the tree, the people and their levels are known.
 const WARM_UP: usize = 300;
-/// Comments of a round of part B.
-const COMMENTS: usize = 20_000;
 /// Comments of a round of part C, and the pause between two.
 const SINGLE: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -146,22 +163,23 @@ impl World {
 }
 
 /// Part B.
-pub(crate) async fn measure_throughput(stage: &Stage) -> anyhow::Result<()> {
+pub(crate) async fn measure_throughput(stage: &Stage, extent: Extent) -> anyhow::Result<()> {
+    let Extent { rounds, comments } = extent;
     let mut runs: Vec<(f64, [f64; 3])> = Vec::new();
-    for _ in 0..ROUNDS {
-        let mut world = World::start(stage, "whole", COMMENTS).await?;
+    for _ in 0..rounds {
+        let mut world = World::start(stage, "whole", comments).await?;
         let before = world.times()?;
         let began = SystemClock::default().now().timestamp_micros();
-        world.send(WARM_UP, WARM_UP + COMMENTS).await?;
-        let progress = world.answered(WARM_UP + COMMENTS).await?;
+        world.send(WARM_UP, WARM_UP + comments).await?;
+        let progress = world.answered(WARM_UP + comments).await?;
         let after = world.times()?;
         let seconds = (progress.last - began) as f64 / 1e6;
         let mut cost = [0.0; 3];
         for (cost, (after, before)) in cost.iter_mut().zip(after.into_iter().zip(before)) {
-            *cost = micros(after.saturating_sub(before)) / COMMENTS as f64;
+            *cost = micros(after.saturating_sub(before)) / comments as f64;
         }
         world.end().await?;
-        runs.push((COMMENTS as f64 / seconds, cost));
+        runs.push((comments as f64 / seconds, cost));
     }
     let (lowest, highest) = runs.iter().range(|run| run.0);
     report::line(
@@ -180,9 +198,9 @@ pub(crate) async fn measure_throughput(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Part C.
-pub(crate) async fn measure_latency(stage: &Stage) -> anyhow::Result<()> {
+pub(crate) async fn measure_latency(stage: &Stage, rounds: usize) -> anyhow::Result<()> {
     let mut latencies = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut world = World::start(stage, "latency", SINGLE).await?;
         let mut connection = Connection::open(world.service.address).await?;
         let mut pace = tokio::time::interval(PAUSE);

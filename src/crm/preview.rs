@@ -6,7 +6,12 @@ use crate::{
     domain::{IssueId, ItemId},
     quick_action::{Dialect, Found, parse},
     rules::{Refused, Snapshot, needs, plan},
-    store::{connection, history, item, road::Fresh, standing},
+    store::{
+        connection, history,
+        item::{self, Wanted},
+        road::Fresh,
+        standing,
+    },
 };
 
 /// What a text would do.
@@ -59,27 +64,27 @@ impl Crm {
         };
         let parsed = parse(text, &dialect);
         let needs = needs(&parsed.commands);
-        let operations = if needs.undo > 0 {
-            history::standing(&mut tx, root, issue, asker.person).await?
-        } else {
-            Vec::new()
-        };
+        let whose = (issue, asker.person);
+        let asked: Vec<_> = (needs.undo > 0).then_some(whose).into_iter().collect();
+        let mut standing = history::standing(&mut tx, root, &asked).await?;
+        let operations = standing.remove(&whose).unwrap_or_default();
         let past: Vec<i64> = operations
             .iter()
             .take(needs.undo)
             .flat_map(|operation| operation.items().map(|item| item.0))
             .collect();
+        let wanted = [Wanted {
+            group: on_issue.holder,
+            issue,
+            needs: &needs,
+            past,
+        }];
+        let contacts = item::contacts(&mut tx, root, &wanted).await?;
+        let organizations = item::organizations(&mut tx, root, &wanted).await?;
         let snapshot = Snapshot {
             access: on_issue.access,
-            contacts: item::contacts(&mut tx, (root, on_issue.holder, issue), &needs, &past)
-                .await?,
-            organizations: item::organizations(
-                &mut tx,
-                root,
-                on_issue.holder,
-                &needs.organizations,
-            )
-            .await?,
+            contacts: contacts.into_iter().flatten().collect(),
+            organizations: organizations.into_iter().flatten().collect(),
             operations,
             // No contact has them, and none gets them.
             ids: (1_i64..).take(needs.ids).map(|id| ItemId(-id)).collect(),

@@ -1,9 +1,13 @@
 //! Deliveries at work: read in order, settled once.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::{Claimed, QueueError};
 use crate::domain::{DeliveryId, Lane, RootId, WebhookId};
@@ -69,7 +73,7 @@ pub async fn read(
     pool: &PgPool,
     claimed: &[Claimed],
     per_lane: usize,
-) -> sqlx::Result<HashMap<(RootId, Lane), Vec<Delivery>>> {
+) -> sqlx::Result<HashMap<(RootId, Lane), VecDeque<Delivery>>> {
     let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
     let rows = sqlx::query!(
@@ -91,12 +95,12 @@ pub async fn read(
     )
     .fetch_all(pool)
     .await?;
-    let mut by_lane: HashMap<(RootId, Lane), Vec<Delivery>> = HashMap::new();
+    let mut by_lane: HashMap<(RootId, Lane), VecDeque<Delivery>> = HashMap::new();
     for row in rows {
         by_lane
             .entry((row.root, row.lane))
             .or_default()
-            .push(Delivery {
+            .push_back(Delivery {
                 id: row.id,
                 webhook: row.webhook,
                 headers: row.headers,
@@ -108,40 +112,69 @@ pub async fn read(
     Ok(by_lane)
 }
 
-/// Records what came of a delivery, within the transaction that holds its changes.
+/// A delivery with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Its lane, leased.
+    pub claimed: Claimed,
+    /// The delivery.
+    pub id: DeliveryId,
+    /// What came of it.
+    pub verdict: InboxVerdict,
+}
+
+/// Records what came of deliveries, within the transaction that holds their changes.
 ///
 /// # Errors
-/// Fails with [`QueueError::LostLease`] when the lane is somebody else's by now or the delivery is settled; the caller rolls back.
-pub async fn settle(
-    connection: &mut PgConnection,
-    claimed: Claimed,
-    id: DeliveryId,
-    verdict: &InboxVerdict,
-) -> Result<(), QueueError> {
-    let (state, outcome, pause) = match verdict {
-        InboxVerdict::Done(outcome) => ("done", outcome, None),
-        InboxVerdict::Ignored(outcome) => ("ignored", outcome, None),
-        InboxVerdict::Dead(outcome) => ("dead", outcome, None),
-        InboxVerdict::Later(outcome, pause) => ("pending", outcome, Some(pause.as_secs_f64())),
-    };
-    let settled = sqlx::query!(
+/// Fails with [`QueueError::LostLease`] when one of the lanes is somebody else's by now or one of the deliveries is settled; the caller rolls
+/// back, since some may have been recorded.
+pub async fn settle(connection: &mut PgConnection, settled: &[Settled]) -> Result<(), QueueError> {
+    let roots: Vec<i64> = settled.iter().map(|one| one.claimed.root.0).collect();
+    let lanes: Vec<i64> = settled.iter().map(|one| one.claimed.lane.0).collect();
+    let leases: Vec<Uuid> = settled.iter().map(|one| one.claimed.lease).collect();
+    let ids: Vec<Uuid> = settled.iter().map(|one| one.id.0).collect();
+    let parts: Vec<(&str, &str, Option<f64>)> = settled
+        .iter()
+        .map(|one| match &one.verdict {
+            InboxVerdict::Done(outcome) => ("done", outcome.as_str(), None),
+            InboxVerdict::Ignored(outcome) => ("ignored", outcome.as_str(), None),
+            InboxVerdict::Dead(outcome) => ("dead", outcome.as_str(), None),
+            InboxVerdict::Later(outcome, pause) => {
+                ("pending", outcome.as_str(), Some(pause.as_secs_f64()))
+            }
+        })
+        .collect();
+    let states: Vec<&str> = parts.iter().map(|part| part.0).collect();
+    let outcomes: Vec<&str> = parts.iter().map(|part| part.1).collect();
+    let pauses: Vec<Option<f64>> = parts.iter().map(|part| part.2).collect();
+    let changed = sqlx::query!(
         "UPDATE deliveries
-         SET state = $5, outcome = $6, attempts = attempts + 1,
-             next_at = now() + make_interval(secs => $7), settled_at = CASE WHEN $5 = 'pending' THEN NULL ELSE now() END
-         WHERE root_id = $1 AND id = $2 AND state = 'pending'
-           AND EXISTS (SELECT FROM lanes WHERE root_id = $1 AND queue = 'inbox' AND lane = $3 AND lease = $4)",
-        claimed.root.0,
-        id.0,
-        claimed.lane.0,
-        claimed.lease,
-        state,
-        outcome,
-        pause,
+         SET state = made.state, outcome = made.outcome, attempts = attempts + 1, next_at = now() + make_interval(secs => made.pause),
+             settled_at = CASE WHEN made.state = 'pending' THEN NULL ELSE now() END
+         FROM (SELECT open.ctid, made.* FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::float8[])
+                   AS made (root_id, lane, lease, id, state, outcome, pause)
+               CROSS JOIN LATERAL (
+                   SELECT 1 FROM lanes
+                   WHERE lanes.root_id = made.root_id AND lanes.queue = 'inbox' AND lanes.lane = made.lane AND lanes.lease = made.lease
+                   LIMIT 1) AS held
+               CROSS JOIN LATERAL (
+                   SELECT ctid FROM deliveries
+                   WHERE deliveries.root_id = made.root_id AND deliveries.id = made.id
+                   LIMIT 1) AS open) AS made
+         WHERE deliveries.ctid = made.ctid AND deliveries.state = 'pending'",
+        &roots,
+        &lanes,
+        &leases,
+        &ids,
+        &states as &[&str],
+        &outcomes as &[&str],
+        &pauses as &[Option<f64>],
     )
     .execute(connection)
     .await?;
-    match settled.rows_affected() {
-        1 => Ok(()),
-        _ => Err(QueueError::LostLease),
+    if changed.rows_affected() == settled.len() as u64 {
+        Ok(())
+    } else {
+        Err(QueueError::LostLease)
     }
 }

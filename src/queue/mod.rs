@@ -19,7 +19,7 @@ mod wake;
 
 pub use arrival::{Arrival, Guess, Stored, store};
 pub use follow::follow;
-pub use inbox::{Delivery, InboxVerdict, read, settle};
+pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
 pub use open::{Opening, open, open_lost};

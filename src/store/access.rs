@@ -1,5 +1,7 @@
 //! Access levels: the tracker's, remembered for a short while, and Liaison's own.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -76,7 +78,50 @@ pub async fn forget_all(
     Ok(forgotten.rows_affected())
 }
 
-/// Returns the level that Liaison's own memberships give a person in a group, inherited ones included; the highest counts.
+/// Returns the levels that Liaison's own memberships give people in groups, inherited ones included; the highest counts. Who has none in a group
+/// is left out.
+pub async fn own_levels(
+    connection: &mut PgConnection,
+    root: RootId,
+    asked: &[(GroupId, PersonId)],
+    now: DateTime<Utc>,
+) -> Result<HashMap<(GroupId, PersonId), Level>, StoreError> {
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (groups, people): (Vec<i64>, Vec<i64>) = asked
+        .iter()
+        .map(|(group, person)| (group.0, person.0))
+        .unzip();
+    let levels = sqlx::query!(
+        r#"WITH RECURSIVE up (wanted, person_id, id) AS (
+               SELECT asked.group_id, asked.person_id, asked.group_id FROM unnest($2::bigint[], $3::bigint[]) AS asked (group_id, person_id)
+               UNION
+               SELECT up.wanted, up.person_id, groups.parent_id
+               FROM up JOIN groups ON groups.root_id = $1 AND groups.id = up.id WHERE groups.parent_id IS NOT NULL)
+           SELECT up.wanted AS "group!: GroupId", up.person_id AS "person!: PersonId", max(level) AS "level!"
+           FROM up JOIN memberships ON memberships.root_id = $1 AND memberships.group_id = up.id AND memberships.person_id = up.person_id
+           WHERE expires_at IS NULL OR expires_at > $4
+           GROUP BY up.wanted, up.person_id"#,
+        root.0,
+        &groups,
+        &people,
+        now,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(levels
+        .into_iter()
+        .map(|row| {
+            (
+                (row.group, row.person),
+                Level::from_number(row.level.into()),
+            )
+        })
+        .collect())
+}
+
+/// The same for one person in one group.
 pub async fn own_level(
     connection: &mut PgConnection,
     root: RootId,
@@ -84,19 +129,6 @@ pub async fn own_level(
     person: PersonId,
     now: DateTime<Utc>,
 ) -> Result<Level, StoreError> {
-    let level = sqlx::query_scalar!(
-        r#"WITH RECURSIVE up AS (
-               SELECT id, parent_id FROM groups WHERE root_id = $1 AND id = $2
-               UNION ALL
-               SELECT groups.id, groups.parent_id FROM groups JOIN up ON groups.root_id = $1 AND groups.id = up.parent_id)
-           SELECT max(level) AS level FROM memberships JOIN up ON memberships.group_id = up.id
-           WHERE root_id = $1 AND person_id = $3 AND (expires_at IS NULL OR expires_at > $4)"#,
-        root.0,
-        group.0,
-        person.0,
-        now,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(Level::from_number(level.unwrap_or_default().into()))
+    let levels = own_levels(connection, root, &[(group, person)], now).await?;
+    Ok(levels.into_values().next().unwrap_or(Level::None))
 }

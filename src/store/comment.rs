@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, types::Json};
+use uuid::Uuid;
 
 use super::StoreError;
 use crate::{
@@ -43,30 +44,42 @@ pub struct Answer {
     pub comment_internal: bool,
 }
 
-/// Remembers a version of a comment and the answer to it.
+/// Remembers versions of comments, each by its remote id and with its issue, and the answers to them. They are different comments.
 pub async fn remember(
     connection: &mut PgConnection,
-    (root, on, issue): (RootId, ConnectionId, IssueId),
-    remote_id: &str,
-    comment: &SeenComment,
+    (root, on): (RootId, ConnectionId),
+    comments: &[(IssueId, &str, &SeenComment)],
 ) -> Result<(), StoreError> {
+    if comments.is_empty() {
+        return Ok(());
+    }
+    let issues: Vec<i64> = comments.iter().map(|(issue, ..)| issue.0).collect();
+    let ids: Vec<&str> = comments.iter().map(|(_, id, _)| *id).collect();
+    let seen = || comments.iter().map(|(.., seen)| *seen);
+    let versions: Vec<DateTime<Utc>> = seen().map(|seen| seen.version).collect();
+    let commands: Vec<Json<&Vec<Signature>>> = seen().map(|seen| Json(&seen.commands)).collect();
+    let replies: Vec<Uuid> = seen().map(|seen| seen.reply.0).collect();
+    let lines: Vec<Json<&Vec<String>>> = seen().map(|seen| Json(&seen.reply_lines)).collect();
+    let internal: Vec<bool> = seen().map(|seen| seen.is_internal).collect();
+    let reply_internal: Vec<bool> = seen().map(|seen| seen.reply_internal).collect();
+    let reply_names: Vec<bool> = seen().map(|seen| seen.reply_names).collect();
     sqlx::query!(
-        "INSERT INTO comments (root_id, connection_id, remote_id, issue_id, version, commands, reply_id, reply_lines, is_internal, reply_internal, reply_names)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "INSERT INTO comments (root_id, connection_id, issue_id, remote_id, version, commands, reply_id, reply_lines, is_internal, reply_internal, reply_names)
+         SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::timestamptz[], $6::jsonb[], $7::uuid[], $8::jsonb[], $9::boolean[], $10::boolean[], $11::boolean[])
          ON CONFLICT (root_id, connection_id, remote_id) DO UPDATE
          SET version = excluded.version, commands = excluded.commands, reply_id = excluded.reply_id, reply_lines = excluded.reply_lines,
              is_internal = excluded.is_internal, reply_internal = excluded.reply_internal, reply_names = excluded.reply_names",
         root.0,
         on.0,
-        remote_id,
-        issue.0,
-        comment.version,
-        Json(&comment.commands) as _,
-        comment.reply.0,
-        Json(&comment.reply_lines) as _,
-        comment.is_internal,
-        comment.reply_internal,
-        comment.reply_names,
+        &issues,
+        &ids as &[&str],
+        &versions,
+        &commands as &[Json<&Vec<Signature>>],
+        &replies,
+        &lines as &[Json<&Vec<String>>],
+        &internal,
+        &reply_internal,
+        &reply_names,
     )
     .execute(connection)
     .await?;
@@ -95,15 +108,6 @@ pub async fn answer(
         names: row.reply_names,
         comment_internal: row.is_internal,
     }))
-}
-
-/// Returns whether a comment held commands before.
-pub async fn is_known(
-    connection: &mut PgConnection,
-    (root, on): (RootId, ConnectionId),
-    comment: &str,
-) -> Result<bool, StoreError> {
-    Ok(answer(connection, (root, on), comment).await?.is_some())
 }
 
 /// An answer that stands in the tracker.

@@ -1,11 +1,16 @@
 //! The history: who changed what, when and through what; and what of it may be taken back.
 
+use std::collections::HashMap;
+
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, item::Scene};
+use super::{
+    StoreError,
+    item::{Moment, Scene},
+};
 use crate::{
-    domain::{DeliveryId, IssueId, ItemId, OperationId, PersonId, RootId},
+    domain::{IssueId, ItemId, OperationId, PersonId, RootId},
     rules::{Change, Operation, PastChange, PastOperation},
 };
 
@@ -23,48 +28,54 @@ impl Change {
     }
 }
 
-/// Writes the operations of a quick-action text into the history.
+/// Writes the operations of quick-action texts into the history.
 pub async fn record(
     connection: &mut PgConnection,
-    scene: Scene,
-    delivery: DeliveryId,
-    operations: &[Operation],
+    moment: Moment,
+    written: &[(Scene, &[Operation])],
 ) -> Result<(), StoreError> {
-    let rows: Vec<(&Operation, &Change)> = operations
+    let operations = || written.iter().flat_map(|(_, operations)| *operations);
+    let rows: Vec<(Scene, &Operation, &Change)> = written
         .iter()
-        .flat_map(|operation| {
-            operation
-                .changes
-                .iter()
-                .map(move |change| (operation, change))
+        .flat_map(|(scene, operations)| operations.iter().map(|operation| (*scene, operation)))
+        .flat_map(|(scene, operation)| {
+            let changes = operation.changes.iter();
+            changes.map(move |change| (scene, operation, change))
         })
         .collect();
-    let ids: Vec<Uuid> = rows.iter().map(|(operation, _)| operation.id.0).collect();
-    let items: Vec<i64> = rows.iter().map(|(_, change)| change.item().0).collect();
-    let actions: Vec<&str> = rows.iter().map(|(_, change)| change.action()).collect();
+    let groups: Vec<i64> = rows.iter().map(|(scene, ..)| scene.group.0).collect();
+    let issues: Vec<i64> = rows.iter().map(|(scene, ..)| scene.issue.0).collect();
+    let actors: Vec<i64> = rows.iter().map(|(scene, ..)| scene.actor.0).collect();
+    let deliveries: Vec<Uuid> = rows.iter().map(|(scene, ..)| scene.delivery.0).collect();
+    let ids: Vec<Uuid> = rows
+        .iter()
+        .map(|(_, operation, _)| operation.id.0)
+        .collect();
+    let items: Vec<i64> = rows.iter().map(|(.., change)| change.item().0).collect();
+    let actions: Vec<&str> = rows.iter().map(|(.., change)| change.action()).collect();
     let details: Vec<Json<serde_json::Value>> = rows
         .iter()
-        .map(|(operation, _)| Json(serde_json::json!({ "command": operation.command.word() })))
+        .map(|(_, operation, _)| Json(serde_json::json!({ "command": operation.command.word() })))
         .collect();
     sqlx::query!(
         "INSERT INTO history (root_id, operation, at, actor_id, via, delivery_id, issue_id, item_id, action, detail, group_id)
-         SELECT $1, operation, $2, $3, 'quick_action', $4, $5, item_id, action, detail, $10
-         FROM unnest($6::uuid[], $7::bigint[], $8::text[], $9::jsonb[]) AS change (operation, item_id, action, detail)",
-        scene.root.0,
-        scene.now,
-        scene.actor.0,
-        delivery.0,
-        scene.issue.0,
+         SELECT $1, operation, $2, actor_id, 'quick_action', delivery_id, issue_id, item_id, action, detail, group_id
+         FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::uuid[], $7::uuid[], $8::bigint[], $9::text[], $10::jsonb[])
+              AS change (group_id, issue_id, actor_id, delivery_id, operation, item_id, action, detail)",
+        moment.root.0,
+        moment.now,
+        &groups,
+        &issues,
+        &actors,
+        &deliveries,
         &ids,
         &items,
         &actions as &[&str],
         &details as &[Json<serde_json::Value>],
-        scene.group.0,
     )
     .execute(&mut *connection)
     .await?;
-    let undone: Vec<(Uuid, Uuid)> = operations
-        .iter()
+    let undone: Vec<(Uuid, Uuid)> = operations()
         .filter_map(|operation| Some((operation.undoes?.0, operation.id.0)))
         .collect();
     if !undone.is_empty() {
@@ -72,7 +83,7 @@ pub async fn record(
         sqlx::query!(
             "UPDATE history SET undone_by = undo.by FROM unnest($2::uuid[], $3::uuid[]) AS undo (what, by)
              WHERE root_id = $1 AND operation = undo.what",
-            scene.root.0,
+            moment.root.0,
             &what,
             &by,
         )
@@ -82,38 +93,47 @@ pub async fn record(
     Ok(())
 }
 
-/// Returns a person's last operations on an issue that still stand, newest first.
+/// Returns each person's last operations on an issue that still stand, newest first; who has none there is left out.
 pub async fn standing(
     connection: &mut PgConnection,
     root: RootId,
-    issue: IssueId,
-    actor: PersonId,
-) -> Result<Vec<PastOperation>, StoreError> {
+    asked: &[(IssueId, PersonId)],
+) -> Result<HashMap<(IssueId, PersonId), Vec<PastOperation>>, StoreError> {
+    let mut standing: HashMap<_, Vec<PastOperation>> = HashMap::new();
+    if asked.is_empty() {
+        return Ok(standing);
+    }
+    let (issues, actors): (Vec<i64>, Vec<i64>) = asked
+        .iter()
+        .map(|(issue, person)| (issue.0, person.0))
+        .unzip();
     let rows = sqlx::query!(
-        r#"WITH last AS (
-               SELECT operation, max(id) AS id FROM history
-               WHERE root_id = $1 AND issue_id = $2 AND actor_id = $3 AND via = 'quick_action'
-                 AND undone_by IS NULL AND detail ->> 'command' <> 'undo'
-               GROUP BY operation ORDER BY max(id) DESC LIMIT $4)
-           SELECT history.operation AS "operation: OperationId", history.action, history.item_id AS "item!: ItemId",
+        r#"SELECT asked.issue_id AS "issue!: IssueId", asked.actor_id AS "actor!: PersonId",
+                  history.operation AS "operation: OperationId", history.action, history.item_id AS "item!: ItemId",
                   history.detail ->> 'command' AS "command!",
                   -- Untouched: as it was created, on no other issue, and nobody else's work.
                   coalesce((SELECT items.updated_at = items.created_at FROM items WHERE items.root_id = $1 AND items.id = history.item_id), false)
-                  AND NOT EXISTS (SELECT FROM issue_items WHERE issue_items.root_id = $1 AND item_id = history.item_id AND issue_id <> $2)
+                  AND NOT EXISTS (SELECT FROM issue_items
+                                  WHERE issue_items.root_id = $1 AND item_id = history.item_id AND issue_items.issue_id <> asked.issue_id)
                   AND NOT EXISTS (SELECT FROM history AS later
-                                  WHERE later.root_id = $1 AND later.item_id = history.item_id AND later.actor_id IS DISTINCT FROM $3)
+                                  WHERE later.root_id = $1 AND later.item_id = history.item_id AND later.actor_id IS DISTINCT FROM asked.actor_id)
                   AS "untouched!"
-           FROM last JOIN history ON history.root_id = $1 AND history.operation = last.operation
+           FROM unnest($2::bigint[], $3::bigint[]) AS asked (issue_id, actor_id)
+           CROSS JOIN LATERAL (
+               SELECT operation, max(id) AS id FROM history
+               WHERE root_id = $1 AND history.issue_id = asked.issue_id AND history.actor_id = asked.actor_id AND via = 'quick_action'
+                 AND undone_by IS NULL AND detail ->> 'command' <> 'undo'
+               GROUP BY operation ORDER BY max(id) DESC LIMIT $4) AS last
+           JOIN history ON history.root_id = $1 AND history.operation = last.operation
            WHERE history.item_id IS NOT NULL
            ORDER BY last.id DESC, history.id"#,
         root.0,
-        issue.0,
-        actor.0,
+        &issues,
+        &actors,
         REMEMBERED,
     )
     .fetch_all(connection)
     .await?;
-    let mut operations: Vec<PastOperation> = Vec::new();
     for row in rows {
         let change = match row.action.as_str() {
             "item_related" => PastChange::Related(row.item),
@@ -124,6 +144,7 @@ pub async fn standing(
             },
             _ => continue,
         };
+        let operations = standing.entry((row.issue, row.actor)).or_default();
         match operations
             .last_mut()
             .filter(|last| last.id == row.operation)
@@ -136,5 +157,5 @@ pub async fn standing(
             }),
         }
     }
-    Ok(operations)
+    Ok(standing)
 }

@@ -3,7 +3,9 @@
 //! Every connection has loops of its own, so that one that hangs keeps nobody else waiting.
 
 mod comment;
+mod decide;
 mod deliver;
+mod group;
 mod issue;
 mod lookup;
 mod outlet;

@@ -2,7 +2,7 @@
 //! committed, without being looked for and taken.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use super::{
     process::{Failure, Job},
 };
 use crate::{
-    domain::Queue,
+    domain::{EffectId, Queue},
     queue::{self, NewEffect, Pending, Signal},
     store::comment::Answer,
 };
@@ -64,11 +64,11 @@ pub(super) struct Calls<'a> {
     /// Those that are made as soon as they are committed.
     at_once: Vec<(Pending, Reservation)>,
     /// Queues in which others wait to be found.
-    waiting: Vec<Queue>,
+    waiting: HashSet<Queue>,
 }
 
 impl<'a> Calls<'a> {
-    /// Puts effects into the outbox, with leases for those that there is a place for. They are in lanes of different queues.
+    /// Puts effects into the outbox, with leases for those that there is a place for. They are in different lanes.
     pub(super) async fn put(
         job: &'a Job<'a>,
         connection: &mut PgConnection,
@@ -81,7 +81,10 @@ impl<'a> Calls<'a> {
             new.lease = reservation.as_ref().map(|reservation| reservation.lease);
             reserved.extend(reservation.map(|reservation| (new.id, reservation)));
         }
-        let mut waiting: Vec<Queue> = effects.iter().map(|new| new.effect.queue()).collect();
+        let queues: Vec<(EffectId, Queue)> = effects
+            .iter()
+            .map(|new| (new.id, new.effect.queue()))
+            .collect();
         let root = job.claimed.root;
         let now = worker.clock.now();
         let pending = if effects.is_empty() {
@@ -96,11 +99,11 @@ impl<'a> Calls<'a> {
                 Some((pending, reservation))
             })
             .collect();
-        waiting.retain(|queue| {
-            !at_once
-                .iter()
-                .any(|(pending, _)| pending.queue() == Some(*queue))
-        });
+        let made: HashSet<EffectId> = at_once.iter().map(|(pending, _)| pending.id).collect();
+        let waiting = queues
+            .into_iter()
+            .filter_map(|(id, queue)| (!made.contains(&id)).then_some(queue))
+            .collect();
         // Before the commit: nobody may take a leased effect for one that its maker has forgotten.
         worker
             .at_work
@@ -112,14 +115,12 @@ impl<'a> Calls<'a> {
         })
     }
 
-    /// Makes the calls, now that they are committed.
-    pub(super) fn make(mut self, mut answer: Option<Answer>) {
+    /// Makes the calls, now that they are committed. `answers` tells what those say of which it is known.
+    pub(super) fn make(mut self, answers: impl IntoIterator<Item = (EffectId, Answer)>) {
         let Job { worker, remote, .. } = self.job;
+        let mut answers: HashMap<EffectId, Answer> = answers.into_iter().collect();
         for (pending, reservation) in self.at_once.drain(..) {
-            let answer = match pending.queue() {
-                Some(Queue::Reply) => answer.take(),
-                _ => None,
-            };
+            let answer = answers.remove(&pending.id);
             start_at_once(worker, remote, Due { pending, answer }, reservation);
         }
         for queue in &self.waiting {

@@ -7,20 +7,28 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::Instrument;
 
 use super::{
-    Remote, Worker, comment::comment, issue::issue, pump::Pump, retry::persist, tree::tree,
+    Remote, Worker,
+    comment::comment,
+    group::{Crew, Leased},
+    issue::issue,
+    pump::Pump,
+    retry::persist,
+    tree::tree,
 };
 use crate::{
     connector::gitlab::{self, CallError},
     domain::{Decoded, Event, Queue},
     egress::Retry,
     lookup::LookupError,
-    queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release},
+    queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release, Settled},
     store::{StoreError, access, road::Fresh},
     telemetry,
 };
 
 /// Deliveries of one lane that are worked under one lease.
 const PER_LANE: usize = 20;
+/// Lanes whose heads are decided on together.
+const TOGETHER: usize = 64;
 /// Lanes that are given back with one commit.
 const GROUP: usize = 256;
 
@@ -105,31 +113,30 @@ pub async fn process(worker: Worker, remote: Arc<Remote>) {
         let Some(mut waiting) = persist(&worker, "reading deliveries", read).await else {
             continue;
         };
-        for (claimed, place) in load.claimed.into_iter().zip(load.places) {
-            let deliveries = waiting
-                .remove(&(claimed.root, claimed.lane))
-                .unwrap_or_default();
-            let (worker, remote) = (worker.clone(), Arc::clone(&remote));
-            let release = release.clone();
-            worker.tasks.clone().spawn(async move {
-                let mut next = Next::GoOn;
-                for delivery in &deliveries {
-                    if worker.is_worn(since) || next != Next::GoOn {
-                        break;
-                    }
-                    next = Box::pin(work(&worker, &remote, claimed, delivery)).await;
-                }
-                let pause = match next {
-                    Next::GoOn => Some(Duration::ZERO),
-                    Next::Rest(pause) => Some(pause),
-                    Next::Leave => None,
-                };
-                if let Some(pause) = pause {
-                    // The receiver ends after the last sender.
-                    let _ = release.send(Release { claimed, pause }).await;
-                }
-                drop(place);
-            });
+        let mut lanes: Vec<Leased> = load
+            .claimed
+            .into_iter()
+            .zip(load.places)
+            .map(|(claimed, place)| Leased {
+                claimed,
+                deliveries: waiting
+                    .remove(&(claimed.root, claimed.lane))
+                    .unwrap_or_default(),
+                place,
+            })
+            .collect();
+        lanes.sort_by_key(|lane| lane.claimed.root);
+        while let Some(root) = lanes.last().map(|lane| lane.claimed.root) {
+            let first = lanes
+                .partition_point(|lane| lane.claimed.root < root)
+                .max(lanes.len().saturating_sub(TOGETHER));
+            let crew = Crew {
+                worker: worker.clone(),
+                remote: Arc::clone(&remote),
+                since,
+                release: release.clone(),
+            };
+            worker.tasks.spawn(crew.work(lanes.split_off(first)));
         }
     }
 }
@@ -150,7 +157,7 @@ async fn give_back(worker: Worker, remote: Arc<Remote>, mut released: mpsc::Rece
 
 /// What is to happen to a lane after one of its deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// The next delivery may be worked.
     GoOn,
     /// The delivery stays at the head and is tried again after a pause.
@@ -160,22 +167,15 @@ enum Next {
 }
 
 /// Works one delivery.
-async fn work(
+pub(super) async fn work(
     worker: &Worker,
     remote: &Arc<Remote>,
     claimed: Claimed,
     delivery: &Delivery,
 ) -> Next {
-    let lag = worker.clock.now() - delivery.received_at;
-    telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
-    let job = Job {
-        worker,
-        remote,
-        claimed,
-        delivery,
-        cause: cause(&delivery.headers),
-    };
-    let span = tracing::info_span!("delivery", id = %delivery.id, attempt = delivery.attempts + 1);
+    record_lag(worker, delivery);
+    let job = Job::new(worker, remote, claimed, delivery);
+    let span = job.span();
     let verdict = AssertUnwindSafe(Box::pin(handle(&job)))
         .catch_unwind()
         .instrument(span.clone())
@@ -201,7 +201,7 @@ async fn work(
     span.in_scope(|| report(&verdict));
     let settled = async {
         let mut connection = worker.pool.acquire().await.map_err(QueueError::from)?;
-        queue::settle(&mut connection, claimed, delivery.id, &verdict).await
+        queue::settle(&mut connection, &[job.settled(verdict.clone())]).await
     };
     match (settled.instrument(span).await, verdict) {
         (Ok(()), InboxVerdict::Later(_, pause)) => Next::Rest(pause),
@@ -221,7 +221,14 @@ fn give_up_or_wait(worker: &Worker, delivery: &Delivery, why: &str, retry: Retry
     }
 }
 
-fn report(verdict: &InboxVerdict) {
+/// Tells for how long a delivery waited.
+pub(super) fn record_lag(worker: &Worker, delivery: &Delivery) {
+    let lag = worker.clock.now() - delivery.received_at;
+    telemetry::record_lag("inbox", lag.to_std().unwrap_or_default());
+}
+
+/// Logs and counts what came of a delivery.
+pub(super) fn report(verdict: &InboxVerdict) {
     match verdict {
         InboxVerdict::Done(outcome) => {
             telemetry::count_delivery("done");
@@ -268,7 +275,37 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
     }
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        worker: &'a Worker,
+        remote: &'a Arc<Remote>,
+        claimed: Claimed,
+        delivery: &'a Delivery,
+    ) -> Self {
+        Self {
+            worker,
+            remote,
+            claimed,
+            delivery,
+            cause: cause(&delivery.headers),
+        }
+    }
+
+    /// Returns what the log of its work is headed with.
+    pub(super) fn span(&self) -> tracing::Span {
+        let (id, attempt) = (self.delivery.id, self.delivery.attempts + 1);
+        tracing::info_span!("delivery", %id, attempt)
+    }
+
+    /// Returns the delivery with what came of it.
+    pub(super) fn settled(&self, verdict: InboxVerdict) -> Settled {
+        Settled {
+            claimed: self.claimed,
+            id: self.delivery.id,
+            verdict,
+        }
+    }
+
     /// Returns what may be believed without asking, as of now.
     pub(super) fn fresh(&self) -> Fresh {
         let now = self.worker.clock.now();
@@ -285,7 +322,7 @@ impl Job<'_> {
         mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
         verdict: InboxVerdict,
     ) -> Result<InboxVerdict, Failure> {
-        queue::settle(&mut tx, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut tx, &[self.settled(verdict.clone())]).await?;
         tx.commit().await?;
         Ok(verdict)
     }
@@ -294,7 +331,7 @@ impl Job<'_> {
     pub(super) async fn ignore(&self, reason: impl Into<String>) -> Result<InboxVerdict, Failure> {
         let verdict = InboxVerdict::Ignored(reason.into());
         let mut connection = self.worker.pool.acquire().await?;
-        queue::settle(&mut connection, self.claimed, self.delivery.id, &verdict).await?;
+        queue::settle(&mut connection, &[self.settled(verdict.clone())]).await?;
         Ok(verdict)
     }
 }

@@ -90,6 +90,11 @@ impl Remote {
             .map(String::as_str)
     }
 
+    /// Returns the bot's immutable id, if it was asked before.
+    pub(super) fn known_bot_id(&self) -> Option<&str> {
+        self.bot_id.get().map(String::as_str)
+    }
+
     /// Returns how many comments may be written within a time, one at least.
     pub(super) fn comments_within(&self, time: Duration) -> usize {
         let comments = time.as_nanos() / self.interval.as_nanos().max(1);

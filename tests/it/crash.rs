@@ -19,6 +19,18 @@ use crate::{harness::PATIENCE, program::Site};
 /// Retries at once, as far as the program lets one.
 const CONFIG: &str = "[queue]\nretry_seconds = [0]\nlease_seconds = 40\n";
 
+/// Has deliveries wait although somebody could work them.
+const HOLD_BACK: &str = "
+    CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.ready_at = now() + interval '1 h'; RETURN NEW; END$$;
+    CREATE TRIGGER hold_back BEFORE INSERT ON lanes FOR EACH ROW WHEN (NEW.queue = 'inbox') EXECUTE FUNCTION hold_back()";
+/// Has them all worked at once.
+const LET_GO: &str = "
+    BEGIN;
+    DROP FUNCTION hold_back CASCADE;
+    UPDATE lanes SET ready_at = now();
+    SELECT pg_notify('liaison', 'inbox:' || id) FROM connections;
+    COMMIT";
+
 /// A comment that creates a customer, whose address is in the answer and tells it from all others.
 #[derive(Debug, Clone)]
 struct Asked {
@@ -304,6 +316,42 @@ async fn what_was_acknowledged_is_done_once_when_the_service_is_killed_before_it
             i64::try_from(asked.len() - 1).unwrap(),
             "nothing of it is to be seen before the commit"
         );
+        site.kill().await;
+        site.serve(&[]).await;
+        site.once(&asked).await;
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_group_is_done_wholly_or_not_at_all_when_the_service_is_killed_within_it() {
+    let mut site = Site::new(CONFIG, 8).await;
+    site.serve(&[]).await;
+    // The tracker has nothing to be asked any more.
+    let mut asked = vec![site.ask(site.demo.order, 0)];
+    site.once(&asked).await;
+    let issues = site.issues(12);
+    site.once(&asked).await;
+    let waiting = "deliveries WHERE state = 'pending'";
+    for table in ["items", "issue_items", "history", "effects", "deliveries"] {
+        let mut connection = site.connect().await;
+        connection.execute(HOLD_BACK).await.unwrap();
+        for issue in &issues {
+            asked.push(site.ask(*issue, asked.len()));
+        }
+        until(&mut connection, waiting, |count| count == 12).await;
+        site.acknowledged().await;
+        let mut holder = site.connect().await;
+        lock(&mut holder, table).await;
+        connection.execute(LET_GO).await.unwrap();
+        is_stuck(&mut connection, table).await;
+        let stuck = format!("pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+        assert_eq!(
+            count(&mut connection, &stuck).await,
+            1,
+            "it is one transaction"
+        );
+        assert_eq!(count(&mut connection, waiting).await, 12);
         site.kill().await;
         site.serve(&[]).await;
         site.once(&asked).await;

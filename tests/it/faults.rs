@@ -6,14 +6,14 @@ use http::{Method, StatusCode};
 use liaison::{
     app::Role,
     domain::{Clock, DeliveryId, Queue, RootId, SystemClock},
-    queue::{self, Claim, Claimed, InboxVerdict, QueueError},
+    queue::{self, Claim, Claimed, InboxVerdict, QueueError, Settled},
     sandbox::{
         Demo, Fault, HookOwner, Level, NewGroup, NewHook, NewIssue, NewProject, NewUser, Pace,
         Place, Sandbox, Visibility,
     },
     server,
 };
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,21 @@ fn faults() -> Vec<(Fault, &'static str)> {
         (Fault::HugeBody(1 << 30), "is larger than 4194304 bytes"),
         (Fault::AnswerLost, "broke off"),
     ]
+}
+
+/// Settles one delivery.
+async fn settle(
+    connection: &mut PgConnection,
+    claimed: Claimed,
+    id: DeliveryId,
+    verdict: InboxVerdict,
+) -> Result<(), QueueError> {
+    let settled = Settled {
+        claimed,
+        id,
+        verdict,
+    };
+    queue::settle(connection, &[settled]).await
 }
 
 /// An issue of its own in a project, subgroup and hand of its own, so that a fault meets it alone.
@@ -828,7 +843,7 @@ async fn who_lost_the_lease_settles_nothing() {
         world.until("NOT EXISTS (SELECT FROM lanes)").await;
         let before = world.delivery(id).await;
         let mut tx = world.pool.begin().await.unwrap();
-        let late = queue::settle(&mut tx, stale, id, &InboxVerdict::Done("twice".into())).await;
+        let late = settle(&mut tx, stale, id, InboxVerdict::Done("twice".into())).await;
         assert!(matches!(late, Err(QueueError::LostLease)), "{late:?}");
         tx.rollback().await.unwrap();
 
@@ -847,7 +862,7 @@ async fn who_lost_the_lease_settles_nothing() {
         assert_eq!((mine.len(), mine[0].lane), (1, stale.lane));
         let mut connection = world.pool.acquire().await.unwrap();
         let verdict = InboxVerdict::Done("not yours".into());
-        let late = queue::settle(&mut connection, stale, next, &verdict).await;
+        let late = settle(&mut connection, stale, next, verdict).await;
         assert!(matches!(late, Err(QueueError::LostLease)), "{late:?}");
         let gone = queue::Release {
             claimed: stale,
@@ -863,7 +878,7 @@ async fn who_lost_the_lease_settles_nothing() {
             1
         );
         let verdict = InboxVerdict::Ignored("mine".into());
-        queue::settle(&mut connection, mine[0], next, &verdict)
+        settle(&mut connection, mine[0], next, verdict)
             .await
             .unwrap();
 
@@ -943,7 +958,7 @@ async fn finished_lane(world: &mut World) -> ((i64, i64, i64), Claimed) {
     let claimed = claimed.pop().unwrap();
     let mut connection = world.pool.acquire().await.unwrap();
     let done = InboxVerdict::Done("done".into());
-    queue::settle(&mut connection, claimed, first.id, &done)
+    settle(&mut connection, claimed, first.id, done)
         .await
         .unwrap();
     (ids, claimed)

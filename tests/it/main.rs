@@ -17,6 +17,7 @@ mod demo;
 mod exchange;
 mod faults;
 mod graphql;
+mod groups;
 mod harness;
 mod intake;
 mod issues;
