@@ -31,10 +31,15 @@ struct Run {
     postgres: f64,
 }
 
-pub(crate) async fn measure(stage: &Stage) -> anyhow::Result<()> {
-    let mut runs: Vec<(Kind, Vec<Run>)> = Kind::ALL.map(|kind| (kind, Vec::new())).into();
+/// Measures all kinds of servers, or those that are named in `only`, as many rounds as a number in it says.
+pub(crate) async fn measure(stage: &Stage, only: &[&str]) -> anyhow::Result<()> {
+    let named = |kind: &Kind| only.contains(&kind.word());
+    let all = !Kind::ALL.iter().any(named);
+    let kinds = Kind::ALL.into_iter().filter(|kind| all || named(kind));
+    let mut runs: Vec<(Kind, Vec<Run>)> = kinds.map(|kind| (kind, Vec::new())).collect();
+    let rounds = only.iter().find_map(|word| word.parse().ok());
     // Every kind once per round, so that whatever else the machine does meets all alike.
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds.unwrap_or(ROUNDS) {
         for (kind, runs) in &mut runs {
             runs.push(run(stage, *kind).await?);
         }

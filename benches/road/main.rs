@@ -1,6 +1,7 @@
 //! The benchmark of the road: how fast deliveries are taken, worked and answered. `docs/BENCHMARKS.md` says how it measures.
 //!
-//! `cargo bench --bench road [-- intake|whole|latency] [quick]`. Servers under load run in processes of their own, which are this program again, so
+//! `cargo bench --bench road [-- intake|whole|latency] [quick]`; beside `intake` may stand which servers, and how many rounds. Servers
+//! under load run in processes of their own, which are this program again, so
 //! that the load generator's time counts for nobody. All traffic stays on the loopback interface and every load is bounded in time.
 
 #![expect(
@@ -75,7 +76,7 @@ async fn measure(words: &[&str]) -> anyhow::Result<()> {
     report::machine(&stage).await?;
     let measured = async {
         if wanted("intake") {
-            intake::measure(&stage).await?;
+            intake::measure(&stage, &parts).await?;
         }
         if wanted("whole") {
             whole::measure_throughput(&stage, extent).await?;

@@ -20,7 +20,7 @@ use crate::{
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
     intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
-    queue::{self, Wake},
+    queue::{self, Signal, Wake},
     server,
     store::{StoreError, connection, search},
     web::Web,
@@ -34,6 +34,8 @@ use crate::{
 const BODY_BUDGET: usize = 256 << 20;
 /// How often settled work is looked through for what may be forgotten, and lanes for what was lost.
 const UPKEEP: Duration = Duration::from_mins(10);
+/// How often deliveries are looked for whose receiver was killed before it had them worked.
+const LOST: Duration = Duration::from_secs(5);
 /// Longest that work may take to end once the service stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -174,6 +176,7 @@ impl Service {
             worker.tasks.spawn(bulk);
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
+        worker.tasks.spawn(find_lost(worker.clone()));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),
             Arc::clone(&wake),
@@ -463,6 +466,25 @@ async fn upkeep(worker: Worker, retain: TimeDelta) {
         }
         if let Err(error) = fold_counts(&worker.pool).await {
             tracing::warn!(%error, "changes of counts could not be summed up");
+        }
+    }
+}
+
+/// Has deliveries worked that nobody opened a lane for.
+async fn find_lost(worker: Worker) {
+    while worker
+        .stop
+        .run_until_cancelled(tokio::time::sleep(LOST))
+        .await
+        .is_some()
+    {
+        match queue::open_lost(&worker.pool).await {
+            Ok(connections) => {
+                for connection in connections {
+                    worker.wake.announce(Signal::Work(Queue::Inbox, connection));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "lost deliveries could not be looked for"),
         }
     }
 }

@@ -121,8 +121,9 @@ async fn run(pool: &sqlx::PgPool, command: DeliveryCommand) -> anyhow::Result<()
                 let known = queue::delivery(pool, DeliveryId(*id)).await?;
                 known.with_context(|| format!("there is no delivery {id}"))?;
             }
+            let mut connection = pool.acquire().await?;
             for id in ids {
-                let woken = queue::replay(pool, DeliveryId(id)).await?;
+                let woken = queue::replay(&mut connection, DeliveryId(id)).await?;
                 let text = if woken.is_empty() {
                     "nothing of it is dead"
                 } else {

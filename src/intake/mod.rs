@@ -2,7 +2,9 @@
 
 mod body;
 mod book;
+mod commit;
 mod matrix;
+mod opener;
 mod problem;
 mod receive;
 mod writer;

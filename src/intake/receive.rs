@@ -1,6 +1,6 @@
 //! `POST /hooks/{webhook}`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -10,7 +10,7 @@ use axum::{
     routing::post,
 };
 use http::{HeaderMap, Request, StatusCode, header};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -56,12 +56,12 @@ pub fn router(intake: Intake) -> Router {
             "/hooks/{webhook}",
             post(receive).fallback(async || Problem::WrongMethod),
         )
-        .with_state(intake)
+        .with_state(Arc::new(intake))
         .merge(matrix)
 }
 
 async fn receive(
-    State(intake): State<Intake>,
+    State(intake): State<Arc<Intake>>,
     webhook: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
@@ -161,10 +161,20 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
+/// Returns those of some headers that are there, as a JSON object.
 pub(super) fn kept(names: &[&'static str], headers: &HeaderMap) -> String {
-    let kept: BTreeMap<&str, &str> = names
-        .iter()
-        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
-        .collect();
-    serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
+    serde_json::to_string(&Kept(names, headers)).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// The headers that are kept, as an object.
+struct Kept<'a>(&'a [&'static str], &'a HeaderMap);
+
+impl Serialize for Kept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(names, headers) = self;
+        let kept = names
+            .iter()
+            .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
+        serializer.collect_map(kept)
+    }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgPool, types::Json};
+use sqlx::{Connection, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::inbox::revive;
@@ -186,8 +186,11 @@ async fn effects(pool: &PgPool, delivery: DeliveryId) -> sqlx::Result<Vec<Effect
 /// Takes up again a dead delivery, and the dead effects of a delivery; returns the queues that have work now.
 ///
 /// What was done is not done again. An empty list means that nothing of it is dead.
-pub async fn replay(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Vec<(Queue, ConnectionId)>> {
-    let mut tx = pool.begin().await?;
+pub async fn replay(
+    connection: &mut PgConnection,
+    id: DeliveryId,
+) -> sqlx::Result<Vec<(Queue, ConnectionId)>> {
+    let mut tx = connection.begin().await?;
     let found = sqlx::query!(
         r#"SELECT deliveries.root_id AS "root: RootId", webhooks.connection_id AS "connection: ConnectionId" FROM groups AS root
            JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1

@@ -6,18 +6,23 @@
 //!
 //! Nothing here knows what the work means.
 
+mod arrival;
+mod copy;
 mod follow;
 mod inbox;
 mod lane;
 mod log;
+mod open;
 mod outbox;
 mod prune;
 mod wake;
 
+pub use arrival::{Arrival, Guess, Stored, store};
 pub use follow::follow;
-pub use inbox::{Arrival, Delivery, InboxVerdict, Settled, Stored, read, settle, store};
+pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
+pub use open::{Opening, open, open_lost};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};
 pub use prune::{Backlog, Pruned, backlog, prune};
 pub use wake::{CHANNEL, Signal, Wake, listen, notify, notify_all, tell};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{PgExecutor, PgPool, postgres::PgListener};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -191,13 +191,13 @@ pub async fn tell(pool: PgPool, wake: Arc<Wake>, stop: CancellationToken) {
 }
 
 /// Wakes other processes by NOTIFY.
-pub async fn notify(pool: &PgPool, signal: Signal) -> sqlx::Result<()> {
+pub async fn notify(database: impl PgExecutor<'_>, signal: Signal) -> sqlx::Result<()> {
     sqlx::query!(
         r#"SELECT pg_notify($1, $2) AS "done!: ()""#,
         CHANNEL,
         signal.payload()
     )
-    .fetch_one(pool)
+    .fetch_one(database)
     .await
     .map(drop)
 }

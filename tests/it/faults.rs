@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, run, run_with, spawn, without_marker,
+    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, arrive, run, run_with, spawn, without_marker,
 };
 
 const ALL: [Role; 4] = [Role::Receive, Role::Process, Role::Deliver, Role::Web];
@@ -953,9 +953,7 @@ async fn finished_lane(world: &mut World) -> ((i64, i64, i64), Claimed) {
         lease: SystemClock::default().id(),
     };
     let first = arrival(ids, nobody, 1);
-    queue::store(&world.pool, std::slice::from_ref(&first))
-        .await
-        .unwrap();
+    arrive(&world.pool, std::slice::from_ref(&first)).await;
     let mut claimed = claim(world, Duration::from_mins(1)).await;
     let claimed = claimed.pop().unwrap();
     let mut connection = world.pool.acquire().await.unwrap();
@@ -970,25 +968,23 @@ async fn finished_lane(world: &mut World) -> ((i64, i64, i64), Claimed) {
 async fn work_that_is_committed_while_its_lane_is_given_back_is_not_stranded() {
     run(async |world| {
         let (ids, claimed) = finished_lane(world).await;
-        // The new delivery is written and its lane locked, but nobody sees it before its commit.
+        // The new delivery is written, but nobody sees it before its commit.
         let gate = Gate::close(world, "deliveries", "INSERT").await;
         let new = [arrival(ids, claimed, 2)];
         let give_back = queue::Release {
             claimed,
             pause: Duration::ZERO,
         };
-        let storing = queue::store(&world.pool, &new);
+        let storing = arrive(&world.pool, &new);
         let releasing = async {
             world.until(&waiting(1)).await;
-            let releasing = queue::release(&world.pool, Queue::Inbox, vec![give_back]);
-            let opening = async {
-                world.until(&waiting(2)).await;
-                gate.open().await;
-            };
-            tokio::join!(releasing, opening).0.unwrap();
+            queue::release(&world.pool, Queue::Inbox, vec![give_back])
+                .await
+                .unwrap();
+            assert_eq!(world.count("lanes WHERE lane = 42").await, 0);
+            gate.open().await;
         };
-        let (stored, ()) = tokio::join!(storing, releasing);
-        stored.unwrap();
+        tokio::join!(storing, releasing);
         assert_eq!(
             world.count("lanes WHERE lane = 42 AND lease IS NULL").await,
             1
@@ -1012,12 +1008,12 @@ async fn work_that_arrives_while_its_lane_is_being_removed_gets_a_new_lane() {
         let releasing = queue::release(&world.pool, Queue::Inbox, vec![give_back]);
         let storing = async {
             world.until(&waiting(1)).await;
-            let storing = queue::store(&world.pool, &new);
+            let storing = arrive(&world.pool, &new);
             let opening = async {
                 world.until(&waiting(2)).await;
                 gate.open().await;
             };
-            tokio::join!(storing, opening).0.unwrap();
+            tokio::join!(storing, opening);
         };
         let (released, ()) = tokio::join!(releasing, storing);
         released.unwrap();
@@ -1027,6 +1023,93 @@ async fn work_that_arrives_while_its_lane_is_being_removed_gets_a_new_lane() {
         );
         world.start_service(&ALL).await;
         assert_eq!(world.outcome_of(new[0].id).await.state, "ignored");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_nobody_works_is_not_waited_for_and_a_leased_one_is_kept() {
+    run(async |world| {
+        let (ids, leased) = finished_lane(world).await;
+        let free = Claimed {
+            lane: liaison::domain::Lane(43),
+            ..leased
+        };
+        arrive(&world.pool, &[arrival(ids, free, 2)]).await;
+        let mut lock = world.pool.begin().await.unwrap();
+        sqlx::query("SELECT FROM lanes WHERE lane = 43 FOR UPDATE")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        let more = [arrival(ids, leased, 3), arrival(ids, free, 4)];
+        let arrived = tokio::time::timeout(PATIENCE, arrive(&world.pool, &more)).await;
+        assert!(arrived.is_ok(), "nobody is about to remove the lane");
+        lock.rollback().await.unwrap();
+        assert_eq!(world.count("lanes").await, 2);
+        let give_back = queue::Release {
+            claimed: leased,
+            pause: Duration::ZERO,
+        };
+        let busy = queue::release(&world.pool, Queue::Inbox, vec![give_back]).await;
+        assert!(busy.unwrap(), "its new work keeps the lane");
+        world.start_service(&ALL).await;
+        for arrival in more {
+            assert_eq!(world.outcome_of(arrival.id).await.state, "ignored");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
+    run(async |world| {
+        let (ids, claimed) = finished_lane(world).await;
+        let release = queue::Release {
+            claimed,
+            pause: Duration::ZERO,
+        };
+        queue::release(&world.pool, Queue::Inbox, vec![release])
+            .await
+            .unwrap();
+        world.start_service(&[Role::Process]).await;
+        let stored: Vec<_> = (2..9).map(|key| arrival(ids, claimed, key)).collect();
+        let mut connection = world.pool.acquire().await.unwrap();
+        queue::store(&mut connection, &stored, queue::Guess::AllNew)
+            .await
+            .unwrap();
+        for arrival in stored {
+            assert_eq!(world.outcome_of(arrival.id).await.state, "ignored");
+        }
+        // What waits for another attempt goes on waiting.
+        let later = [Claimed {
+            lane: liaison::domain::Lane(44),
+            ..claimed
+        }]
+        .map(|lane| arrival(ids, lane, 9));
+        sqlx::query(
+            "ALTER TABLE deliveries ALTER COLUMN next_at SET DEFAULT now() + interval '1 hour'",
+        )
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+        queue::store(&mut connection, &later, queue::Guess::AllNew)
+            .await
+            .unwrap();
+        queue::open_lost(&world.pool).await.unwrap();
+        assert_eq!(
+            world
+                .count("lanes WHERE lane = 44 AND ready_at > now() + interval '50 minutes'")
+                .await,
+            1
+        );
+        sqlx::query("DELETE FROM deliveries WHERE lane = 44")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        sqlx::query("DELETE FROM lanes WHERE lane = 44")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     })
     .await;
 }

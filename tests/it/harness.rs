@@ -339,13 +339,14 @@ impl World {
             .unwrap()
     }
 
-    /// Waits until the tracker sent all it had to send and no work waits in a lane.
+    /// Waits until the tracker sent all it had to send and no work waits, in a lane or for one.
     pub(crate) async fn settled(&self) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        let work = "(SELECT FROM lanes UNION ALL SELECT FROM deliveries WHERE settled_at IS NULL) AS waiting";
         loop {
             // The bot's own calls make the tracker send too, so that both must be quiet, seen in this order twice.
             let unsent = self.sandbox.read(liaison::sandbox::State::unsent);
-            let waiting = self.count("lanes").await;
+            let waiting = self.count(work).await;
             if unsent == 0
                 && waiting == 0
                 && self.sandbox.read(liaison::sandbox::State::unsent) == 0
@@ -354,7 +355,7 @@ impl World {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "{waiting} lanes still wait: {:#?}",
+                "{waiting} lanes and deliveries still wait: {:#?}",
                 self.deliveries().await
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -488,7 +489,8 @@ impl World {
 
     /// Replays a delivery and wakes whoever works it, as the command line does; returns how many queues have work now.
     pub(crate) async fn replay(&self, id: DeliveryId) -> usize {
-        let woken = queue::replay(&self.pool, id).await.unwrap();
+        let mut connection = self.pool.acquire().await.unwrap();
+        let woken = queue::replay(&mut connection, id).await.unwrap();
         for (queue, connection) in &woken {
             queue::notify(&self.pool, queue::Signal::Work(*queue, *connection))
                 .await
@@ -553,6 +555,30 @@ pub(crate) fn without_marker(body: &str) -> String {
         .unwrap_or(body)
         .trim_end()
         .to_owned()
+}
+
+/// Stores arrivals and has the new ones worked, as the receiver does.
+pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
+    let mut connection = pool.acquire().await.unwrap();
+    let stored = queue::store(&mut connection, arrivals, queue::Guess::AllNew)
+        .await
+        .unwrap();
+    let new = arrivals
+        .iter()
+        .zip(&stored)
+        .filter(|(_, stored)| matches!(stored, queue::Stored::New(_)));
+    let openings: Vec<_> = new.map(|(arrival, _)| opening(arrival)).collect();
+    queue::open(pool, &openings).await.unwrap();
+    stored
+}
+
+/// Returns what has an arrival worked.
+pub(crate) fn opening(arrival: &queue::Arrival) -> queue::Opening {
+    queue::Opening {
+        root: arrival.root,
+        webhook: arrival.webhook,
+        lane: arrival.lane,
+    }
 }
 
 /// Returns the id that the service gave to a delivery.

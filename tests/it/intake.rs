@@ -53,8 +53,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::harness::{
-    BOT_TOKEN, PATIENCE, SEALING_KEY, SIGNING_TOKEN, Setup, World, database, delivery_id, headers,
-    pool, recorded_log, run, run_with, spawn,
+    BOT_TOKEN, PATIENCE, SEALING_KEY, SIGNING_TOKEN, Setup, World, arrive, database, delivery_id,
+    headers, pool, recorded_log, run, run_with, spawn,
 };
 
 const HOOK: &str = "/hooks/acme-gitlab";
@@ -502,7 +502,7 @@ async fn somebody_is_woken_for_a_dead_delivery_that_is_sent_again_twice_at_once(
                 ..arrival((root, webhook), 1)
             })
         };
-        let stored = queue::store(&world.pool, &arrivals).await.unwrap();
+        let stored = arrive(&world.pool, &arrivals).await;
         assert_eq!(
             stored,
             [Stored::Revived(id); 2],

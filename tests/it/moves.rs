@@ -20,7 +20,7 @@ use liaison::{
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use crate::harness::{
-    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, database, pool, run, run_with,
+    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, arrive, database, pool, run, run_with,
 };
 
 const ALL: [Role; 4] = [Role::Receive, Role::Process, Role::Deliver, Role::Web];
@@ -680,9 +680,7 @@ async fn a_delivery_that_comes_while_its_webhook_moves_is_not_lost() {
         body: "{}".into(),
     };
     assert!(matches!(
-        queue::store(&pool, std::slice::from_ref(&arrival))
-            .await
-            .unwrap()[..],
+        arrive(&pool, std::slice::from_ref(&arrival)).await[..],
         [queue::Stored::New(_)]
     ));
     assert_eq!(list(&pool, "SELECT concat_ws(' ', d.root_id, lanes.root_id) FROM deliveries AS d JOIN lanes ON lanes.lane = d.lane WHERE d.lane = 77").await, ["2000 2000"]);
@@ -691,8 +689,31 @@ async fn a_delivery_that_comes_while_its_webhook_moves_is_not_lost() {
         ..arrival.clone()
     };
     assert!(
-        matches!(queue::store(&pool, &[again]).await.unwrap()[..], [queue::Stored::Repeat(first)] if first == arrival.id)
+        matches!(arrive(&pool, &[again]).await[..], [queue::Stored::Repeat(first)] if first == arrival.id)
     );
+    // So it is in a group, which goes another way, with a repeat among them and without.
+    let group = |first: u8| -> Vec<_> {
+        let keys = first..first + 5;
+        keys.map(|key| queue::Arrival {
+            id: liaison::domain::DeliveryId(clock.id()),
+            dedupe_key: [key; 16],
+            lane: liaison::domain::Lane(78),
+            ..arrival.clone()
+        })
+        .collect()
+    };
+    let stored = arrive(&pool, &group(20)).await;
+    assert!(
+        stored
+            .iter()
+            .all(|stored| matches!(stored, queue::Stored::New(_)))
+    );
+    let stored = arrive(&pool, &group(24)).await;
+    assert!(matches!(
+        stored[..],
+        [queue::Stored::Repeat(_), queue::Stored::New(_), ..]
+    ));
+    assert_eq!(list(&pool, "SELECT DISTINCT concat_ws(' ', d.root_id, lanes.root_id, count(*) OVER ()) FROM deliveries AS d JOIN lanes ON lanes.lane = d.lane WHERE d.lane = 78").await, ["2000 2000 9"]);
     // One that was being stored at that very moment is found later.
     pool.execute("UPDATE deliveries SET root_id = 1000 WHERE lane = 77; DELETE FROM lanes")
         .await

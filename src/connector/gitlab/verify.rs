@@ -15,13 +15,13 @@ use crate::{
 
 /// Headers that are kept with a delivery; none of them is secret.
 pub const KEPT_HEADERS: [&str; 7] = [
+    "idempotency-key",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
     "x-gitlab-event",
     "x-gitlab-event-uuid",
     "x-gitlab-instance",
-    "user-agent",
-    "idempotency-key",
-    "webhook-id",
-    "webhook-timestamp",
 ];
 
 const SIGNATURE: &str = "webhook-signature";
