@@ -371,5 +371,6 @@ pub(super) fn failed(failure: impl Into<Failure>) -> CrmError {
         Failure::Refused(refused) => refused.into(),
         Failure::Store(error) => CrmError::Unavailable(Outage::Store(error)),
         Failure::Ask(_) | Failure::Conflict => CrmError::Unavailable(Outage::Busy),
+        Failure::Changed => CrmError::Changed,
     }
 }

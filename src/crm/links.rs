@@ -103,7 +103,7 @@ impl Crm {
             relation::remove(&mut tx, &act, &[(issue, item)]).await?
         };
         tx.commit().await?;
-        self.notify(&[issue]).await;
+        self.notify(group, &[issue]).await;
         Ok((!changed.is_empty()).then_some(act.operation))
     }
 }
