@@ -12,9 +12,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{DeclareError, Health, declare, messenger::messengers};
 use crate::{
     api::{Api, explorer},
-    auth::{Attempts, Passwords, Sessions},
+    auth::{Attempts, OpenId, Passwords, Sessions},
     config::{Config, Connection, SecretError},
-    connector::{gitlab::Client, messenger::Messenger},
+    connector::{gitlab::Client, messenger::Messenger, oidc::Provider},
     crm::{Crm, Pace},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
@@ -23,7 +23,7 @@ use crate::{
     queue::{self, Signal, Wake},
     server,
     store::{StoreError, connection, search},
-    web::Web,
+    web::{self, Web},
     worker::{
         AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
         keep_in_step, process,
@@ -88,6 +88,9 @@ pub enum StartError {
         /// Why.
         source: SecretError,
     },
+    /// The secret of the OpenID provider is not to be had.
+    #[error("login.oidc.client_secret cannot be used: {0}")]
+    Provider(#[source] SecretError),
     /// The TLS backend does not start.
     #[error("outbound calls cannot be set up")]
     Egress(#[from] reqwest::Error),
@@ -157,7 +160,7 @@ impl Service {
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
             };
-            let web = web(config, &parts, &api);
+            let web = web(config, &parts, &api, &connections)?;
             worker
                 .tasks
                 .spawn(forget_sessions(web.sessions.clone(), worker.stop.clone()));
@@ -242,8 +245,14 @@ pub fn sessions(config: &Config, pool: PgPool, clock: Arc<dyn Clock>) -> Session
 }
 
 /// Returns the pages, on the same way to the CRM as the API.
-fn web(config: &Config, parts: &Parts, api: &Api) -> Web {
-    Web {
+fn web(
+    config: &Config,
+    parts: &Parts,
+    api: &Api,
+    connections: &HashMap<String, ConnectionId>,
+) -> Result<Web, StartError> {
+    Ok(Web {
+        openid: openid(config, parts, connections)?,
         crm: api.crm.clone(),
         wake: Arc::clone(&api.wake),
         sessions: sessions(config, parts.pool.clone(), Arc::clone(&parts.clock)),
@@ -252,7 +261,38 @@ fn web(config: &Config, parts: &Parts, api: &Api) -> Web {
         public_url: config.server.public_url.clone(),
         demo: parts.demo,
         stop: api.stop.clone(),
-    }
+    })
+}
+
+/// Returns the declared OpenID provider. Calls can go to its issuer and to nowhere else.
+fn openid(
+    config: &Config,
+    parts: &Parts,
+    connections: &HashMap<String, ConnectionId>,
+) -> Result<Option<OpenId>, StartError> {
+    let Some(declared) = &config.login.oidc else {
+        return Ok(None);
+    };
+    let secret = declared
+        .client_secret
+        .resolve()
+        .map_err(StartError::Provider)?;
+    let mut redirect = config.server.public_url.clone();
+    redirect.set_path(web::OPENID_BACK);
+    let provider = Provider::new(
+        Egress::new([&declared.issuer], Limits::default())?,
+        declared.issuer.clone(),
+        (declared.client_id.clone(), secret),
+        redirect,
+    );
+    let name = declared.connection.as_ref();
+    Ok(Some(OpenId {
+        provider: Arc::new(provider),
+        connection: name.and_then(|name| connections.get(name).copied()),
+        by_email: declared.by_email,
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
+    }))
 }
 
 /// Forgets sessions that have ended, from time to time.

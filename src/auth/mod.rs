@@ -4,10 +4,12 @@
 //! only its digest is.
 
 mod limit;
+mod openid;
 mod password;
 mod session;
 
 pub use limit::Attempts;
+pub use openid::{OpenId, OpenIdError};
 pub use password::{PasswordError, Passwords, hash as hash_password};
 pub use session::{LINK_LASTS, Sessions};
 

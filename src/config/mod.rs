@@ -129,6 +129,27 @@ pub struct Login {
     pub idle_hours: u32,
     /// Days after which a session ends however much it is used.
     pub longest_days: u32,
+    /// The OpenID provider at which people may sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
+}
+
+/// An OpenID provider.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Its issuer, which is also where it is asked.
+    pub issuer: Url,
+    /// As whom it knows this service.
+    pub client_id: String,
+    /// By what this service proves that.
+    pub client_secret: Secret,
+    /// Name of the connection whose ids of people are the provider's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Whether people are also known by an e-mail address that the provider vouches for.
+    #[serde(default)]
+    pub by_email: bool,
 }
 
 /// How chats are kept in step.

@@ -33,6 +33,7 @@ pub(super) fn validate(config: &Config) -> Problems {
         ));
     }
     validate_numbers(config, &mut problems);
+    validate_provider(config, &mut problems);
     for (index, connection) in config.connection.iter().enumerate() {
         validate_connection(connection, index, config, &mut problems);
     }
@@ -50,6 +51,25 @@ pub(super) fn validate(config: &Config) -> Problems {
         validate_group(group, index, config, &mut problems);
     }
     problems
+}
+
+fn validate_provider(config: &Config, problems: &mut Problems) {
+    let Some(provider) = &config.login.oidc else {
+        return;
+    };
+    let is_local = matches!(
+        provider.issuer.host_str(),
+        Some("localhost" | "127.0.0.1" | "[::1]")
+    );
+    if provider.issuer.scheme() != "https" && !is_local {
+        // What it says is believed because it comes over TLS.
+        let problem = "must begin with https://".into();
+        problems.push((path(&["login", "oidc", "issuer"], &[]), problem));
+    }
+    if let Some(connection) = &provider.connection {
+        let place = path(&["login", "oidc", "connection"], &[]);
+        known_connection(config, connection, place, problems);
+    }
 }
 
 fn validate_numbers(config: &Config, problems: &mut Problems) {

@@ -7,6 +7,7 @@ pub mod gitlab;
 pub mod hook;
 pub mod matrix;
 pub mod messenger;
+pub mod oidc;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,8 @@ pub(super) enum Cookie {
     Session,
     /// What is to be said on the next page.
     Flash,
+    /// What a sign-in at an OpenID provider began with.
+    OpenId,
 }
 
 impl Cookie {
@@ -19,6 +21,8 @@ impl Cookie {
             (Self::Session, false) => "liaison_session",
             (Self::Flash, true) => "__Host-liaison_flash",
             (Self::Flash, false) => "liaison_flash",
+            (Self::OpenId, true) => "__Host-liaison_openid",
+            (Self::OpenId, false) => "liaison_openid",
         }
     }
 
@@ -35,7 +39,7 @@ impl Cookie {
             .map(|(_, value)| value.to_owned())
     }
 
-    /// Returns the header that sets the cookie for some seconds. The value has characters of base64url only.
+    /// Returns the header that sets the cookie for some seconds. The value has characters of base64url and dots only.
     pub(super) fn set(self, value: &str, seconds: i64, public_url: &Url) -> HeaderValue {
         let secure = is_secure(public_url);
         let name = self.name(secure);

@@ -24,6 +24,10 @@ use super::{
 };
 use crate::{domain::PersonId, store::person};
 
+/// Where one signs in at an OpenID provider.
+pub(super) const OPENID: &str = "/users/auth/openid_connect";
+/// Where an OpenID provider sends people back to.
+pub const OPENID_BACK: &str = "/users/auth/openid_connect/callback";
 /// Where one signs in.
 const SIGN_IN: &str = "/users/sign_in";
 /// Largest form that waits while somebody signs in, in bytes.
@@ -42,6 +46,8 @@ struct LoginPage {
     username: String,
     return_to: String,
     kept: String,
+    /// Where one signs in with an account of elsewhere.
+    elsewhere: Option<String>,
     people: Vec<(PersonId, String, String)>,
 }
 
@@ -63,14 +69,14 @@ struct KeptPage {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Place {
-    return_to: String,
+pub(super) struct Place {
+    pub(super) return_to: String,
     token: String,
 }
 
 /// What is typed to sign in. The password is no part of any `Debug`.
 #[derive(Default, Deserialize)]
-struct Input {
+pub(super) struct Input {
     #[serde(default)]
     username: String,
     password: Option<SecretString>,
@@ -84,8 +90,18 @@ struct Input {
     kept: String,
 }
 
+impl Input {
+    /// Returns what leads on to a page once somebody is signed in.
+    pub(super) fn returning_to(return_to: String) -> Self {
+        Self {
+            return_to,
+            ..Self::default()
+        }
+    }
+}
+
 /// Where a request comes from, as far as it is known.
-struct Address(Option<IpAddr>);
+pub(super) struct Address(pub(super) Option<IpAddr>);
 
 impl FromRequestParts<Web> for Address {
     type Rejection = Problem;
@@ -122,6 +138,13 @@ pub(super) fn sign_in_path(return_to: &str) -> String {
     format!("{SIGN_IN}?{}", query.finish())
 }
 
+/// Returns where one signs in with an account of elsewhere.
+fn elsewhere(return_to: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", return_to);
+    format!("{OPENID}?{}", query.finish())
+}
+
 /// Answers a form whose session has ended with the login page, in which it waits.
 pub(super) async fn with_kept_form(web: &Web, path: &str, form: &str) -> Response {
     if form.len() > MAX_KEPT {
@@ -152,36 +175,42 @@ async fn page(
         return_to: place.return_to,
         ..Input::default()
     };
-    let mut page = login_page(&web, &input, None).await?;
-    *page.status_mut() = StatusCode::OK;
-    Ok(page)
+    let mut page = form(&web, &input, None).await?;
+    page.frame.flash = Flash::read(&headers, &web.public_url);
+    Ok(html(&page))
 }
 
-async fn login_page(
+/// Answers with the login page and why nobody is signed in yet.
+pub(super) async fn login_page(
     web: &Web,
     input: &Input,
     error: Option<&'static str>,
 ) -> Result<Response, Problem> {
-    let people = if web.demo {
-        let mut connection = web.crm.pool.acquire().await?;
-        person::list(&mut connection, MAX_PEOPLE).await?
-    } else {
-        Vec::new()
-    };
-    let mut response = html(&LoginPage {
-        frame: Frame::bare("Sign in"),
-        error,
-        username: input.username.clone(),
-        return_to: own_path(&input.return_to, &web.public_url).to_owned(),
-        kept: input.kept.clone(),
-        people,
-    });
+    let mut response = html(&form(web, input, error).await?);
     *response.status_mut() = if error == Some(TOO_OFTEN) {
         StatusCode::TOO_MANY_REQUESTS
     } else {
         StatusCode::UNAUTHORIZED
     };
     Ok(response)
+}
+
+async fn form(web: &Web, input: &Input, error: Option<&'static str>) -> Result<LoginPage, Problem> {
+    let people = if web.demo {
+        let mut connection = web.crm.pool.acquire().await?;
+        person::list(&mut connection, MAX_PEOPLE).await?
+    } else {
+        Vec::new()
+    };
+    Ok(LoginPage {
+        frame: Frame::bare("Sign in"),
+        error,
+        username: input.username.clone(),
+        return_to: own_path(&input.return_to, &web.public_url).to_owned(),
+        kept: input.kept.clone(),
+        elsewhere: web.openid.is_some().then(|| elsewhere(&input.return_to)),
+        people,
+    })
 }
 
 async fn sign_in(
@@ -240,7 +269,7 @@ async fn as_anybody(
 }
 
 /// Begins a session and goes on to where somebody wanted to go; a form that waited is shown again.
-async fn begin(
+pub(super) async fn begin(
     web: &Web,
     person: PersonId,
     headers: &HeaderMap,

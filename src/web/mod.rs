@@ -19,11 +19,14 @@ mod kind;
 mod live;
 mod login;
 mod moment;
+mod openid;
 mod people;
 mod problem;
 mod suggestion;
 mod table;
 mod visit;
+
+pub use login::OPENID_BACK;
 
 use std::sync::Arc;
 
@@ -32,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    auth::{Attempts, Passwords, Sessions},
+    auth::{Attempts, OpenId, Passwords, Sessions},
     crm::Crm,
     queue::Wake,
 };
@@ -48,6 +51,8 @@ pub struct Web {
     pub sessions: Sessions,
     /// Checks passwords.
     pub passwords: Passwords,
+    /// The provider at which people may sign in, if there is one.
+    pub openid: Option<OpenId>,
     /// How often somebody may try to sign in.
     pub attempts: Attempts,
     /// The address under which people reach the pages.
@@ -66,7 +71,12 @@ impl Web {
             .merge(issues::routes())
             .merge(live::routes());
         dispatch::router(&self, in_groups, others)
-            .merge(guard::open(&self, login::routes().merge(assets::routes())))
+            .merge(guard::open(
+                &self,
+                login::routes()
+                    .merge(openid::routes())
+                    .merge(assets::routes()),
+            ))
             .merge(guard::signed_in(&self, home::routes()))
     }
 }

@@ -49,7 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("auth", &["crypto", "domain", "store"]),
+    ("auth", &["connector", "crypto", "domain", "store"]),
     (
         "api",
         &[
@@ -122,6 +122,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "connector/messenger/",
             "connector/matrix/client",
             "connector/bitrix24/client",
+            "connector/oidc/client.rs",
             "worker/",
             "sandbox/",
             "app/",

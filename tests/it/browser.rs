@@ -4,7 +4,7 @@
 
 mod driver;
 
-use liaison::domain::{Clock, PersonId, SystemClock};
+use liaison::domain::PersonId;
 use secrecy::ExposeSecret;
 
 use crate::{

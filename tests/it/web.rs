@@ -27,16 +27,16 @@ const CONTACTS: &str = "/groups/acme/-/crm/contacts";
 const PASSWORD: &str = "correct horse battery";
 
 /// A browser with somebody's session, or nobody's.
-struct Visitor<'a> {
-    world: &'a World,
-    cookie: String,
+pub(crate) struct Visitor<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) cookie: String,
 }
 
 /// An answer as text.
-struct Seen {
-    status: StatusCode,
+pub(crate) struct Seen {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Seen {
@@ -48,12 +48,12 @@ impl Seen {
         }
     }
 
-    fn location(&self) -> &str {
+    pub(crate) fn location(&self) -> &str {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.text);
         self.headers[header::LOCATION].to_str().unwrap()
     }
 
-    fn cookie(&self, name: &str) -> Option<String> {
+    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         let all = self.headers.get_all(header::SET_COOKIE).iter();
         let mut found = all.filter_map(|value| {
             value
@@ -88,7 +88,7 @@ pub(crate) async fn person_of(world: &World, user: u64) -> PersonId {
 }
 
 impl<'a> Visitor<'a> {
-    fn nobody(world: &'a World) -> Self {
+    pub(crate) fn nobody(world: &'a World) -> Self {
         Self {
             world,
             cookie: String::new(),
@@ -108,12 +108,12 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    async fn get(&self, path: &str) -> Seen {
+    pub(crate) async fn get(&self, path: &str) -> Seen {
         let sent = headers(&[("cookie", &self.cookie), ("accept", "text/html")]);
         Seen::of(&self.world.send(Method::GET, path, sent, "").await)
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let seen = self.get(path).await;
         assert_eq!(seen.status, StatusCode::OK, "{path}: {}", seen.text);
         seen.text

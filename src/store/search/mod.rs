@@ -29,7 +29,7 @@ pub use issues::{Among, ListedIssue, issues};
 pub use list::{ListError, Listing, Page, Query, contacts, organizations};
 pub use related::{
     ContactIssue, IssueContacts, contacts_by_ids, contacts_of_issues, contacts_of_organization,
-    issues_of_contact, organizations_by_ids,
+    issues_of_contact, organization_named, organizations_by_ids,
 };
 pub use row::{ContactRow, OrganizationRow};
 

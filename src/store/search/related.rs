@@ -106,6 +106,23 @@ pub async fn contacts_of_issues(
     Ok(found)
 }
 
+/// Returns the organization of a group that has a name, without regard to case.
+pub async fn organization_named(
+    connection: &mut PgConnection,
+    (root, group): Holder,
+    name: &str,
+) -> Result<Option<ItemId>, StoreError> {
+    let id = sqlx::query_scalar(
+        "SELECT id FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND lower(title) = lower($3)",
+    )
+    .bind(root.0)
+    .bind(group.0)
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    Ok(id)
+}
+
 /// Returns up to so many contacts of an organization, the oldest first.
 pub async fn contacts_of_organization(
     connection: &mut PgConnection,

@@ -12,10 +12,7 @@ use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
 use crate::{
     crm::CrmError,
     domain::{ContactForm, ContactPatch, ItemId},
-    store::{
-        item,
-        search::{self, ContactRow},
-    },
+    store::search::{self, ContactRow},
     web::{
         Web,
         form::{Errors, Typed},
@@ -170,9 +167,9 @@ async fn read(visit: &InGroup<ToManage>, input: &Input) -> Result<(ContactForm, 
     let name = input.organization.trim();
     let mut organization_known = true;
     if !name.is_empty() && !name.contains('\0') {
-        let (root, group) = visit.holder();
         let mut connection = visit.visitor.connection().await?;
-        form.organization = item::organization(&mut connection, (root, group), name).await?;
+        form.organization =
+            search::organization_named(&mut connection, visit.holder(), name).await?;
         organization_known = form.organization.is_some();
     }
     let mut errors = Errors::new(match form.check() {

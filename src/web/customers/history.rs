@@ -128,7 +128,7 @@ fn what(action: &str) -> &'static str {
 fn through(via: Via) -> &'static str {
     match via {
         Via::QuickAction => "by a comment",
-        Via::Chat => "in the chat",
+        Via::Chat => "in a chat",
         Via::GraphQl => "through the API",
         Via::Page => "on this page",
         Via::Import => "by an import",

@@ -14,7 +14,6 @@ use super::find;
 use crate::{
     domain::{ContactSort, Direction, ItemField, ItemFields, ItemId, States},
     store::{
-        item,
         search::{self, Page},
         shown::{self, ShownItem},
     },
@@ -207,10 +206,9 @@ async fn named(
     if let Some(id) = typed.strip_prefix('#').and_then(|id| id.parse().ok()) {
         return Ok(Some(ItemId(id)));
     }
-    let (root, group) = visit.holder();
     let mut connection = visit.visitor.connection().await?;
     if kind == Kind::Organization {
-        return Ok(item::organization(&mut connection, (root, group), typed).await?);
+        return Ok(search::organization_named(&mut connection, visit.holder(), typed).await?);
     }
     let query = search::Query {
         search: Some(typed.to_owned()),
@@ -223,7 +221,7 @@ async fn named(
             after: None,
         },
     };
-    let found = search::contacts(&mut connection, (root, group), &query).await?;
+    let found = search::contacts(&mut connection, visit.holder(), &query).await?;
     let wanted = typed.to_lowercase();
     let is_meant = |email: &Option<String>| {
         email

@@ -1,0 +1,166 @@
+//! Signing in at an OpenID provider, which is played here.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Json, Router, extract::State, routing::get};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::StatusCode;
+use liaison::{
+    crypto::digest,
+    domain::{Clock, SystemClock},
+    server,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    harness::{Setup, run_with, spawn},
+    web::{Visitor, person_of},
+};
+
+const CONTACTS: &str = "/groups/acme/-/crm/contacts";
+const CALLBACK: &str = "/users/auth/openid_connect/callback";
+
+/// What the provider knows of the sign-in under way.
+#[derive(Clone)]
+struct Provider {
+    issuer: Url,
+    /// Who signs in, the nonce and the challenge.
+    under_way: Arc<Mutex<[String; 3]>>,
+}
+
+async fn configuration(State(provider): State<Provider>) -> Json<Value> {
+    let at = |path: &str| provider.issuer.join(path).unwrap();
+    Json(json!({
+        "issuer": provider.issuer.as_str().trim_end_matches('/'),
+        "authorization_endpoint": at("authorize"),
+        "token_endpoint": at("token"),
+    }))
+}
+
+async fn token(State(provider): State<Provider>, body: String) -> Result<Json<Value>, StatusCode> {
+    let asked: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes())
+        .into_owned()
+        .collect();
+    let [subject, nonce, challenge] = provider.under_way.lock().unwrap().clone();
+    let field = |name: &str| {
+        let found = asked.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    };
+    let proven = URL_SAFE_NO_PAD.encode(digest(field("code_verifier").as_bytes()));
+    let is_fine = proven == challenge
+        && field("client_id") == "liaison"
+        && field("client_secret") == "s3cret"
+        && field("code") == "the-code"
+        && field("redirect_uri").ends_with(CALLBACK);
+    if !is_fine {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let now = SystemClock::default().now().timestamp();
+    let claims = json!({
+        "iss": provider.issuer.as_str().trim_end_matches('/'), "sub": subject, "aud": "liaison",
+        "exp": now + 60, "iat": now, "nonce": nonce,
+    });
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    Ok(Json(json!({ "id_token": format!("e30.{claims}.c2ln") })))
+}
+
+#[tokio::test]
+async fn people_sign_in_with_the_account_that_they_have() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer: Url = format!("http://{}/", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let provider = Provider {
+        issuer: issuer.clone(),
+        under_way: Arc::default(),
+    };
+    let routes = Router::new()
+        .route("/.well-known/openid-configuration", get(configuration))
+        .route("/token", axum::routing::post(token))
+        .with_state(provider.clone());
+    let stop = CancellationToken::new();
+    let serving = spawn(server::serve(listener, routes, 16, stop.clone()));
+    let config = format!(
+        "[login.oidc]\nissuer = \"{issuer}\"\nclient_id = \"liaison\"\nclient_secret = \"s3cret\"\nconnection = \"gitlab\"\n"
+    );
+    let setup = Setup {
+        config: config.leak(),
+        ..Setup::default()
+    };
+    run_with(setup, async |world| {
+        person_of(world, world.demo.mona).await;
+        let nobody = Visitor::nobody(world);
+        let page = nobody.get("/users/sign_in").await;
+        assert!(
+            page.text.contains("/users/auth/openid_connect?return_to="),
+            "{}",
+            page.text
+        );
+
+        // Begins a sign-in as somebody of the provider; returns the browser and the state.
+        let begin = async |subject: &str| {
+            let begun = nobody
+                .get(&format!("/users/auth/openid_connect?return_to={CONTACTS}"))
+                .await;
+            let there: Url = begun.location().parse().unwrap();
+            assert_eq!(there.origin(), issuer.origin());
+            let part = |name: &str| {
+                let found = there.query_pairs().find(|(part, _)| part == name);
+                found.unwrap().1.into_owned()
+            };
+            assert_eq!(part("code_challenge_method"), "S256");
+            *provider.under_way.lock().unwrap() =
+                [subject.to_owned(), part("nonce"), part("code_challenge")];
+            let cookie = begun.cookie("liaison_openid").unwrap();
+            let browser = Visitor {
+                world,
+                cookie: format!("liaison_openid={cookie}"),
+            };
+            (browser, part("state"))
+        };
+        let mona = world.demo.mona.to_string();
+        let (browser, state) = begin(&mona).await;
+        let back = format!("{CALLBACK}?code=the-code&state={state}");
+
+        // The same answer in another browser, a wrong state, a wrong code: nobody is signed in.
+        for (visitor, path) in [
+            (&nobody, &back),
+            (&browser, &format!("{CALLBACK}?code=the-code&state=other")),
+            (&browser, &format!("{CALLBACK}?code=another&state={state}")),
+            (&browser, &CALLBACK.to_owned()),
+        ] {
+            let seen = visitor.get(path).await;
+            assert_eq!(seen.status, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(seen.cookie("liaison_session"), None);
+        }
+        let signed_in = browser.get(&back).await;
+        assert_eq!(signed_in.location(), CONTACTS);
+        let session = signed_in.cookie("liaison_session").unwrap();
+        let browser = Visitor {
+            world,
+            cookie: format!("liaison_session={session}"),
+        };
+        assert!(browser.page(CONTACTS).await.contains("New contact"));
+
+        // An account that is nobody's here, and the token of another sign-in.
+        let (browser, state) = begin("4711").await;
+        let back = format!("{CALLBACK}?code=the-code&state={state}");
+        let unknown = browser.get(&back).await;
+        assert!(
+            unknown.text.contains("Nobody here has this account."),
+            "{}",
+            unknown.text
+        );
+        provider.under_way.lock().unwrap()[0] = mona;
+        provider.under_way.lock().unwrap()[1] = "old".to_owned();
+        let replayed = browser.get(&back).await;
+        assert_eq!(replayed.cookie("liaison_session"), None);
+        assert!(replayed.text.contains("did not confirm who you are"));
+    })
+    .await;
+    stop.cancel();
+    serving.await.unwrap();
+}
