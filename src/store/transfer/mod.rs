@@ -3,8 +3,9 @@
 //! A move is one transaction, all or nothing, made of statements over whole sets. What it will do is written down first (`plan`), so
 //! that the report before and the one after are counted from the same rows; then it is done (`apply`).
 //!
-//! Items move along with a group, with their observers, links and chats: those that it held itself go. Of contacts and organizations, those that its issues use and that somebody else
-//! holds are copied, and one that the new holder has already takes the place of the one that comes. A project takes no contacts along.
+//! Items move along with a group, with their observers, links and chats: those that it held itself go. Of contacts and organizations, those
+//! that its issues use and that somebody else holds are copied, and one that the new holder has already takes the place of the one that
+//! comes. A project takes no contacts along.
 //! Only issues of what moves are touched.
 //!
 //! Locks are taken on rows of the two tenants alone, in the order in which commands in comments take them. What waits in the queues
