@@ -145,10 +145,8 @@ impl Service {
         let stop_serving = CancellationToken::new();
         let serving = TaskTracker::new();
         let (writer, writing) = Writer::start(&parts.pool, &wake);
-        let mut routes = Health {
-            pool: parts.pool.clone(),
-        }
-        .router();
+        let pool = parts.pool.clone();
+        let mut routes = Health { pool }.router();
         if has(Role::Receive) {
             routes = routes.merge(receiver(&parts, &worker, writer).await?);
         }
@@ -198,11 +196,8 @@ impl Service {
         let mut admin_address = None;
         if let Some((listener, metrics)) = parts.admin {
             admin_address = Some(listener.local_addr()?);
-            let routes = Health {
-                pool: parts.pool.clone(),
-            }
-            .admin_router(metrics)
-            .merge(admin_routes);
+            let pool = parts.pool.clone();
+            let routes = Health { pool }.admin_router(metrics).merge(admin_routes);
             serve(&serving, listener, routes, config, &stop_serving);
         }
         Ok(Self {

@@ -28,10 +28,10 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5cy1zYWx0LTE2Yg$4rz
 /// Why a password is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Fewer characters than [`SHORTEST`].
+    /// Fewer characters than it takes.
     #[error("A password has at least {SHORTEST} characters")]
     TooShort,
-    /// More bytes than [`LONGEST`].
+    /// More bytes than are hashed.
     #[error("A password has at most {LONGEST} bytes")]
     TooLong,
     /// The hash could not be computed.

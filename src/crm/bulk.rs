@@ -372,6 +372,5 @@ pub(super) fn failed(failure: impl Into<Failure>) -> CrmError {
         Failure::Store(error) => CrmError::Unavailable(Outage::Store(error)),
         Failure::Changed => CrmError::Changed,
         Failure::Ask(_) | Failure::Conflict => CrmError::Unavailable(Outage::Busy),
-        Failure::Changed => CrmError::Changed,
     }
 }

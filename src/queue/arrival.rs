@@ -55,7 +55,7 @@ pub enum Guess {
     Repeats,
 }
 
-/// Stores a group of arrivals durably, with one commit; returns what became of each, in their order. [`super::open`] has the new ones worked.
+/// Stores a group of arrivals durably, with one commit; returns what became of each, in their order. [`super::open()`] has the new ones worked.
 ///
 /// The arrivals must be sorted by root, webhook and dedupe key, so that two groups cannot wait for each other. Whoever gives up waiting must
 /// not use the connection again.

@@ -79,7 +79,7 @@ fn write(news: &News, named: &[Named], by: Option<&str>, worker: &Worker) -> Opt
     let more = news.count.saturating_sub(news.items.len() as u64);
     let mut list = items.join(", ");
     if more > 0 {
-        list.push_str(&format!(" and {more} more"));
+        list = format!("{list} and {more} more");
     }
     let by = by
         .map(|name| format!(" (by {})", code_span(name)))

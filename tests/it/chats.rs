@@ -1,6 +1,6 @@
 //! Chats of items in a messenger: the service beside the sandbox's homeserver, whose real events come in and which takes real calls.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use liaison::{
     app::{Parts, Role, Service},
@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::harness::{PATIENCE, SEALING_KEY, database, pool};
+use crate::harness::{PATIENCE, SEALING_KEY, database, pool, spawn};
 
 const TITLE: &str = "Office chairs for Byron";
 
@@ -72,27 +72,31 @@ members_invite = true
 bot = "liaison"
 "#
     );
-    let mut members = Vec::new();
-    for (name, level) in PEOPLE {
-        text.push_str(&format!(
-            "[[person]]\nusername = \"{name}\"\nemail = \"{name}@example.com\"\n"
-        ));
-        members.push(format!("{{ person = \"{name}\", level = \"{level}\" }}"));
+    for (name, _) in PEOPLE {
+        writeln!(
+            text,
+            "[[person]]\nusername = \"{name}\"\nemail = \"{name}@example.com\""
+        )
+        .unwrap();
     }
-    text.push_str(&format!(
+    let members = PEOPLE
+        .map(|(name, level)| format!("{{ person = \"{name}\", level = \"{level}\" }}"))
+        .join(", ");
+    write!(
+        text,
         r#"[[group]]
 path = "acme"
 name = "Acme"
 messenger = {{ connection = "matrix" }}
-members = [{}]
+members = [{members}]
 {more}
 [[group.webhook]]
 name = "acme-matrix"
 connection = "matrix"
 secret = "homeserver-secret"
-"#,
-        members.join(", ")
-    ));
+"#
+    )
+    .unwrap();
     text
 }
 
@@ -130,7 +134,7 @@ impl World {
             );
         }
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server::serve(
+        let serving = spawn(server::serve(
             messenger_listener,
             messenger.router(),
             64,
@@ -198,7 +202,7 @@ impl World {
         person::find(&mut connection, name).await.unwrap().unwrap()
     }
 
-    fn user(&self, name: &str) -> String {
+    fn user(name: &str) -> String {
         format!("@{name}:chat.test")
     }
 
@@ -337,7 +341,7 @@ impl World {
     }
 
     async fn wait_members(&self, room: &str, expected: &[&str]) {
-        let names: Vec<String> = expected.iter().map(|name| self.user(name)).collect();
+        let names: Vec<String> = expected.iter().map(|name| Self::user(name)).collect();
         let is_so = |world: &liaison::sandbox::World| {
             let bot = world.bot();
             let joined = world.room(room)?.joined();
@@ -437,7 +441,7 @@ async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
     world.wait_members(&room, &["ann", "bob", "dan"]).await;
     world
         .messenger
-        .invite(&world.user("bob"), &room, &world.user("eve"))
+        .invite(&World::user("bob"), &room, &World::user("eve"))
         .unwrap();
     world.quiet().await;
     let all = [("bob", true), ("dan", true), ("eve", true)];
@@ -446,7 +450,7 @@ async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
     // Left there: observes on, and nothing puts him back.
     world
         .messenger
-        .remove(&world.user("dan"), &room, &world.user("dan"))
+        .remove(&World::user("dan"), &room, &World::user("dan"))
         .unwrap();
     world.quiet().await;
     world.settle().await;
@@ -476,7 +480,7 @@ async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     });
-    assert_eq!(leaders, [world.user("bob")]);
+    assert_eq!(leaders, [World::user("bob")]);
     world.wait_members(&room, &["ann", "bob", "dan"]).await;
     world.end().await;
 }
@@ -491,11 +495,11 @@ async fn what_was_lost_is_found_by_a_look() {
     world.wait_members(&room, &["ann", "bob", "dan"]).await;
     world
         .messenger
-        .remove(&world.user("bob"), &room, &world.user("bob"))
+        .remove(&World::user("bob"), &room, &World::user("bob"))
         .unwrap();
     world
         .messenger
-        .invite(&world.user("ann"), &room, &world.user("eve"))
+        .invite(&World::user("ann"), &room, &World::user("eve"))
         .unwrap();
     world.messenger.lose_events();
     world.settle().await;
@@ -505,7 +509,7 @@ async fn what_was_lost_is_found_by_a_look() {
     // One who left, which nobody noticed, and is added again on purpose, comes back.
     world
         .messenger
-        .remove(&world.user("dan"), &room, &world.user("dan"))
+        .remove(&World::user("dan"), &room, &World::user("dan"))
         .unwrap();
     world.messenger.lose_events();
     world.add("dan").await;
@@ -523,11 +527,11 @@ async fn who_may_not_add_observers_adds_nobody_to_the_list() {
     world.messenger.register("stranger", "Stranger", None);
     world
         .messenger
-        .invite(&world.user("eve"), &room, &world.user("bob"))
+        .invite(&World::user("eve"), &room, &World::user("bob"))
         .unwrap();
     world
         .messenger
-        .invite(&world.user("ann"), &room, &world.user("stranger"))
+        .invite(&World::user("ann"), &room, &World::user("stranger"))
         .unwrap();
     world.quiet().await;
     assert_eq!(world.observers().await, observing(&[("eve", true)]));
@@ -536,12 +540,12 @@ async fn who_may_not_add_observers_adds_nobody_to_the_list() {
     // The responsible may.
     world
         .messenger
-        .remove(&world.user("bob"), &room, &world.user("bob"))
+        .remove(&World::user("bob"), &room, &World::user("bob"))
         .unwrap();
     world.quiet().await;
     world
         .messenger
-        .invite(&world.user("ann"), &room, &world.user("bob"))
+        .invite(&World::user("ann"), &room, &World::user("bob"))
         .unwrap();
     world.quiet().await;
     assert_eq!(
@@ -559,16 +563,16 @@ async fn one_who_declines_is_not_asked_again() {
     let room = world.make_chat().await;
     world.quiet().await;
     let stands = |name: &str| {
-        let user = world.user(name);
+        let user = World::user(name);
         world
             .messenger
             .read(|messenger| messenger.room(&room).unwrap().membership(&user))
     };
     assert_eq!(stands("bob"), Some(Membership::Invited));
-    world.messenger.join(&world.user("ann"), &room).unwrap();
+    world.messenger.join(&World::user("ann"), &room).unwrap();
     world
         .messenger
-        .remove(&world.user("bob"), &room, &world.user("bob"))
+        .remove(&World::user("bob"), &room, &World::user("bob"))
         .unwrap();
     world.quiet().await;
     world.settle().await;
@@ -586,7 +590,7 @@ async fn a_command_in_a_chat_runs_once_and_is_answered_in_its_thread() {
     let asked = world
         .messenger
         .say(
-            &world.user("ann"),
+            &World::user("ann"),
             &room,
             "!crm add_observers @bob nobody@example.com",
         )
@@ -604,7 +608,7 @@ async fn a_command_in_a_chat_runs_once_and_is_answered_in_its_thread() {
 
     world
         .messenger
-        .say(&world.user("bob"), &room, "@liaison observers")
+        .say(&World::user("bob"), &room, "@liaison observers")
         .unwrap();
     world.quiet().await;
     let answer = world.texts(&room).pop().unwrap();
@@ -615,11 +619,11 @@ async fn a_command_in_a_chat_runs_once_and_is_answered_in_its_thread() {
     // Whoever may only read changes nothing.
     world
         .messenger
-        .invite(&world.user("ann"), &room, &world.user("eve"))
+        .invite(&World::user("ann"), &room, &World::user("eve"))
         .unwrap();
     world
         .messenger
-        .say(&world.user("eve"), &room, "/crm remove_observers @bob")
+        .say(&World::user("eve"), &room, "/crm remove_observers @bob")
         .unwrap();
     world.quiet().await;
     let answer = world.texts(&room).pop().unwrap();
@@ -643,7 +647,7 @@ async fn a_stranger_is_given_a_code_and_becomes_who_he_proves_to_be() {
     let stranger = world.messenger.register("robert", "Robert", None);
     world
         .messenger
-        .invite(&world.user("ann"), &room, &stranger)
+        .invite(&World::user("ann"), &room, &stranger)
         .unwrap();
     world.quiet().await;
     assert_eq!(world.observers().await, observing(&[]));
@@ -688,7 +692,7 @@ async fn a_room_that_is_gone_is_said_and_left_alone() {
     world.reassign("ann").await;
     let room = world.make_chat().await;
     world.wait_members(&room, &["ann"]).await;
-    let bot = world.user("liaison");
+    let bot = World::user("liaison");
     world.messenger.remove(&bot, &room, &bot).unwrap();
     world.quiet().await;
     let state: String = sqlx::query("SELECT state FROM chats")
@@ -740,9 +744,9 @@ async fn people_are_told_what_concerns_them() {
     world.wait_members(&room, &["ann", "eve"]).await;
     world
         .messenger
-        .invite(&world.user("ann"), &room, &world.user("bob"))
+        .invite(&World::user("ann"), &room, &World::user("bob"))
         .unwrap();
-    let bob = world.user("bob");
+    let bob = World::user("bob");
     let told = |world: &liaison::sandbox::World| {
         let mut rooms = world
             .rooms

@@ -768,7 +768,6 @@ async fn editors_complete_contacts() {
                 &rita,
                 "/groups/acme/-/autocomplete_sources/labels".to_owned(),
             ),
-            (&rita, "/".to_owned()),
         ] {
             assert_eq!(get(token, &path).await.0, StatusCode::NOT_FOUND, "{path}");
         }

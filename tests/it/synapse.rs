@@ -29,7 +29,7 @@ pub(crate) const SERVER: &str = "hs.test";
 /// Longest that a homeserver may take to start: some seconds, more on a busy machine.
 const START: Duration = Duration::from_secs(90);
 /// Longest that anything that it is asked for may take: it has one thread, which all tests share.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Application services of one homeserver, and so tests that share it.
 const SERVICES: usize = 24;
 

@@ -168,6 +168,10 @@ pub struct Message<'a> {
 
 /// What a messenger can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is there or not, by itself"
+)]
 pub struct Abilities {
     /// Whether the past of a chat can be hidden from one person; what [`crate::domain::ConnectionKind::hides_history`] says of the kind.
     pub hides_history: bool,

@@ -412,8 +412,9 @@ proptest! {
 /// Holds that somebody is where the last thing that happened to him by itself puts him.
 fn last_change_counts(world: &World, steps: &[Step], who: usize) -> Result<(), TestCaseError> {
     let concerns = |step: &&Step| match step {
-        Step::Add(one) | Step::Remove(one) | Step::Leave(one) => *one == who,
-        Step::Invite { who: one, .. } => *one == who,
+        Step::Add(one) | Step::Remove(one) | Step::Leave(one) | Step::Invite { who: one, .. } => {
+            *one == who
+        }
         // These concern several.
         Step::Save(_) | Step::Reassign(_) => true,
         Step::Look { .. } => false,

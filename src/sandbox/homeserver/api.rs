@@ -276,7 +276,7 @@ async fn send(
         if let Some(id) = sent {
             return Ok(id.clone());
         }
-        let id = world.send(&room, &sender, &kind, content)?;
+        let id = world.send(&room, &sender, &kind, &content)?;
         if let Some(room) = world.rooms.get_mut(&room) {
             room.sent.insert(key, id.clone());
         }
@@ -317,7 +317,7 @@ async fn set_state(
     let id = server.change(|world| {
         world.within(&room, |room| {
             room.must_be_in(&bot)?;
-            Ok(room.append((&bot, &kind), Some(""), content))
+            Ok(room.append((&bot, &kind), Some(""), &content))
         })
     })?;
     Ok(Json(json!({ "event_id": id })))

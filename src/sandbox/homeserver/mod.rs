@@ -102,7 +102,7 @@ impl Homeserver {
     /// Fails where he is not in the room, or may not write there.
     pub fn say(&self, user: &str, room: &str, text: &str) -> Result<String, Denied> {
         let content = json!({ "msgtype": "m.text", "body": text });
-        self.change(|world| world.send(room, user, "m.room.message", content))
+        self.change(|world| world.send(room, user, "m.room.message", &content))
     }
 
     /// Has somebody write to the bot alone, in a room of the two. Returns the room.

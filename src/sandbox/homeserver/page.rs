@@ -186,10 +186,7 @@ struct Deed {
 }
 
 fn answered<T>(done: Result<T, super::Denied>) -> Json<Value> {
-    Json(match done {
-        Ok(_) => json!({}),
-        Err(denied) => refusal(denied),
-    })
+    Json(done.map_or_else(refusal, |_| json!({})))
 }
 
 async fn say(Shared(server): Shared<Homeserver>, Json(deed): Json<Deed>) -> Json<Value> {

@@ -65,7 +65,7 @@ impl Room {
         &mut self,
         (sender, kind): (&str, &str),
         state_key: Option<&str>,
-        content: Value,
+        content: &Value,
     ) -> String {
         let id = format!("${}", random_uuid().replace('-', ""));
         let mut event = json!({
@@ -202,7 +202,7 @@ impl Room {
         if let (true, Value::Object(fields)) = (self.direct, &mut content) {
             fields.insert("is_direct".to_owned(), true.into());
         }
-        self.append((sender, "m.room.member"), Some(user), content);
+        self.append((sender, "m.room.member"), Some(user), &content);
     }
 
     /// Checks whether somebody may write.

@@ -137,18 +137,18 @@ impl World {
         self.order.push(id.clone());
         self.rooms.insert(id.clone(), room);
         self.within(&id, |room| {
-            room.append((by, "m.room.create"), Some(""), json!({}));
+            room.append((by, "m.room.create"), Some(""), &json!({}));
             room.set_member(by, by, Membership::Joined, display.as_deref());
             let mut levels =
                 json!({ "users": { by: 100 }, "events_default": 0, "invite": 0, "kick": 50 });
             if let (Value::Object(levels), Value::Object(over)) = (&mut levels, new.levels) {
                 levels.extend(over);
             }
-            room.append((by, "m.room.power_levels"), Some(""), levels);
+            room.append((by, "m.room.power_levels"), Some(""), &levels);
             for (kind, content) in new.state {
-                room.append((by, &kind), Some(""), content);
+                room.append((by, &kind), Some(""), &content);
             }
-            room.append((by, "m.room.name"), Some(""), json!({ "name": new.name }));
+            room.append((by, "m.room.name"), Some(""), &json!({ "name": new.name }));
             Ok(())
         })?;
         for who in new.invite {
@@ -214,7 +214,7 @@ impl World {
         room: &str,
         user: &str,
         kind: &str,
-        content: Value,
+        content: &Value,
     ) -> Result<String, Denied> {
         self.within(room, |room| {
             room.may_write(user)?;

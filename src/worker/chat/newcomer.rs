@@ -130,7 +130,7 @@ impl Settling<'_> {
         let adders: HashSet<&str> = comings
             .came
             .iter()
-            .filter_map(|user| adder(seen.member(user)?))
+            .filter_map(|user| seen.member(user).map(adder))
             .filter(|user| *user != seen.bot)
             .collect();
         let mut rights = HashMap::new();
@@ -205,9 +205,8 @@ impl Settling<'_> {
                     && !member.is_guest,
                 shows_history: true,
             };
-            let inviter = adder(member)
-                .and_then(|user| seen.rights.get(user))
-                .map(|rights| inviter(watched, *rights));
+            let rights = seen.rights.get(adder(member));
+            let inviter = rights.map(|rights| inviter(watched, *rights));
             let by = inviter.map(|inviter| inviter.person);
             let watching = watched.joined(newcomer, inviter, (policies, now));
             happened.entry(by).or_default().extend(watching);
@@ -220,8 +219,8 @@ impl Settling<'_> {
 }
 
 /// Returns who added somebody to a chat: he himself, where the messenger names nobody.
-fn adder(member: &Member) -> Option<&str> {
-    Some(member.added_by.as_deref().unwrap_or(&member.remote_id))
+fn adder(member: &Member) -> &str {
+    member.added_by.as_deref().unwrap_or(&member.remote_id)
 }
 
 /// Returns what somebody may do with one item: whoever is responsible may change its observers, and whoever observes it may read it.

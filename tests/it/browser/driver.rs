@@ -47,7 +47,7 @@ pub(super) struct Browser {
     egress: Egress,
     session: Url,
     folder: PathBuf,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Drop for Browser {
@@ -88,7 +88,7 @@ impl Browser {
             driver,
             egress: Egress::new([&base], limits).unwrap(),
             session: base,
-            _profile: tempfile::tempdir().unwrap(),
+            profile: tempfile::tempdir().unwrap(),
             folder,
         };
         browser.open_session().await;
@@ -96,7 +96,7 @@ impl Browser {
     }
 
     async fn open_session(&mut self) {
-        let profile = format!("--user-data-dir={}", self._profile.path().display());
+        let data = format!("--user-data-dir={}", self.profile.path().display());
         let arguments = [
             "--headless",
             "--no-sandbox",
@@ -108,7 +108,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--hide-scrollbars",
-            &profile,
+            &data,
         ];
         let options = json!({ "args": arguments, "binary": self.folder.join("chromium") });
         let wanted =

@@ -295,7 +295,7 @@ fn in_chat(
                     other
                 },
             );
-            gone.then(|| json!(true))
+            gone.then_some(json!(true))
                 .ok_or((400, "USER_NOT_FOUND", "Not in the chat"))
         }
         "im.chat.updateTitle" => {

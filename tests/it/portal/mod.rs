@@ -315,7 +315,7 @@ fn run(inner: &Arc<Inner>, user: u64, method: &str, parameters: &Value) -> Resul
     let mut state = inner.state();
     let result = match method {
         "profile" => Ok(json!({ "ID": user.to_string(), "ADMIN": true, "NAME": "Liaison" })),
-        "user.get" => state.user_get(parameters),
+        "user.get" => Ok(state.user_get(parameters)),
         _ if method.starts_with("crm.") => crm::run(&mut state, user, method, parameters),
         _ if method.starts_with("imbot.v2.") => bot::run(&mut state, method, parameters),
         _ if method.starts_with("im.") => chat::run(&mut state, user, method, parameters),
