@@ -95,7 +95,7 @@ async fn script() -> Response {
     )
 }
 
-async fn markdown() -> Response {
+pub(super) async fn markdown() -> Response {
     asset(
         "text/javascript; charset=utf-8",
         include_str!("page/markdown.js"),

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::WatchStream;
 
 use super::{Homeserver, Membership, Room, World, refusal};
-use crate::sandbox::page::{asset, guard, icon, style};
+use crate::sandbox::page::{asset, guard, icon, markdown, style};
 
 /// Most messages and rooms that the page shows.
 const SHOWN: usize = 200;
@@ -30,6 +30,7 @@ pub(super) fn router() -> Router<Homeserver> {
         .route("/", get(document))
         .route("/sandbox/page.css", get(style))
         .route("/sandbox/chat.js", get(script))
+        .route("/sandbox/markdown.js", get(markdown))
         .route("/sandbox/icon.svg", get(icon))
         .route("/sandbox/state", get(state))
         .route("/sandbox/say", post(say))

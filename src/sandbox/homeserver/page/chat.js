@@ -1,5 +1,7 @@
 // Shows a chat of the sandbox messenger, and lets one write, add and remove people as anybody.
 
+import { render } from "./markdown.js";
+
 const element = (id) => document.getElementById(id);
 const chosen = { as: null, room: null };
 let shown = null;
@@ -31,16 +33,17 @@ function time(at) {
 }
 
 function entry(event) {
-  const item = make("li", undefined, "note");
-  if (event.notice) {
-    item.append(make("small", `${event.notice} · ${time(event.at)}`));
-    return item;
-  }
-  const head = make("p", undefined, "meta");
-  head.append(make("strong", event.by), ` · ${time(event.at)}${event.answers ? " · in a thread" : ""}`);
+  if (event.notice) return make("li", `${event.notice} · ${time(event.at)}`, "system");
+  const item = make("li", undefined, event.answers ? "note reply" : "note");
+  const avatar = make("span", event.by.slice(0, 1), "avatar");
+  avatar.ariaHidden = "true";
+  const head = make("p", undefined, "comment-head");
+  head.append(make("span", event.by, "author"), make("time", time(event.at)));
   const text = make("div", undefined, "text");
-  for (const line of event.text.split("\n")) text.append(make("p", line));
-  item.append(head, text);
+  text.append(...render(event.text));
+  const comment = make("div", undefined, "comment");
+  comment.append(head, text);
+  item.append(avatar, comment);
   return item;
 }
 
