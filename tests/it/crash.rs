@@ -83,7 +83,15 @@ impl Site {
         let deadline = Instant::now() + PATIENCE;
         let mut connection = self.connect().await;
         loop {
-            let waiting = count(&mut connection, "lanes").await;
+            // Postgres forgets lanes when it crashes, so that none for a moment means nothing.
+            let mut waiting = 0;
+            for work in [
+                "lanes",
+                "deliveries WHERE settled_at IS NULL",
+                "effects WHERE settled_at IS NULL",
+            ] {
+                waiting += count(&mut connection, work).await;
+            }
             if waiting == 0 && self.sandbox.read(liaison::sandbox::State::unsent) == 0 {
                 break;
             }
@@ -95,7 +103,10 @@ impl Site {
                     .fetch_all(&mut connection)
                     .await
                     .unwrap();
-                panic!("{waiting} lanes wait: {rows:#?}\n{}", self.trouble());
+                panic!(
+                    "{waiting} lanes and rows wait: {rows:#?}\n{}",
+                    self.trouble()
+                );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
