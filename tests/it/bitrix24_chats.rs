@@ -1,6 +1,6 @@
 //! The service beside a portal: its real events come in as forms, and it takes real calls.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -8,27 +8,19 @@ use liaison::{
     app::{Parts, Role, Service},
     config::{self, Overrides},
     crypto::SealingKey,
-    domain::{
-        ChatHistory, ChatId, Clock, ConnectionId, Effect, EffectId, GroupId, ItemId, Lane,
-        OperationId, PersonId, Queue, RootId, SystemClock, Via,
-    },
+    domain::SystemClock,
     egress::{Answer, Call, Egress, Limits},
-    queue::{self, NewEffect},
-    rules::{Added, Hidden, Policies, Watched, Watching},
-    store::{
-        chat::{self, NewChat},
-        connection, group, member, observer,
-        operation::Act,
-        person, portal,
-    },
+    rules::Hidden,
+    store::portal,
 };
 use serde_json::json;
-use sqlx::{PgPool, Row};
+use sqlx::Row;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
     harness::{PATIENCE, SEALING_KEY, database, pool, recorded_log},
+    observed::Observed,
     portal::{
         ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, event_body,
     },
@@ -42,14 +34,18 @@ const DEAL: (i64, u64) = (2, 1663);
 const PEOPLE: [(&str, u64); 3] = [("rita", 11), ("dev", 12), ("maya", 13)];
 
 struct World {
-    pool: PgPool,
     portal: Portal,
     service: Option<Service>,
     url: Url,
-    root: RootId,
-    group: GroupId,
-    on: ConnectionId,
-    item: ItemId,
+    observed: Observed,
+}
+
+impl Deref for World {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        &self.observed
+    }
 }
 
 fn configuration(service: &Url, portal: &Url) -> String {
@@ -125,29 +121,13 @@ impl World {
             demo: false,
         };
         let service = Service::start(&config, parts).await.unwrap();
-        let mut connection = pool.acquire().await.unwrap();
-        let group = group::find(&mut connection, "acme").await.unwrap().unwrap();
-        let on = connection::list(&mut connection).await.unwrap()[0].id;
-        let item: i64 = sqlx::query(
-            "INSERT INTO items (root_id, group_id, kind, title, created_at, updated_at) VALUES ($1, $2, 'deal', 'Chairs', now(), now()) RETURNING id",
-        )
-        .bind(group.root.0)
-        .bind(group.id.0)
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap()
-        .get(0);
-        drop(connection);
+        let observed = Observed::create(pool, "Chairs").await;
         portal.with(|state| state.outgoing = Some(url.join(HOOK).unwrap()));
         Self {
-            pool,
             portal,
             service: Some(service),
             url,
-            root: group.root,
-            group: group.id,
-            on,
-            item: ItemId(item),
+            observed,
         }
     }
 
@@ -155,109 +135,12 @@ impl World {
         self.quiet().await;
         self.service.take().unwrap().stop().await;
         self.portal.end().await;
-        self.pool.close().await;
-    }
-
-    async fn person(&self, name: &str) -> PersonId {
-        let mut connection = self.pool.acquire().await.unwrap();
-        person::find(&mut connection, name).await.unwrap().unwrap()
-    }
-
-    /// Decides something about the list as a page does, and has the chat settled.
-    async fn decide(
-        &self,
-        decide: impl FnOnce(&Watched, chrono::DateTime<chrono::Utc>) -> Watching,
-    ) {
-        let clock = SystemClock::default();
-        let mut tx = self.pool.begin().await.unwrap();
-        let seen = observer::lock(&mut tx, self.root, &[self.item.0], None)
-            .await
-            .unwrap();
-        let watching = decide(&seen[0].watched, clock.now());
-        let act = Act {
-            root: self.root,
-            group: self.group,
-            operation: OperationId(clock.id()),
-            actor: None,
-            via: Via::Page,
-            at: clock.now(),
-            undoes: None,
-            command: None,
-        };
-        observer::apply(&mut tx, &act, &watching.changes)
-            .await
-            .unwrap();
-        if let Some((chat, _)) = seen[0].chat() {
-            let again = watching.again.iter().map(|person| (self.item, *person));
-            let again: Vec<_> = again.collect();
-            member::forget(&mut tx, self.root, &again).await.unwrap();
-            self.settle_in(&mut tx, chat).await;
-        }
-        tx.commit().await.unwrap();
-        self.wake().await;
-    }
-
-    async fn settle_in(&self, connection: &mut sqlx::PgConnection, chat: ChatId) {
-        let clock = SystemClock::default();
-        let effect = NewEffect {
-            id: EffectId(clock.id()),
-            delivery: None,
-            connection: self.on,
-            lane: Lane::of_chat(chat),
-            effect: Effect::SettleChat { chat },
-            lease: None,
-        };
-        let effects = vec![effect];
-        queue::enqueue(connection, self.root, effects, clock.now(), Duration::ZERO)
-            .await
-            .unwrap();
-    }
-
-    async fn wake(&self) {
-        let signal = queue::Signal::Work(Queue::Call, self.on);
-        queue::notify_all(&self.pool, &[signal]).await.unwrap();
-    }
-
-    async fn add(&self, name: &str, history: Option<Hidden>) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| {
-            let how = Added {
-                by: None,
-                at,
-                in_chat: true,
-                history,
-            };
-            watched.add(&[person], how).unwrap()
-        })
-        .await;
-    }
-
-    async fn remove(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, _| watched.remove(&[person], None).unwrap())
-            .await;
-    }
-
-    async fn reassign(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| watched.reassign(Some(person), (None, at), Policies::default()))
-            .await;
+        self.observed.pool.close().await;
     }
 
     /// Makes the item's chat, and returns its number in the portal.
     async fn make_chat(&self) -> u64 {
-        let mut tx = self.pool.begin().await.unwrap();
-        let new = NewChat {
-            item: self.item,
-            connection: self.on,
-            history: ChatHistory::All,
-            by: None,
-            at: chrono::DateTime::UNIX_EPOCH,
-        };
-        let chat = chat::create(&mut tx, self.root, new).await.unwrap();
-        self.settle_in(&mut tx, chat).await;
-        tx.commit().await.unwrap();
-        self.wake().await;
+        self.create_chat().await;
         self.quiet().await;
         self.portal
             .with(|state| *state.chats.keys().next().unwrap())
@@ -265,16 +148,7 @@ impl World {
 
     /// Has the chat compared, as the timer does.
     async fn settle(&self) {
-        let chat: i64 = sqlx::query("SELECT id FROM chats WHERE item_id = $1")
-            .bind(self.item.0)
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-            .get(0);
-        let mut connection = self.pool.acquire().await.unwrap();
-        self.settle_in(&mut connection, ChatId(chat)).await;
-        drop(connection);
-        self.wake().await;
+        self.look_again().await;
         self.quiet().await;
     }
 
@@ -468,7 +342,7 @@ async fn events_come_as_forms_and_are_believed_from_one_portal() {
 async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
     let world = World::new().await;
     world.reassign("rita").await;
-    world.add("dev", None).await;
+    world.add("dev").await;
     let chat = world.make_chat().await;
     assert_eq!(world.members(chat), ["Account", "Rita", "Dev", "Liaison"]);
     world.portal.with(|state| {
@@ -495,7 +369,7 @@ async fn the_list_makes_the_chat_and_the_chat_gives_back_additions() {
     assert_eq!(world.observers().await, away);
     assert!(!world.members(chat).contains(&"Dev"));
     // Added again on purpose; removed; another one is responsible.
-    world.add("dev", None).await;
+    world.add("dev").await;
     world.quiet().await;
     assert!(world.members(chat).contains(&"Dev"));
     world.remove("maya").await;
@@ -518,8 +392,8 @@ async fn history_is_hidden_where_that_is_wanted() {
     let chat = world.make_chat().await;
     let said = json!({ "DIALOG_ID": format!("chat{chat}"), "MESSAGE": "before" });
     world.portal.act(11, "im.message.add", &said);
-    world.add("dev", Some(Hidden::Past)).await;
-    world.add("maya", None).await;
+    world.add_hiding("dev", Some(Hidden::Past)).await;
+    world.add("maya").await;
     world.quiet().await;
     let floors = world.portal.with(|state| {
         let members = &state.chats[&chat].members;
@@ -530,7 +404,7 @@ async fn history_is_hidden_where_that_is_wanted() {
     // Kept when he is added again.
     world.remove("dev").await;
     world.quiet().await;
-    world.add("dev", None).await;
+    world.add("dev").await;
     world.quiet().await;
     let floor = world.portal.with(|state| state.chats[&chat].members[&12]);
     assert!(floor > floors.0);
@@ -615,7 +489,7 @@ async fn commands_are_run_once_and_answered_in_the_chat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_and_the_portals_are_kept_equal_both_ways() {
     let world = World::new().await;
-    world.add("dev", None).await;
+    world.add("dev").await;
     world.link(&[13], 11).await;
     world.quiet().await;
     // The first comparison makes one list of two.
@@ -629,7 +503,7 @@ async fn an_item_and_the_portals_are_kept_equal_both_ways() {
     world.save_deal(&json!({ "observers": "" }));
     world.quiet().await;
     assert_eq!(world.names().await, [""; 0]);
-    world.add("maya", None).await;
+    world.add("maya").await;
     world.quiet().await;
     assert_eq!(world.deal(), (vec![13], 11));
     world.reassign("dev").await;
@@ -665,7 +539,7 @@ async fn items_become_equal_whatever_is_lost_or_said_twice() {
     // Both change before either hears of the other, and no event arrives.
     world.portal.with(|state| state.fate = Fate::Lost);
     world.save_deal(&json!({ "observers": [13, 30] }));
-    world.add("dev", None).await;
+    world.add("dev").await;
     world.quiet().await;
     // The guest, whom nobody here is, stays as the portal has him.
     assert_eq!(world.deal().0, [12, 13, 30]);
@@ -686,7 +560,7 @@ async fn items_become_equal_whatever_is_lost_or_said_twice() {
     world
         .portal
         .with(|state| state.items.get_mut(&DEAL).unwrap().hidden = true);
-    world.add("maya", None).await;
+    world.add("maya").await;
     world.quiet().await;
     assert!(world.link_problem().await.is_some());
     assert_eq!(world.names().await, ["maya"]);

@@ -1,46 +1,43 @@
 //! Chats of items in a messenger: the service beside the sandbox's homeserver, whose real events come in and which takes real calls.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, ops::Deref, sync::Arc, time::Duration};
 
 use liaison::{
     app::{Parts, Role, Service},
     config::{self, Overrides},
     crypto::SealingKey,
-    domain::{
-        ChatHistory, ChatId, Clock, ConnectionId, Effect, EffectId, GroupId, ItemId, Lane,
-        OperationId, PersonId, RootId, SystemClock, Via,
-    },
-    queue::{self, NewEffect},
-    rules::{Added, Policies, Watching},
+    domain::{ChatId, Clock, SystemClock},
     sandbox::{Homeserver, Membership, Setup},
     server,
-    store::{
-        chat::{self, NewChat},
-        connection, group, identity, observer,
-        operation::Act,
-        person, policy,
-    },
+    store::{identity, policy},
 };
-use sqlx::{PgPool, Row};
+use sqlx::Row;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::harness::{PATIENCE, SEALING_KEY, database, pool, spawn};
+use crate::{
+    harness::{PATIENCE, SEALING_KEY, database, pool, spawn},
+    observed::Observed,
+};
 
 const TITLE: &str = "Office chairs for Byron";
 
 /// A messenger, the service, and an item with its people.
 struct World {
-    pool: PgPool,
     messenger: Homeserver,
     service: Option<Service>,
     serving: JoinHandle<()>,
     stop: CancellationToken,
-    root: RootId,
-    group: GroupId,
-    on: ConnectionId,
-    item: ItemId,
+    observed: Observed,
+}
+
+impl Deref for World {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        &self.observed
+    }
 }
 
 /// People of the tests: name and level.
@@ -162,30 +159,13 @@ impl World {
             demo: false,
         };
         let service = Service::start(&config, parts).await.unwrap();
-        let mut connection = pool.acquire().await.unwrap();
-        let group = group::find(&mut connection, "acme").await.unwrap().unwrap();
-        let on = connection::list(&mut connection).await.unwrap()[0].id;
-        let item: i64 = sqlx::query(
-            "INSERT INTO items (root_id, group_id, kind, title, created_at, updated_at) VALUES ($1, $2, 'deal', $3, now(), now()) RETURNING id",
-        )
-        .bind(group.root.0)
-        .bind(group.id.0)
-        .bind(TITLE)
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap()
-        .get(0);
-        drop(connection);
+        let observed = Observed::create(pool, TITLE).await;
         Self {
-            pool,
             messenger,
             service: Some(service),
             serving,
             stop,
-            root: group.root,
-            group: group.id,
-            on,
-            item: ItemId(item),
+            observed,
         }
     }
 
@@ -194,113 +174,21 @@ impl World {
         self.stop.cancel();
         self.service.take().unwrap().stop().await;
         self.serving.await.unwrap();
-        self.pool.close().await;
-    }
-
-    async fn person(&self, name: &str) -> PersonId {
-        let mut connection = self.pool.acquire().await.unwrap();
-        person::find(&mut connection, name).await.unwrap().unwrap()
+        self.observed.pool.close().await;
     }
 
     fn user(name: &str) -> String {
         format!("@{name}:chat.test")
     }
 
-    /// Decides something about the list as a page does, and has the chat settled.
-    async fn decide(
-        &self,
-        decide: impl FnOnce(&liaison::rules::Watched, chrono::DateTime<chrono::Utc>) -> Watching,
-    ) {
-        let clock = SystemClock::default();
-        let mut tx = self.pool.begin().await.unwrap();
-        let seen = observer::lock(&mut tx, self.root, &[self.item.0], None)
-            .await
-            .unwrap();
-        let watching = decide(&seen[0].watched, clock.now());
-        let act = Act {
-            root: self.root,
-            group: self.group,
-            operation: OperationId(clock.id()),
-            actor: None,
-            via: Via::Page,
-            at: clock.now(),
-            undoes: None,
-            command: None,
-        };
-        observer::apply(&mut tx, &act, &watching.changes)
-            .await
-            .unwrap();
-        if let Some((chat, _)) = seen[0].chat() {
-            let again = watching.again.iter();
-            let again: Vec<_> = again.map(|person| (self.item, *person)).collect();
-            liaison::store::member::forget(&mut tx, self.root, &again)
-                .await
-                .unwrap();
-            self.settle_in(&mut tx, chat).await;
-        }
-        tx.commit().await.unwrap();
-        self.wake().await;
-    }
-
-    async fn settle_in(&self, connection: &mut sqlx::PgConnection, chat: ChatId) {
-        let clock = SystemClock::default();
-        let effect = NewEffect {
-            id: EffectId(clock.id()),
-            delivery: None,
-            connection: self.on,
-            lane: Lane::of_chat(chat),
-            effect: Effect::SettleChat { chat },
-            lease: None,
-        };
-        queue::enqueue(
-            connection,
-            self.root,
-            vec![effect],
-            clock.now(),
-            Duration::ZERO,
-        )
-        .await
-        .unwrap();
-    }
-
-    async fn wake(&self) {
-        let signal = queue::Signal::Work(liaison::domain::Queue::Call, self.on);
-        queue::notify_all(&self.pool, &[signal]).await.unwrap();
-    }
-
     async fn settle(&self) {
-        let chat = self.chat().await;
-        let mut connection = self.pool.acquire().await.unwrap();
-        self.settle_in(&mut connection, chat).await;
-        drop(connection);
-        self.wake().await;
+        self.look_again().await;
         self.quiet().await;
-    }
-
-    async fn chat(&self) -> ChatId {
-        let id: i64 = sqlx::query("SELECT id FROM chats WHERE item_id = $1")
-            .bind(self.item.0)
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-            .get(0);
-        ChatId(id)
     }
 
     /// Makes the item's chat, and returns the room.
     async fn make_chat(&self) -> String {
-        let mut tx = self.pool.begin().await.unwrap();
-        let new = NewChat {
-            item: self.item,
-            connection: self.on,
-            history: ChatHistory::All,
-            by: None,
-            at: chrono::DateTime::UNIX_EPOCH,
-        };
-        let chat = chat::create(&mut tx, self.root, new).await.unwrap();
-        self.settle_in(&mut tx, chat).await;
-        tx.commit().await.unwrap();
-        self.wake().await;
+        self.create_chat().await;
         let named = |world: &liaison::sandbox::World| Some(world.room_named(TITLE)?.id.clone());
         self.messenger.wait_for(named, PATIENCE).await.unwrap()
     }
@@ -370,32 +258,6 @@ impl World {
         .into_iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect()
-    }
-
-    async fn add(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| {
-            let how = Added {
-                by: None,
-                at,
-                in_chat: true,
-                history: None,
-            };
-            watched.add(&[person], how).unwrap()
-        })
-        .await;
-    }
-
-    async fn remove(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, _| watched.remove(&[person], None).unwrap())
-            .await;
-    }
-
-    async fn reassign(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| watched.reassign(Some(person), (None, at), Policies::default()))
-            .await;
     }
 
     fn texts(&self, room: &str) -> Vec<String> {
@@ -814,7 +676,7 @@ async fn a_thousand_chats_are_compared() {
             .collect();
         let mut connection = world.pool.acquire().await.unwrap();
         for chat in chats {
-            world.settle_in(&mut connection, ChatId(chat)).await;
+            world.look_at(&mut connection, ChatId(chat)).await;
         }
         drop(connection);
         world.wake().await;

@@ -29,6 +29,7 @@ mod issues;
 mod items;
 mod matrix;
 mod moves;
+mod observed;
 mod openid;
 mod portal;
 mod program;

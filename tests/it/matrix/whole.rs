@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,25 +13,14 @@ use liaison::{
     config::{self, Overrides},
     connector::{matrix::Client, messenger::Calls},
     crypto::SealingKey,
-    domain::{
-        ChatHistory, ChatId, Clock, ConnectionId, Effect, EffectId, GroupId, ItemId, Lane,
-        OperationId, PersonId, Queue, RootId, SystemClock, Via,
-    },
-    queue::{self, NewEffect, Signal},
-    rules::{Added, Policies, Watched, Watching},
-    store::{
-        chat::{self, NewChat},
-        connection, group, member, observer,
-        operation::Act,
-        person,
-    },
+    domain::SystemClock,
 };
 use serde_json::{Value, json};
-use sqlx::{PgConnection, PgPool};
 
 use super::Presence;
 use crate::{
     harness::{self, SEALING_KEY},
+    observed::Observed,
     synapse::{self, Homeserver, Service, User, until},
 };
 
@@ -45,15 +35,19 @@ const PEOPLE: [(&str, &str); 4] = [
 
 /// The service, an item, and its people with their accounts.
 struct World {
-    pool: PgPool,
     registered: Service,
     client: Client,
     service: liaison::app::Service,
     people: Vec<User<'static>>,
-    root: RootId,
-    group: GroupId,
-    on: ConnectionId,
-    item: ItemId,
+    observed: Observed,
+}
+
+impl Deref for World {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        &self.observed
+    }
 }
 
 fn configuration(homeserver: &Homeserver, registered: &Service, people: &[User<'_>]) -> String {
@@ -135,29 +129,13 @@ impl World {
             demo: false,
         };
         let service = liaison::app::Service::start(&config, parts).await.unwrap();
-        let mut connection = pool.acquire().await.unwrap();
-        let acme = group::find(&mut connection, "acme").await.unwrap().unwrap();
-        let on = connection::list(&mut connection).await.unwrap()[0].id;
-        let item: i64 = sqlx::query_scalar(
-            "INSERT INTO items (root_id, group_id, kind, title, created_at, updated_at) VALUES ($1, $2, 'deal', $3, now(), now()) RETURNING id",
-        )
-        .bind(acme.root.0)
-        .bind(acme.id.0)
-        .bind(TITLE)
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
-        drop(connection);
+        let observed = Observed::create(pool, TITLE).await;
         Self {
             client: homeserver.client(&registered),
-            pool,
             registered,
             service,
             people,
-            root: acme.root,
-            group: acme.id,
-            on,
-            item: ItemId(item),
+            observed,
         }
     }
 
@@ -171,7 +149,7 @@ impl World {
         .unwrap();
         assert_eq!(dead, 0, "dead work");
         self.service.stop().await;
-        self.pool.close().await;
+        self.observed.pool.close().await;
     }
 
     fn user(&self, name: &str) -> &User<'static> {
@@ -179,111 +157,9 @@ impl World {
         &self.people[index]
     }
 
-    async fn person(&self, name: &str) -> PersonId {
-        let mut connection = self.pool.acquire().await.unwrap();
-        person::find(&mut connection, name).await.unwrap().unwrap()
-    }
-
-    /// Decides something about the list, and has the chat looked at.
-    async fn decide(
-        &self,
-        decide: impl FnOnce(&Watched, chrono::DateTime<chrono::Utc>) -> Watching,
-    ) {
-        let clock = SystemClock::default();
-        let mut tx = self.pool.begin().await.unwrap();
-        let seen = observer::lock(&mut tx, self.root, &[self.item.0], None)
-            .await
-            .unwrap();
-        let watching = decide(&seen[0].watched, clock.now());
-        let act = Act {
-            root: self.root,
-            group: self.group,
-            operation: OperationId(clock.id()),
-            actor: None,
-            via: Via::Page,
-            at: clock.now(),
-            undoes: None,
-            command: None,
-        };
-        observer::apply(&mut tx, &act, &watching.changes)
-            .await
-            .unwrap();
-        if let Some((chat, _)) = seen[0].chat() {
-            let again = watching.again.iter();
-            let again: Vec<_> = again.map(|person| (self.item, *person)).collect();
-            member::forget(&mut tx, self.root, &again).await.unwrap();
-            self.look_at(&mut tx, chat).await;
-        }
-        tx.commit().await.unwrap();
-        self.wake().await;
-    }
-
-    async fn look_at(&self, connection: &mut PgConnection, chat: ChatId) {
-        let clock = SystemClock::default();
-        let effect = NewEffect {
-            id: EffectId(clock.id()),
-            delivery: None,
-            connection: self.on,
-            lane: Lane::of_chat(chat),
-            effect: Effect::SettleChat { chat },
-            lease: None,
-        };
-        queue::enqueue(
-            connection,
-            self.root,
-            vec![effect],
-            clock.now(),
-            Duration::ZERO,
-        )
-        .await
-        .unwrap();
-    }
-
-    async fn wake(&self) {
-        let signal = Signal::Work(Queue::Call, self.on);
-        queue::notify(&self.pool, signal).await.unwrap();
-    }
-
-    async fn add(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| {
-            let how = Added {
-                by: None,
-                at,
-                in_chat: true,
-                history: None,
-            };
-            watched.add(&[person], how).unwrap()
-        })
-        .await;
-    }
-
-    async fn remove(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, _| watched.remove(&[person], None).unwrap())
-            .await;
-    }
-
-    async fn reassign(&self, name: &str) {
-        let person = self.person(name).await;
-        self.decide(|watched, at| watched.reassign(Some(person), (None, at), Policies::default()))
-            .await;
-    }
-
     /// Makes the item's chat; returns the room.
     async fn make_chat(&self) -> String {
-        let mut tx = self.pool.begin().await.unwrap();
-        let new = NewChat {
-            item: self.item,
-            connection: self.on,
-            history: ChatHistory::All,
-            by: None,
-            at: SystemClock::default().now(),
-        };
-        let chat = chat::create(&mut tx, self.root, new).await.unwrap();
-        self.look_at(&mut tx, chat).await;
-        tx.commit().await.unwrap();
-        self.wake().await;
+        self.create_chat().await;
         until("the room is made", async || {
             let room: Option<String> = sqlx::query_scalar("SELECT remote_id FROM chats")
                 .fetch_one(&self.pool)
@@ -295,15 +171,8 @@ impl World {
     }
 
     /// Has the chat looked at once more, and waits for that.
-    async fn look_again(&self) {
-        let chat: i64 = sqlx::query_scalar("SELECT id FROM chats")
-            .fetch_one(&self.pool)
-            .await
-            .unwrap();
-        let mut connection = self.pool.acquire().await.unwrap();
-        self.look_at(&mut connection, ChatId(chat)).await;
-        drop(connection);
-        self.wake().await;
+    async fn settle(&self) {
+        self.look_again().await;
         self.quiet().await;
     }
 
@@ -419,8 +288,8 @@ async fn the_room_and_the_list_stay_in_step() {
     ann.kick(&room, &eve.id).await;
     let away = [("bob", false), ("dan", true), ("eve", false)];
     world.wait_observers(&away).await;
-    world.look_again().await;
-    world.look_again().await;
+    world.settle().await;
+    world.settle().await;
     world.wait_for(&room, &["ann", "dan"]).await;
     world.wait_observers(&away).await;
     assert_eq!(world.problem().await, None);
@@ -476,7 +345,7 @@ async fn who_is_asked_is_not_there_yet_and_who_declines_is_not_asked_again() {
     eve.join(&room).await;
     bob.leave(&room).await;
     world.wait_observers(&[("bob", false), ("eve", true)]).await;
-    world.look_again().await;
+    world.settle().await;
     assert_eq!(world.there(&room, Presence::Invited).await, [""; 0]);
     assert_eq!(world.there(&room, Presence::Joined).await, ["ann", "eve"]);
     // One who was asked and did not answer is asked no more once he observes no longer.
@@ -536,7 +405,7 @@ async fn a_room_without_the_bot_is_reported_and_left_alone() {
             .contains("the bot was removed")
     );
     world.add("eve").await;
-    world.look_again().await;
+    world.settle().await;
     assert_eq!(
         world.observers().await.len(),
         2,
