@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{Bearer, Credential},
-    crm::Crm,
+    crm::{Crm, Webhooks},
     queue::Wake,
 };
 use graphql::{Endpoint, Viewer};
@@ -42,6 +42,8 @@ const MAX_SOCKETS: usize = 1000;
 pub struct Api {
     /// The way to the CRM.
     pub crm: Crm,
+    /// The way to the webhooks of groups.
+    pub webhooks: Webhooks,
     /// Who tells of changes.
     pub wake: Arc<Wake>,
     /// Tasks of open requests; their end is waited for.

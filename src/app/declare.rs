@@ -61,6 +61,11 @@ pub async fn declare(
     for group in &config.group {
         declaration.group(&mut tx, group).await?;
     }
+    let webhooks = config.group.iter().flat_map(|group| &group.webhook);
+    let webhooks: Vec<String> = webhooks
+        .map(|webhook| webhook.name.to_lowercase())
+        .collect();
+    webhook::undeclare_others(&mut tx, &webhooks).await?;
     tx.commit().await?;
     Ok(declaration.connections)
 }

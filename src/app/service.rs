@@ -15,11 +15,11 @@ use crate::{
     auth::{Attempts, OpenId, Passwords, Sessions},
     config::{Config, Connection, SecretError},
     connector::{gitlab::Client, messenger::Messenger, oidc::Provider},
-    crm::{Crm, Pace},
+    crm::{Crm, Pace, Webhooks},
     crypto::SealingKey,
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
-    intake::{Book, Budget, Intake, Writer, WriterTasks, keep_current, router},
+    intake::{Book, Budget, Intake, Tallies, Writer, WriterTasks, keep_current, router},
     queue::{self, Signal, Wake},
     server,
     store::{StoreError, connection, search},
@@ -154,6 +154,7 @@ impl Service {
         if has(Role::Web) {
             let api = Api {
                 crm: worker.crm.clone(),
+                webhooks: webhooks(config, &parts, &worker.crm),
                 wake: Arc::clone(&wake),
                 tasks: serving.clone(),
                 stop: stop_serving.clone(),
@@ -165,7 +166,7 @@ impl Service {
             let api = api.router();
             // The explorer asks the host that it comes from.
             admin_routes = api.clone().merge(explorer());
-            routes = web.router(routes.merge(api));
+            routes = web.router(&routes.merge(api));
         }
         let address = parts.listener.local_addr()?;
         spawn_loops(&worker, &remotes, &parts.roles);
@@ -249,6 +250,7 @@ fn web(
     Ok(Web {
         openid: openid(config, parts, connections)?,
         crm: api.crm.clone(),
+        webhooks: api.webhooks.clone(),
         wake: Arc::clone(&api.wake),
         sessions: sessions(config, parts.pool.clone(), Arc::clone(&parts.clock)),
         passwords: Passwords::new(parts.pool.clone()),
@@ -317,6 +319,17 @@ fn crm(config: &Config, parts: &Parts, remotes: &[Arc<Remote>]) -> Crm {
     }
 }
 
+/// Returns the way to the webhooks of groups.
+fn webhooks(config: &Config, parts: &Parts, crm: &Crm) -> Webhooks {
+    Webhooks {
+        pool: parts.pool.clone(),
+        clock: Arc::clone(&parts.clock),
+        key: Arc::clone(&parts.key),
+        public_url: config.server.public_url.clone(),
+        trackers: Arc::clone(&crm.trackers),
+    }
+}
+
 /// Starts the loops of each connection that the roles ask for.
 fn spawn_loops(worker: &Worker, remotes: &[Arc<Remote>], roles: &[Role]) {
     for remote in remotes {
@@ -378,9 +391,15 @@ async fn receiver(parts: &Parts, worker: &Worker, writer: Writer) -> Result<Rout
     worker
         .tasks
         .spawn(keep_current(sender, source, changes, worker.stop.clone()));
+    let tallies = Tallies::default();
+    let keep = tallies
+        .clone()
+        .keep(parts.pool.clone(), worker.stop.clone());
+    worker.tasks.spawn(keep);
     Ok(router(Intake {
         book,
         writer,
+        tallies,
         budget: Budget::new(BODY_BUDGET),
         clock: Arc::clone(&parts.clock),
     }))

@@ -8,7 +8,7 @@ use super::{Output, open, print};
 use crate::{
     config::Config,
     domain::DeliveryId,
-    queue::{self, DeliveryLog, Signal},
+    queue::{self, DeliveryLog, LogFilter, Signal},
 };
 
 #[derive(Debug, Subcommand)]
@@ -80,8 +80,12 @@ async fn run(pool: &sqlx::PgPool, command: DeliveryCommand) -> anyhow::Result<()
             limit,
             output,
         } => {
-            let state = state.map(State::word);
-            let deliveries = queue::deliveries(pool, webhook.as_deref(), state, limit).await?;
+            let filter = LogFilter {
+                name: webhook,
+                state: state.map(|state| state.word().to_owned()),
+                ..LogFilter::default()
+            };
+            let deliveries = queue::deliveries(pool, &filter, limit).await?;
             if output.json {
                 return print::json(&deliveries);
             }

@@ -65,7 +65,7 @@ async fn run(pool: &sqlx::PgPool, command: TokenCommand) -> anyhow::Result<()> {
             print::error("This is the only time the token is shown.");
         }
         TokenCommand::List { output } => {
-            let tokens = tokens::list(&mut connection).await?;
+            let tokens = tokens::list(&mut connection, None).await?;
             if output.json {
                 return print::json(&tokens);
             }
@@ -90,7 +90,7 @@ async fn run(pool: &sqlx::PgPool, command: TokenCommand) -> anyhow::Result<()> {
         }
         TokenCommand::Revoke { id } => {
             anyhow::ensure!(
-                tokens::revoke(&mut connection, id, now).await?,
+                tokens::revoke(&mut connection, (id, None), now).await?,
                 "there is no token {id} in force"
             );
             print::line("Revoked.");

@@ -3,24 +3,26 @@
 pub(super) mod matrix;
 mod tracker;
 
-use anyhow::{Context, bail, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::TimeDelta;
-use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Output, clock, find_connection, find_group, open, print, sealing_key};
 use crate::{
-    config::{self, Config},
-    crypto::{digest, random_token},
-    domain::{ConnectionKind, RootId, WebhookId},
-    queue::{self, Signal},
-    store::{
-        StoreError,
-        webhook::{self as webhooks, SecretKind},
-    },
+    config::Config,
+    crm::{By, NewSecret, NewWebhook, Webhooks},
+    domain::{ConnectionKind, HookEvent, RootId, Via, WebhookId},
+    store::webhook::{self as webhooks, SecretKind},
+};
+
+/// The command line acts for nobody in particular.
+const BY: By = By {
+    person: None,
+    via: Via::CommandLine,
 };
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +44,13 @@ pub(super) enum WebhookCommand {
         /// Changes from a secret token to a signing token (GitLab 19.0 and later), at once.
         #[arg(long)]
         signing: bool,
+    },
+    /// Chooses the events that a webhook acts on; `install` tells the tracker.
+    Events {
+        /// Name of the webhook.
+        name: String,
+        /// The events; without any, all.
+        events: Vec<Event>,
     },
     /// Takes no deliveries for a while: they are answered 410.
     Pause {
@@ -95,14 +104,42 @@ pub(super) struct CreateArgs {
     /// Makes a signing token (GitLab 19.0 and later) instead of a secret token.
     #[arg(long)]
     signing: bool,
+    /// An event that it is for; without any, all.
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<Event>,
     #[command(flatten)]
     output: Output,
+}
+
+/// An event as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Event {
+    /// Comments on issues.
+    Comments,
+    /// Issues that are opened, changed and moved.
+    Issues,
+    /// Members who come, change or leave.
+    Members,
+    /// Projects and groups that come, go, move or are renamed.
+    Tree,
+}
+
+impl Event {
+    fn all(chosen: &[Self]) -> Option<Vec<HookEvent>> {
+        let event = |chosen: &Self| match chosen {
+            Self::Comments => HookEvent::Comments,
+            Self::Issues => HookEvent::Issues,
+            Self::Members => HookEvent::Members,
+            Self::Tree => HookEvent::Tree,
+        };
+        (!chosen.is_empty()).then(|| chosen.iter().map(event).collect())
+    }
 }
 
 #[derive(Serialize)]
 struct Created<'a> {
     name: &'a str,
-    url: String,
+    url: &'a str,
     #[serde(rename = "secret_kind")]
     kind: SecretKind,
     secret: &'a str,
@@ -110,7 +147,7 @@ struct Created<'a> {
 
 pub(super) async fn webhook(config: &Config, command: WebhookCommand) -> anyhow::Result<()> {
     let database = open(config).await?;
-    let mut desk = Desk {
+    let desk = Desk {
         config,
         pool: database.pool.clone(),
     };
@@ -125,7 +162,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    async fn run(&mut self, command: WebhookCommand) -> anyhow::Result<()> {
+    async fn run(&self, command: WebhookCommand) -> anyhow::Result<()> {
         match command {
             WebhookCommand::Create(args) => self.create(args).await,
             WebhookCommand::List { output } => self.list(output).await,
@@ -134,6 +171,7 @@ impl Desk<'_> {
                 overlap,
                 signing,
             } => self.rotate(&name, overlap, signing).await,
+            WebhookCommand::Events { name, events } => self.set_events(&name, &events).await,
             WebhookCommand::Pause { name } => self.set_state(&name, "paused", "Paused.").await,
             WebhookCommand::Resume { name } => self.set_state(&name, "active", "Resumed.").await,
             WebhookCommand::Delete { name } => {
@@ -148,75 +186,54 @@ impl Desk<'_> {
         }
     }
 
-    fn url(&self, name: &str) -> anyhow::Result<String> {
-        let mut url = self.config.server.public_url.clone();
-        url.path_segments_mut()
-            .ok()
-            .context("server.public_url cannot have a path")?
-            .pop_if_empty()
-            .extend(["hooks", name]);
-        Ok(url.into())
+    /// Returns the way to the webhooks, which makes no calls.
+    fn webhooks(&self) -> anyhow::Result<Webhooks> {
+        Ok(Webhooks {
+            pool: self.pool.clone(),
+            clock: clock(),
+            key: Arc::new(sealing_key(self.config)?),
+            public_url: self.config.server.public_url.clone(),
+            trackers: Arc::new(HashMap::new()),
+        })
     }
 
-    async fn create(&mut self, args: CreateArgs) -> anyhow::Result<()> {
-        let now = clock().now();
-        let mut tx = self.pool.begin().await?;
-        let group = find_group(&mut tx, &args.group).await?;
-        let on = find_connection(&mut tx, &args.connection).await?;
-        matrix::only_one(&mut tx, &on).await?;
-        let is_matrix = on.kind == ConnectionKind::Matrix;
-        ensure!(
-            !(is_matrix && args.signing),
-            "Matrix homeservers do not sign: leave out --signing"
-        );
-        // The random part makes the URL itself hard to guess; the secret proves the sender all the same.
-        let name = args.name.unwrap_or_else(|| {
-            let random: String = random_token("")
-                .expose_secret()
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .take(20)
-                .collect();
-            format!("{}-{}", group.path.replace('/', "-"), random.to_lowercase())
-        });
-        ensure!(
-            config::is_slug(&name),
-            "the name may have letters, digits, -, _ and ."
-        );
-        let webhook = match webhooks::create(&mut tx, &name, &group, on.id, now).await {
-            Ok(webhook) => webhook,
-            Err(StoreError::Conflict { .. }) => {
-                bail!("there is a webhook named {name}: choose another --name")
-            }
-            Err(other) => return Err(other.into()),
+    async fn create(&self, args: CreateArgs) -> anyhow::Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        let group = find_group(&mut connection, &args.group).await?;
+        let on = find_connection(&mut connection, &args.connection).await?;
+        drop(connection);
+        let events = Event::all(&args.events);
+        let wanted = NewWebhook {
+            group: (group.root, group.id),
+            path: &group.path,
+            connection: &on.name,
+            name: args.name.as_deref(),
+            signing: args.signing,
+            events: events.as_deref(),
         };
-        let (kind, secret) = new_secret(args.signing);
-        let key = sealing_key(self.config)?;
-        webhooks::add_secret(&mut tx, webhook, (kind, &secret), (clock().id(), &key), now).await?;
-        tx.commit().await?;
-        self.announce().await?;
-        let created = Created {
-            name: &name,
-            url: self.url(&name)?,
-            kind,
-            secret: secret.expose_secret(),
-        };
+        let created = self.webhooks()?.create(BY, &wanted).await?;
         if args.output.json {
-            return print::json(&created);
+            return print::json(&Created {
+                name: &created.name,
+                url: &created.url,
+                kind: created.kind,
+                secret: created.secret.expose_secret(),
+            });
         }
-        print::line(&format!("Name:    {name}"));
+        print::line(&format!("Name:    {}", created.name));
         print::line(&format!("URL:     {}", created.url));
-        print_secret(kind, &secret);
-        if is_matrix {
+        print_secret(&created);
+        if on.kind == ConnectionKind::Matrix {
             print::line(&format!(
-                "The homeserver's file: liaison webhook registration {name} > liaison.yaml"
+                "The homeserver's file: liaison webhook registration {} > liaison.yaml",
+                created.name
             ));
         }
         Ok(())
     }
 
-    async fn list(&mut self, output: Output) -> anyhow::Result<()> {
-        let list = webhooks::list(&mut *self.pool.acquire().await?, clock().now()).await?;
+    async fn list(&self, output: Output) -> anyhow::Result<()> {
+        let list = webhooks::list(&mut *self.pool.acquire().await?, None, clock().now()).await?;
         if output.json {
             return print::json(&list);
         }
@@ -229,7 +246,8 @@ impl Desk<'_> {
                     webhook.connection,
                     webhook.state,
                     if webhook.managed { "file" } else { "here" }.to_owned(),
-                    print::moment(webhook.last_delivery_at),
+                    print::moment(webhook.health.last_delivery_at),
+                    webhook.health.refused.to_string(),
                 ]
             })
             .collect();
@@ -241,6 +259,7 @@ impl Desk<'_> {
                 "STATE",
                 "DECLARED",
                 "LAST DELIVERY",
+                "REFUSED",
             ],
             &rows,
             "There are no webhooks.",
@@ -248,21 +267,11 @@ impl Desk<'_> {
         Ok(())
     }
 
-    async fn rotate(&mut self, name: &str, overlap: u32, signing: bool) -> anyhow::Result<()> {
-        let now = clock().now();
-        let mut tx = self.pool.begin().await?;
-        let webhook = self.find_own(&mut tx, name).await?;
-        let known = webhooks::secrets(&mut tx, webhook, now).await?;
-        let signed = known.iter().any(|known| known.kind == SecretKind::Signing);
-        let (kind, secret) = new_secret(signing || signed);
-        // A webhook that has a signing token accepts nothing else, so that a secret token ends with the first one.
-        let overlap = if signing && !signed { 0 } else { overlap };
-        webhooks::end_secrets(&mut tx, webhook, now + TimeDelta::hours(overlap.into())).await?;
-        let key = sealing_key(self.config)?;
-        webhooks::add_secret(&mut tx, webhook, (kind, &secret), (clock().id(), &key), now).await?;
-        tx.commit().await?;
-        self.announce().await?;
-        print_secret(kind, &secret);
+    async fn rotate(&self, name: &str, overlap: u32, signing: bool) -> anyhow::Result<()> {
+        let webhook = self.named(name).await?;
+        let webhooks = self.webhooks()?;
+        let (rotated, overlap) = webhooks.rotate(BY, webhook, (overlap, signing)).await?;
+        print_secret(&rotated);
         print::error(&match overlap {
             0 => "The old secret is not accepted any more.".to_owned(),
             hours => format!("The old secret is accepted for {hours} more hours."),
@@ -270,18 +279,26 @@ impl Desk<'_> {
         Ok(())
     }
 
-    async fn set_state(&mut self, name: &str, state: &str, done: &str) -> anyhow::Result<()> {
-        let mut tx = self.pool.begin().await?;
-        let webhook = if state == "deleted" {
-            self.find_own(&mut tx, name).await?
-        } else {
-            self.find(&mut tx, name).await?
-        };
-        webhooks::set_state(&mut tx, webhook, state).await?;
-        tx.commit().await?;
-        self.announce().await?;
+    async fn set_events(&self, name: &str, events: &[Event]) -> anyhow::Result<()> {
+        let webhook = self.named(name).await?;
+        let events = Event::all(events);
+        let webhooks = self.webhooks()?;
+        webhooks.set_events(BY, webhook, events.as_deref()).await?;
+        print::line(&format!(
+            "Chosen. `liaison webhook install {name}` tells the tracker."
+        ));
+        Ok(())
+    }
+
+    async fn set_state(&self, name: &str, state: &'static str, done: &str) -> anyhow::Result<()> {
+        let webhook = self.named(name).await?;
+        self.webhooks()?.set_state(BY, webhook, state).await?;
         print::line(done);
         Ok(())
+    }
+
+    async fn named(&self, name: &str) -> anyhow::Result<(RootId, WebhookId)> {
+        self.find(&mut *self.pool.acquire().await?, name).await
     }
 
     async fn find(
@@ -293,44 +310,13 @@ impl Desk<'_> {
             .await?
             .with_context(|| format!("there is no webhook {name}"))
     }
-
-    /// Finds a webhook that the configuration file does not declare: what it declares is changed there.
-    async fn find_own(
-        &self,
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> anyhow::Result<(RootId, WebhookId)> {
-        let mut declared = self.config.group.iter().flat_map(|group| &group.webhook);
-        ensure!(
-            !declared.any(|webhook| webhook.name.eq_ignore_ascii_case(name)),
-            "webhook {name} is declared in the configuration file: change it there and restart"
-        );
-        self.find(connection, name).await
-    }
-
-    /// Lets running services know.
-    async fn announce(&self) -> anyhow::Result<()> {
-        Ok(queue::notify(&self.pool, Signal::Webhooks).await?)
-    }
 }
 
-fn new_secret(signing: bool) -> (SecretKind, SecretString) {
-    if signing {
-        let bytes = digest(random_token("").expose_secret().as_bytes());
-        (
-            SecretKind::Signing,
-            format!("whsec_{}", STANDARD.encode(bytes)).into(),
-        )
-    } else {
-        (SecretKind::Token, random_token(""))
-    }
-}
-
-fn print_secret(kind: SecretKind, secret: &SecretString) {
-    let name = match kind {
+fn print_secret(made: &NewSecret) {
+    let name = match made.kind {
         SecretKind::Token => "Secret token: ",
         SecretKind::Signing => "Signing token:",
     };
-    print::line(&format!("{name} {}", secret.expose_secret()));
+    print::line(&format!("{name} {}", made.secret.expose_secret()));
     print::error("This is the only time the secret is shown.");
 }

@@ -35,9 +35,29 @@ impl Crm {
         root: RootId,
         group: GroupId,
     ) -> Result<Access, CrmError> {
+        self.access_to(person, (root, group, Held::Anywhere)).await
+    }
+
+    /// Returns what a person may do in a group itself, wherever its contacts are held: whether he may configure it.
+    ///
+    /// # Errors
+    /// As for [`Self::group_access`].
+    pub async fn own_access(
+        &self,
+        person: PersonId,
+        root: RootId,
+        group: GroupId,
+    ) -> Result<Access, CrmError> {
+        self.access_to(person, (root, group, Held::Here)).await
+    }
+
+    async fn access_to(
+        &self,
+        person: PersonId,
+        place: (RootId, GroupId, Held),
+    ) -> Result<Access, CrmError> {
         self.decide(async |fresh| {
             let mut connection = self.pool.acquire().await?;
-            let place = (root, group, Held::Anywhere);
             let (access, _) = self
                 .towards_group(&mut connection, person, place, fresh)
                 .await?;

@@ -1,14 +1,14 @@
-//! The CRM of a group, switched and pointed at the group that holds its contacts.
+//! The settings of a group: its CRM switched and pointed at the group that holds its contacts, its messenger and policies chosen.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{Asker, Crm, CrmError, error::Failure, items::detail};
 use crate::{
-    domain::{GroupId, OperationId, RelationSource, RootId},
+    domain::{ConnectionId, GroupId, OperationId, RelationSource, RootId},
     rules::{Access, GroupSettings, GroupState, Refused, configure},
     store::{
-        group_settings,
+        connection, group_settings,
         operation::{self, Told},
         road::Fresh,
         standing::{self, Held},
@@ -46,7 +46,7 @@ impl Crm {
         })
     }
 
-    /// Switches the CRM of a group, and says where it keeps its contacts.
+    /// Switches the CRM of a group, says where it keeps its contacts, and chooses its messenger and policies.
     ///
     /// # Errors
     /// [`CrmError::Denied`] below Maintainer; [`CrmError::Invalid`] where the contact source is of another root group or has its CRM off.
@@ -79,7 +79,8 @@ impl Crm {
         let source = self.source(&mut tx, asker, (root, source), fresh).await?;
         let state = group_settings::lock(&mut tx, root, group).await?;
         let state = state.ok_or(Refused::NotFound)?;
-        let wanted = configure(&access, (group, &state), settings, source)?;
+        let messengers = messengers(&mut tx, root, settings).await?;
+        let wanted = configure(&access, (group, &state), settings, source, &messengers)?;
         if wanted == state {
             return Ok(GroupReport::default());
         }
@@ -129,6 +130,20 @@ impl Crm {
     }
 }
 
+/// Returns the messengers that a tenant may use, where one is to be chosen.
+async fn messengers(
+    connection: &mut PgConnection,
+    root: RootId,
+    settings: &GroupSettings,
+) -> Result<Vec<ConnectionId>, Failure> {
+    if settings.chats.messenger.flatten().is_none() {
+        return Ok(Vec::new());
+    }
+    let known = connection::of_tenant(connection, root).await?.into_iter();
+    let messengers = known.filter(|known| known.kind.is_messenger());
+    Ok(messengers.map(|known| known.id).collect())
+}
+
 fn said(state: &GroupState) -> Value {
     let words = |sources: &Vec<RelationSource>| -> Vec<&str> {
         sources.iter().map(|source| source.word()).collect()
@@ -137,5 +152,9 @@ fn said(state: &GroupState) -> Value {
         "crm_enabled": state.crm_enabled,
         "contact_source": state.contact_source,
         "automatic_relations": state.automatic_relations.as_ref().map(words),
+        "messenger": state.chats.messenger,
+        "chat_preset": state.chats.preset,
+        "invite_policy": state.chats.invites,
+        "reassignment": state.chats.reassignment,
     })
 }

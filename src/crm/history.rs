@@ -21,6 +21,8 @@ pub enum HistoryOf {
     Item(ItemId),
     /// Of all contacts and organizations that a group uses, wherever they are held.
     Group(GroupId),
+    /// Of all that a group and those below it have, their settings and webhooks included; for whoever may configure the group.
+    Below(GroupId),
 }
 
 /// Which part of a history.
@@ -73,6 +75,10 @@ impl Crm {
                 let root = standing::root_of_group(&mut connection, group).await?;
                 (root.ok_or(Refused::NotFound)?, group, Held::Anywhere)
             }
+            HistoryOf::Below(group) => {
+                let root = standing::root_of_group(&mut connection, group).await?;
+                (root.ok_or(Refused::NotFound)?, group, Held::Here)
+            }
             HistoryOf::Item(item) => {
                 let place = operation::last_place(&mut connection, item).await?;
                 let (root, group) = place.ok_or(Refused::NotFound)?;
@@ -82,7 +88,11 @@ impl Crm {
         let (access, holder) = self
             .towards_group(&mut connection, asker.person, (root, group, held), fresh)
             .await?;
-        if !access.allows(Right::ViewContacts) {
+        let right = match of {
+            HistoryOf::Below(_) => Right::Configure,
+            HistoryOf::Item(_) | HistoryOf::Group(_) => Right::ViewContacts,
+        };
+        if !access.allows(right) {
             return Err(Refused::NotFound.into());
         }
         let entries = match of {
@@ -91,6 +101,9 @@ impl Crm {
             }
             HistoryOf::Group(_) => {
                 operation::of_group(&mut connection, (root, holder), before, limit).await?
+            }
+            HistoryOf::Below(_) => {
+                operation::below(&mut connection, (root, group), before, limit).await?
             }
         };
         Ok(entries)

@@ -128,17 +128,19 @@ impl Crm {
             .await
     }
 
-    /// Changes an item: its fields, and whether it is archived. Its chat is called and opened or closed as it is.
+    /// Changes an item: its fields, and whether it is archived. Its chat is called and opened or closed as it is. Whoever says when what he
+    /// saw had been changed last is refused where somebody changed it since.
     ///
     /// # Errors
-    /// As for [`Self::create_item`].
+    /// As for [`Self::create_item`]; [`CrmError::Changed`] where it is not any more what was seen.
     pub async fn update_item(
         &self,
         asker: Asker,
         item: ItemId,
         patch: &ItemPatch,
+        seen: Option<DateTime<Utc>>,
     ) -> Result<(), CrmError> {
-        self.decide(|fresh| self.update_once(asker, item, (patch, None), fresh))
+        self.decide(|fresh| self.update_once(asker, item, (patch, seen), fresh))
             .await
     }
 

@@ -7,6 +7,7 @@ mod access;
 mod bulk;
 mod chats;
 mod convert;
+mod deliveries;
 mod error;
 mod foresee;
 mod group;
@@ -23,6 +24,7 @@ mod preview;
 mod removal;
 mod undo;
 mod watch;
+mod webhooks;
 mod why;
 
 pub use crate::{
@@ -31,6 +33,7 @@ pub use crate::{
 };
 pub use bulk::Pace;
 pub use convert::Conversion;
+pub use deliveries::DeliveryDetail;
 pub use error::{CrmError, Outage};
 pub use foresee::Foreseen;
 pub use group::GroupReport;
@@ -42,6 +45,7 @@ pub use observers::{MAX_WATCHED, WatchReport};
 pub use people::Departure;
 pub use preview::Preview;
 pub use undo::UndoReport;
+pub use webhooks::{By, Installed, MAX_OVERLAP, NewSecret, NewWebhook, Webhooks};
 pub use why::{Where, Why};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::HookEvent;
+
 /// A decoded delivery: an event, or why it means nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
@@ -33,6 +35,18 @@ pub enum Event {
         /// What is remembered as the outcome.
         summary: String,
     },
+}
+
+impl Event {
+    /// Returns which sort of events it is of.
+    pub fn sort(&self) -> HookEvent {
+        match self {
+            Self::CommentPosted(_) => HookEvent::Comments,
+            Self::IssueChanged(_) => HookEvent::Issues,
+            Self::MemberChanged { .. } => HookEvent::Members,
+            Self::TreeChanged { .. } => HookEvent::Tree,
+        }
+    }
 }
 
 /// A part of a tracker's tree that has to be looked at; where it is now, only the tracker's API tells.

@@ -10,6 +10,7 @@ mod effect;
 mod event;
 mod field;
 mod heard;
+mod hook;
 mod id;
 mod item;
 mod level;
@@ -32,6 +33,7 @@ pub use event::{
 };
 pub use field::{FieldError, is_email_address};
 pub use heard::{ChatEvent, ChatMessage, Heard};
+pub use hook::HookEvent;
 pub use id::{
     BulkJobId, ChatId, ConnectionId, DeliveryId, EffectId, GroupId, IssueId, ItemId, ItemTypeId,
     Lane, OperationId, PersonId, ProjectId, ReplyId, RootId, WebhookId,

@@ -135,6 +135,21 @@ async fn take(intake: &Intake, id: String, request: Request<Body>) -> Result<(),
     if !entry.active {
         return Err(Problem::Gone.into());
     }
+    let taken = take_proven(intake, &entry, &id, (head, body)).await;
+    let (key, now) = ((entry.root, entry.id), intake.clock.now());
+    match &taken {
+        Ok(()) => intake.tallies.accepted(key, now),
+        Err(Refused(problem)) => intake.tallies.refused(key, now, problem.title()),
+    }
+    taken
+}
+
+async fn take_proven(
+    intake: &Intake,
+    entry: &Entry,
+    id: &str,
+    (head, body): (Parts, Body),
+) -> Result<(), Refused> {
     if !is_json(&head.headers) {
         return Err(Problem::UnsupportedType.into());
     }
@@ -147,12 +162,12 @@ async fn take(intake: &Intake, id: String, request: Request<Body>) -> Result<(),
         bytes,
         share: _share,
     } = read(body, length, &intake.budget).await?;
-    let parcels = unpack(&entry, &id, &bytes)?;
+    let parcels = unpack(entry, id, &bytes)?;
     let headers = kept(&matrix::KEPT_HEADERS, &head.headers);
     // The order of ids is the order in the transaction.
     let mut lanes: Vec<(Lane, Vec<Arrival>)> = Vec::new();
     for parcel in parcels {
-        let arrival = arrival(intake, &entry, parcel, headers.clone());
+        let arrival = arrival(intake, entry, parcel, headers.clone());
         match lanes.iter_mut().find(|(lane, _)| *lane == arrival.lane) {
             Some((_, waiting)) => waiting.push(arrival),
             None => lanes.push((arrival.lane, vec![arrival])),

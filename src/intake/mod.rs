@@ -7,10 +7,12 @@ mod matrix;
 mod opener;
 mod problem;
 mod receive;
+mod tally;
 mod writer;
 
 pub use body::{BODY_TIMEOUT, Budget, MAX_BODY};
 pub use book::{Book, Entry, keep_current};
 pub use problem::Problem;
 pub use receive::{Intake, router};
+pub use tally::Tallies;
 pub use writer::{Writer, WriterTasks};

@@ -92,6 +92,11 @@ impl Problem {
         self.parts().0
     }
 
+    /// Returns what is wrong, in a few words.
+    pub(super) fn title(self) -> &'static str {
+        self.parts().2
+    }
+
     /// Returns what to do about it.
     pub(super) fn detail(self) -> &'static str {
         self.parts().3

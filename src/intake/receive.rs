@@ -19,6 +19,7 @@ use super::{
     body::{Budget, read},
     book::{Book, Entry},
     matrix,
+    tally::Tallies,
     writer::Writer,
 };
 use crate::{
@@ -37,6 +38,8 @@ pub struct Intake {
     pub writer: Writer,
     /// Memory for large bodies.
     pub budget: Budget,
+    /// How webhooks do.
+    pub tallies: Tallies,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
 }
@@ -103,6 +106,22 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
     if !entry.active {
         return Err(Problem::Gone);
     }
+    let taken = take(intake, &entry, webhook, request).await;
+    let (key, now) = ((entry.root, entry.id), intake.clock.now());
+    match &taken {
+        Ok(_) => intake.tallies.accepted(key, now),
+        Err(problem) => intake.tallies.refused(key, now, problem.title()),
+    }
+    taken
+}
+
+/// Takes a request for a webhook that is there and active.
+async fn take(
+    intake: &Intake,
+    entry: &Entry,
+    webhook: &str,
+    request: Request<Body>,
+) -> Result<Stored, Problem> {
     let (head, body) = request.into_parts();
     if !hook::is_readable(entry.kind, &head.headers) {
         return Err(Problem::UnsupportedType);
@@ -120,7 +139,7 @@ async fn accept(intake: &Intake, webhook: &str, request: Request<Body>) -> Resul
     let body = read(body, length, &intake.budget).await?;
     let sent = (&head, &body.bytes[..]);
     hook::verify_body(entry.kind, sent, &entry.secrets, intake.clock.now()).map_err(unproven)?;
-    let arrival = arrival(intake, &entry, &head.headers, body.bytes).map_err(|error| {
+    let arrival = arrival(intake, entry, &head.headers, body.bytes).map_err(|error| {
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Malformed
     })?;

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Claimed, QueueError};
-use crate::domain::{DeliveryId, Lane, RootId, WebhookId};
+use crate::domain::{DeliveryId, HookEvent, Lane, RootId, WebhookId};
 
 /// Bytes of a lane's bodies after which no further one is read.
 const READ_BYTES: i64 = 1 << 20;
@@ -22,6 +22,8 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// The webhook it came through.
     pub webhook: WebhookId,
+    /// The events that the webhook is for; none for all.
+    pub events: Option<Vec<HookEvent>>,
     /// A JSON object of the headers that were kept.
     pub headers: String,
     /// The body as it came.
@@ -78,7 +80,8 @@ pub async fn read(
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
     let rows = sqlx::query!(
         r#"SELECT mine.root_id AS "root!: RootId", mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
-                  waiting.headers, waiting.body, waiting.attempts, waiting.received_at
+                  waiting.headers, waiting.body, waiting.attempts, waiting.received_at,
+                  (SELECT events FROM webhooks WHERE webhooks.root_id = mine.root_id AND webhooks.id = waiting.webhook_id) AS events
            FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
            -- No more than fits into memory: the first, and others up to some bytes.
            CROSS JOIN LATERAL (
@@ -103,6 +106,12 @@ pub async fn read(
             .push_back(Delivery {
                 id: row.id,
                 webhook: row.webhook,
+                events: row.events.map(|words| {
+                    words
+                        .iter()
+                        .filter_map(|word| HookEvent::from_word(word))
+                        .collect()
+                }),
                 headers: row.headers,
                 body: row.body,
                 attempts: row.attempts,

@@ -6,13 +6,16 @@ use sqlx::{Connection, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::inbox::revive;
-use crate::domain::{ConnectionId, DeliveryId, Effect, Queue, RootId};
+use crate::domain::{ConnectionId, DeliveryId, Effect, Queue, RootId, WebhookId};
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliverySummary {
     /// The delivery's id.
     pub id: DeliveryId,
+    /// Tenant and webhook that it came through.
+    #[serde(skip)]
+    pub through: (RootId, WebhookId),
     /// Name of the webhook.
     pub webhook: String,
     /// When it arrived.
@@ -69,16 +72,35 @@ pub struct AttemptLog {
     pub outcome: String,
 }
 
-/// Returns the newest deliveries, those of one webhook or in one state where asked for.
+/// Which part of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Only what came through these webhooks of a tenant.
+    pub webhooks: Option<(RootId, Vec<WebhookId>)>,
+    /// Only what came through a webhook of this name, whichever tenant's.
+    pub name: Option<String>,
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only what failed: dead deliveries, and those with dead effects.
+    pub failed: bool,
+    /// Only older ones.
+    pub before: Option<DeliveryId>,
+}
+
+/// Returns the newest deliveries that a filter lets through.
 pub async fn deliveries(
     pool: &PgPool,
-    webhook: Option<&str>,
-    state: Option<&str>,
+    filter: &LogFilter,
     limit: i64,
 ) -> sqlx::Result<Vec<DeliverySummary>> {
-    sqlx::query_as!(
-        DeliverySummary,
-        r#"SELECT line.id AS "id: DeliveryId", line.webhook AS "webhook!", line.received_at, line.state, line.outcome, line.attempts,
+    let root = filter.webhooks.as_ref().map(|(root, _)| root.0);
+    let webhooks: Option<Vec<i64>> = filter
+        .webhooks
+        .as_ref()
+        .map(|(_, webhooks)| webhooks.iter().map(|webhook| webhook.0).collect());
+    let rows = sqlx::query!(
+        r#"SELECT line.id AS "id: DeliveryId", line.root_id AS "root: RootId", line.webhook_id AS "webhook_id: WebhookId", line.webhook AS "webhook!",
+                  line.received_at, line.state, line.outcome, line.attempts,
                   (SELECT count(*) FROM effects WHERE effects.delivery_id = line.id AND effects.state = 'dead') AS "dead_effects!"
            -- Root by root, since every key leads with it: the newest of each are at the end of an index.
            FROM groups AS root
@@ -87,21 +109,45 @@ pub async fn deliveries(
                JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
                WHERE deliveries.root_id = root.id
                  AND ($1::text IS NULL OR lower(webhooks.name) = lower($1)) AND ($2::text IS NULL OR deliveries.state = $2)
+                 AND ($4::bigint[] IS NULL OR deliveries.webhook_id = ANY ($4))
+                 AND ($5::uuid IS NULL OR deliveries.id < $5)
+                 AND (NOT $6 OR deliveries.id IN (
+                          SELECT dead.id FROM deliveries AS dead WHERE dead.root_id = root.id AND dead.state = 'dead'
+                          UNION ALL
+                          SELECT delivery_id FROM effects WHERE effects.root_id = root.id AND effects.state = 'dead'))
                ORDER BY deliveries.id DESC LIMIT $3) AS line
-           WHERE root.root_id = root.id
+           WHERE root.root_id = root.id AND ($7::bigint IS NULL OR root.id = $7)
            ORDER BY line.id DESC LIMIT $3"#,
-        webhook,
-        state,
+        filter.name,
+        filter.state,
         limit,
+        webhooks.as_deref(),
+        filter.before.map(|id| id.0),
+        filter.failed,
+        root,
     )
     .fetch_all(pool)
-    .await
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| DeliverySummary {
+            id: row.id,
+            through: (row.root, row.webhook_id),
+            webhook: row.webhook,
+            received_at: row.received_at,
+            state: row.state,
+            outcome: row.outcome,
+            attempts: row.attempts,
+            dead_effects: row.dead_effects,
+        })
+        .collect())
 }
 
 /// Returns a delivery with its effects and their attempts.
 pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
     let row = sqlx::query!(
-        r#"SELECT webhooks.name AS webhook, received_at, deliveries.state, outcome, attempts, headers, body
+        r#"SELECT deliveries.root_id AS "root: RootId", webhook_id AS "webhook_id: WebhookId", webhooks.name AS webhook, received_at,
+                  deliveries.state, outcome, attempts, headers, body
            FROM groups AS root
            JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
            JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
@@ -119,6 +165,7 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     Ok(Some(DeliveryLog {
         summary: DeliverySummary {
             id,
+            through: (row.root, row.webhook_id),
             webhook: row.webhook,
             received_at: row.received_at,
             state: row.state,

@@ -21,7 +21,9 @@ pub use arrival::{Arrival, Guess, Stored, store};
 pub use follow::follow;
 pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
-pub use log::{AttemptLog, DeliveryLog, DeliverySummary, EffectLog, deliveries, delivery, replay};
+pub use log::{
+    AttemptLog, DeliveryLog, DeliverySummary, EffectLog, LogFilter, deliveries, delivery, replay,
+};
 pub use open::{Opening, open, open_lost};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};
 pub use prune::{Backlog, Pruned, backlog, prune};

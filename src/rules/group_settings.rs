@@ -1,7 +1,9 @@
-//! The CRM of a group: on or off, and where its contacts are held.
+//! The settings of a group: its CRM on or off, where its contacts are held, its messenger and what counts in its chats.
 
 use super::{Access, Refused, Right};
-use crate::domain::{GroupId, Level, RelationSource};
+use crate::domain::{
+    ChatPreset, ConnectionId, GroupId, InvitePolicy, Level, Reassignment, RelationSource,
+};
 
 /// What is to change about a group's CRM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +14,35 @@ pub struct GroupSettings {
     pub contact_source: Option<Option<GroupId>>,
     /// By what issues are related by themselves to the contacts whose addresses they show; the inner none for "as the parent has it".
     pub automatic_relations: Option<Option<Vec<RelationSource>>>,
+    /// What is to change about its chats.
+    pub chats: ChatSettings,
+}
+
+/// What is to change about the chats of a group and of those below it that have no say of their own; the inner none for "as the parent
+/// has it".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatSettings {
+    /// The messenger in which chats are made and people are told things.
+    pub messenger: Option<Option<ConnectionId>>,
+    /// What leaving a chat means.
+    pub preset: Option<Option<ChatPreset>>,
+    /// Who makes observers by adding people to a chat.
+    pub invites: Option<Option<InvitePolicy>>,
+    /// What becomes of a responsible person who is replaced.
+    pub reassignment: Option<Option<Reassignment>>,
+}
+
+/// What a group says about its chats; none for "as the parent has it".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatState {
+    /// The messenger.
+    pub messenger: Option<ConnectionId>,
+    /// What leaving a chat means.
+    pub preset: Option<ChatPreset>,
+    /// Who makes observers by adding people to a chat.
+    pub invites: Option<InvitePolicy>,
+    /// What becomes of a responsible person who is replaced.
+    pub reassignment: Option<Reassignment>,
 }
 
 /// A group's settings.
@@ -23,17 +54,20 @@ pub struct GroupState {
     pub contact_source: Option<GroupId>,
     /// By what issues are related by themselves, if the group has a say of its own.
     pub automatic_relations: Option<Vec<RelationSource>>,
-    /// Whether the configuration file declares the group; it says whether the CRM is on then.
+    /// What it says about its chats.
+    pub chats: ChatState,
+    /// Whether the configuration file declares the group; it says all of this then but for the contact source.
     pub managed: bool,
 }
 
 /// Decides on a group's settings. `source` is what the asker may do with the contacts of the group that is to be the contact source, where
-/// there is such a group in the same root group.
+/// there is such a group in the same root group; `messengers` are those that the tenant may use.
 pub fn configure(
     access: &Access,
     (group, state): (GroupId, &GroupState),
     settings: &GroupSettings,
     source: Option<Access>,
+    messengers: &[ConnectionId],
 ) -> Result<GroupState, Refused> {
     if !access.allows(Right::Configure) {
         return Err(if access.active && access.contact_group > Level::None {
@@ -50,9 +84,30 @@ pub fn configure(
             .automatic_relations
             .clone()
             .unwrap_or_else(|| state.automatic_relations.clone()),
+        chats: ChatState {
+            messenger: settings.chats.messenger.unwrap_or(state.chats.messenger),
+            preset: settings.chats.preset.unwrap_or(state.chats.preset),
+            invites: settings.chats.invites.unwrap_or(state.chats.invites),
+            reassignment: settings
+                .chats
+                .reassignment
+                .unwrap_or(state.chats.reassignment),
+        },
         managed: state.managed,
     };
     let mut reasons = Vec::new();
+    if state.managed && wanted.chats != state.chats {
+        let reason = "Messenger and policies of this group are chosen in the configuration file";
+        reasons.push(reason.to_owned());
+    }
+    let messenger = wanted.chats.messenger;
+    if messenger != state.chats.messenger
+        && messenger.is_some_and(|messenger| !messengers.contains(&messenger))
+    {
+        reasons.push(
+            "Messenger must be a connection to a messenger that this group may use".to_owned(),
+        );
+    }
     if state.managed && wanted.crm_enabled != state.crm_enabled {
         reasons.push("CRM of this group is switched in the configuration file".to_owned());
     }
@@ -104,6 +159,12 @@ mod tests {
         crm_enabled: false,
         contact_source: None,
         automatic_relations: None,
+        chats: ChatState {
+            messenger: None,
+            preset: None,
+            invites: None,
+            reassignment: None,
+        },
         managed: false,
     };
 
@@ -120,7 +181,7 @@ mod tests {
             crm_enabled: Some(true),
             ..GroupSettings::default()
         };
-        let decide = |access: Access| configure(&access, (GROUP, &STATE), &on, None);
+        let decide = |access: Access| configure(&access, (GROUP, &STATE), &on, None, &[]);
         let off = |level| Access {
             crm_enabled: false,
             ..access(level)
@@ -140,7 +201,7 @@ mod tests {
             managed: true,
             ..STATE
         };
-        let decided = configure(&access(Level::Owner), (GROUP, &managed), &on, None);
+        let decided = configure(&access(Level::Owner), (GROUP, &managed), &on, None, &[]);
         assert!(matches!(decided, Err(Refused::Invalid(_))));
     }
 
@@ -156,6 +217,7 @@ mod tests {
                 (GROUP, state),
                 &settings(wanted),
                 found,
+                &[],
             );
             decided.map(|state| state.contact_source)
         };
@@ -203,5 +265,34 @@ mod tests {
                 "{wanted:?} {state:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_messenger_is_one_that_the_tenant_may_use() {
+        let wanted = |messenger| GroupSettings {
+            chats: ChatSettings {
+                messenger: Some(messenger),
+                preset: Some(Some(ChatPreset::Legacy)),
+                ..ChatSettings::default()
+            },
+            ..GroupSettings::default()
+        };
+        let decide = |state: &GroupState, messenger| {
+            let (access, known) = (access(Level::Maintainer), [ConnectionId(7)]);
+            configure(&access, (GROUP, state), &wanted(messenger), None, &known)
+        };
+        let chosen = decide(&STATE, Some(ConnectionId(7))).unwrap();
+        assert_eq!(chosen.chats.messenger, Some(ConnectionId(7)));
+        assert_eq!(chosen.chats.preset, Some(ChatPreset::Legacy));
+        assert!(matches!(
+            decide(&STATE, Some(ConnectionId(8))),
+            Err(Refused::Invalid(_))
+        ));
+        assert!(decide(&STATE, None).is_ok());
+        let managed = GroupState {
+            managed: true,
+            ..STATE
+        };
+        assert!(matches!(decide(&managed, None), Err(Refused::Invalid(_))));
     }
 }

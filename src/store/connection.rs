@@ -1,5 +1,7 @@
 //! Connections to trackers and messengers.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
@@ -162,6 +164,92 @@ pub async fn list(connection: &mut PgConnection) -> Result<Vec<Connection>, Stor
             })
         })
         .collect())
+}
+
+/// Returns the connections that a tenant may use: its own, and those that no other tenant uses.
+pub async fn of_tenant(
+    connection: &mut PgConnection,
+    root: RootId,
+) -> Result<Vec<Connection>, StoreError> {
+    let used = sqlx::query!(
+        r#"SELECT connection AS "connection!: ConnectionId", bool_or(root = $1) AS "ours!" FROM (
+               SELECT connection_id AS connection, root_id AS root FROM groups WHERE connection_id IS NOT NULL
+               UNION ALL
+               SELECT messenger_id, root_id FROM groups WHERE messenger_id IS NOT NULL
+               UNION ALL
+               SELECT connection_id, root_id FROM webhooks WHERE state <> 'deleted') AS used
+           GROUP BY connection"#,
+        root.0,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut stored = list(connection).await?;
+    stored.retain(|stored| {
+        used.iter()
+            .find(|used| used.connection == stored.id)
+            .is_none_or(|used| used.ours)
+    });
+    Ok(stored)
+}
+
+/// How the calls of a tenant to a connection do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Calls that wait.
+    pub pending: i64,
+    /// Calls that were given up.
+    pub dead: i64,
+    /// When one of the newest thousand calls last worked.
+    pub worked_at: Option<DateTime<Utc>>,
+}
+
+/// Returns how the calls of a tenant to connections do.
+pub async fn traffic(
+    connection: &mut PgConnection,
+    root: RootId,
+    connections: &[ConnectionId],
+) -> Result<HashMap<ConnectionId, Traffic>, StoreError> {
+    let ids: Vec<i64> = connections.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"WITH newest AS MATERIALIZED (
+               SELECT connection_id, settled_at FROM (
+                   SELECT connection_id, state, settled_at FROM effects WHERE root_id = $1 ORDER BY id DESC LIMIT 1000) AS newest
+               WHERE state = 'done'),
+           waiting AS MATERIALIZED (SELECT connection_id FROM effects WHERE root_id = $1 AND settled_at IS NULL),
+           dead AS MATERIALIZED (SELECT connection_id FROM effects WHERE root_id = $1 AND state = 'dead')
+           SELECT id AS "id!: ConnectionId",
+                  (SELECT count(*) FROM waiting WHERE connection_id = id) AS "pending!",
+                  (SELECT count(*) FROM dead WHERE connection_id = id) AS "dead!",
+                  (SELECT max(settled_at) FROM newest WHERE connection_id = id) AS worked_at
+           FROM unnest($2::bigint[]) AS id"#,
+        root.0,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let traffic = Traffic {
+                pending: row.pending,
+                dead: row.dead,
+                worked_at: row.worked_at,
+            };
+            (row.id, traffic)
+        })
+        .collect())
+}
+
+/// Returns a connection.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+) -> Result<Connection, StoreError> {
+    let found = list(connection)
+        .await?
+        .into_iter()
+        .find(|stored| stored.id == id);
+    Ok(found.ok_or(sqlx::Error::RowNotFound)?)
 }
 
 /// Remembers the bot's immutable id on the other side.

@@ -1,11 +1,13 @@
-//! The CRM of a group: on or off, and which group holds its contacts.
+//! The settings of a group: its CRM on or off, which group holds its contacts, its messenger and policies.
 
 use sqlx::PgConnection;
 
 use super::{StoreError, operation::Act};
 use crate::{
-    domain::{GroupId, RelationSource, RootId},
-    rules::GroupState,
+    domain::{
+        ChatPreset, ConnectionId, GroupId, InvitePolicy, Reassignment, RelationSource, RootId,
+    },
+    rules::{ChatState, GroupState},
 };
 
 /// Locks a group's settings, and those of the whole tree against another change of contact sources; returns them.
@@ -14,15 +16,31 @@ pub async fn lock(
     root: RootId,
     group: GroupId,
 ) -> Result<Option<GroupState>, StoreError> {
-    let states = sqlx::query!(
-        r#"SELECT id AS "id: GroupId", crm_enabled, contact_source_id AS "contact_source: GroupId", automatic_relations, managed
-           FROM groups WHERE root_id = $1 AND id IN ($1, $2) ORDER BY id FOR NO KEY UPDATE"#,
+    sqlx::query!(
+        "SELECT FROM groups WHERE root_id = $1 AND id IN ($1, $2) ORDER BY id FOR NO KEY UPDATE",
         root.0,
         group.0,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let state = states.into_iter().find(|state| state.id == group);
+    read(connection, root, group).await
+}
+
+/// Returns a group's settings.
+pub async fn read(
+    connection: &mut PgConnection,
+    root: RootId,
+    group: GroupId,
+) -> Result<Option<GroupState>, StoreError> {
+    let state = sqlx::query!(
+        r#"SELECT crm_enabled, contact_source_id AS "contact_source: GroupId", automatic_relations, managed,
+                  messenger_id AS "messenger: ConnectionId", chat_preset, invite_policy, reassignment
+           FROM groups WHERE root_id = $1 AND id = $2"#,
+        root.0,
+        group.0,
+    )
+    .fetch_optional(connection)
+    .await?;
     Ok(state.map(|state| GroupState {
         crm_enabled: state.crm_enabled,
         contact_source: state.contact_source,
@@ -32,6 +50,18 @@ pub async fn lock(
                 .filter_map(|word| RelationSource::from_word(word))
                 .collect()
         }),
+        chats: ChatState {
+            messenger: state.messenger,
+            preset: state.chat_preset.as_deref().and_then(ChatPreset::from_word),
+            invites: state
+                .invite_policy
+                .as_deref()
+                .and_then(InvitePolicy::from_word),
+            reassignment: state
+                .reassignment
+                .as_deref()
+                .and_then(Reassignment::from_word),
+        },
         managed: state.managed,
     }))
 }
@@ -49,12 +79,18 @@ pub async fn write(
             .collect()
     });
     sqlx::query!(
-        "UPDATE groups SET crm_enabled = $3, contact_source_id = $4, automatic_relations = $5 WHERE root_id = $1 AND id = $2",
+        "UPDATE groups SET crm_enabled = $3, contact_source_id = $4, automatic_relations = $5,
+                messenger_id = $6, chat_preset = $7, invite_policy = $8, reassignment = $9
+         WHERE root_id = $1 AND id = $2",
         root.0,
         group.0,
         state.crm_enabled,
         state.contact_source.map(|group| group.0),
         sources.as_deref(),
+        state.chats.messenger.map(|id| id.0),
+        state.chats.preset.map(ChatPreset::word),
+        state.chats.invites.map(InvitePolicy::word),
+        state.chats.reassignment.map(Reassignment::word),
     )
     .execute(connection)
     .await?;

@@ -113,18 +113,30 @@ pub async fn ids_above(
 /// Returns how many items match.
 pub async fn count(
     connection: &mut PgConnection,
-    (root, group): Holder,
+    holder: Holder,
     filter: &ItemFilter,
 ) -> Result<i64, StoreError> {
+    count_up_to(connection, holder, filter, i64::MAX).await
+}
+
+/// Returns how many items match, and stops counting at so many.
+pub async fn count_up_to(
+    connection: &mut PgConnection,
+    (root, group): Holder,
+    filter: &ItemFilter,
+    most: i64,
+) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM items
-           WHERE root_id = $1 AND group_id = $2 AND kind = ANY($3)
-             AND ($4::bigint IS NULL OR type_id = $4)
-             AND ($5::boolean IS NULL OR (state = 'active') = $5)
-             AND search_text LIKE ALL($6)
-             AND ($7::bigint IS NULL OR responsible_id = $7)
-             AND ($8::bigint IS NULL
-                  OR EXISTS (SELECT FROM observers WHERE observers.root_id = $1 AND item_id = items.id AND person_id = $8))"#,
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT FROM items
+               WHERE root_id = $1 AND group_id = $2 AND kind = ANY($3)
+                 AND ($4::bigint IS NULL OR type_id = $4)
+                 AND ($5::boolean IS NULL OR (state = 'active') = $5)
+                 AND search_text LIKE ALL($6)
+                 AND ($7::bigint IS NULL OR responsible_id = $7)
+                 AND ($8::bigint IS NULL
+                      OR EXISTS (SELECT FROM observers WHERE observers.root_id = $1 AND item_id = items.id AND person_id = $8))
+               LIMIT $9) AS matching"#,
         root.0,
         group.0,
         &filter.kinds(),
@@ -133,6 +145,7 @@ pub async fn count(
         &filter.patterns(),
         filter.responsible.map(|person| person.0),
         filter.observed_by.map(|person| person.0),
+        most,
     )
     .fetch_one(connection)
     .await?;

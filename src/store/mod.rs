@@ -25,6 +25,7 @@ pub mod leaver;
 pub mod link;
 pub mod login;
 pub mod member;
+pub mod membership;
 pub mod notice;
 pub mod observer;
 pub mod operation;

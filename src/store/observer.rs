@@ -148,6 +148,37 @@ pub async fn requests(
     Ok(found)
 }
 
+/// Returns who waits to observe an item, in the order in which they were added to its chat.
+pub async fn waiting(
+    connection: &mut PgConnection,
+    (root, item): (RootId, ItemId),
+) -> Result<Vec<PersonId>, StoreError> {
+    let people = sqlx::query_scalar!(
+        r#"SELECT person_id AS "person: PersonId" FROM observer_requests
+           WHERE root_id = $1 AND item_id = $2 ORDER BY requested_at, person_id"#,
+        root.0,
+        item.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(people)
+}
+
+/// Returns whether whoever is responsible for an item is to be in its chat.
+pub async fn responsible_in_chat(
+    connection: &mut PgConnection,
+    (root, item): (RootId, ItemId),
+) -> Result<bool, StoreError> {
+    let is_in = sqlx::query_scalar!(
+        "SELECT responsible_in_chat FROM items WHERE root_id = $1 AND id = $2",
+        root.0,
+        item.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(is_in.unwrap_or(true))
+}
+
 /// Returns from whom the past of an item's chat was hidden when he last observed it.
 async fn hidden_before(
     connection: &mut PgConnection,

@@ -403,6 +403,34 @@ pub async fn of_group(
     Ok(rows)
 }
 
+/// Returns the history of a group and of the groups below it, newest first, before a place in it.
+pub async fn below(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+    before: i64,
+    limit: i64,
+) -> Result<Vec<HistoryEntry>, StoreError> {
+    let rows = sqlx::query_as!(
+        HistoryEntry,
+        r#"SELECT id, operation AS "operation: OperationId", at, actor_id AS "actor: PersonId", via, action,
+                  item_id AS "item: ItemId", issue_id AS "issue: IssueId", detail, undone_by AS "undone_by: OperationId"
+           FROM history
+           WHERE root_id = $1 AND id < $3
+             AND group_id = ANY (ARRAY (
+                     SELECT groups.id FROM groups AS scope
+                     JOIN groups ON groups.root_id = $1 AND (groups.id = scope.id OR starts_with(groups.path, scope.path || '/'))
+                     WHERE scope.root_id = $1 AND scope.id = $2))
+           ORDER BY history.id DESC LIMIT $4"#,
+        root.0,
+        group.0,
+        before,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
 /// Returns the tenant and group of an item that may be deleted, by what the history tells of it.
 pub async fn last_place(
     connection: &mut PgConnection,

@@ -226,6 +226,36 @@ pub async fn named(
         .collect())
 }
 
+/// Returns those who belong to a tenant ([`colleagues`]) and whose username or a word of whose name begins so, as (username, name).
+pub async fn suggest(
+    connection: &mut PgConnection,
+    root: RootId,
+    typed: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT username, name FROM people
+           WHERE active
+             AND (starts_with(lower(username), lower($2)) OR starts_with(lower(name), lower($2))
+                  OR position(' ' || lower($2) IN lower(name)) > 0)
+             AND (EXISTS (SELECT FROM memberships WHERE root_id = $1 AND person_id = people.id)
+                  OR EXISTS (SELECT FROM identities
+                             JOIN groups ON groups.root_id = $1
+                                        AND identities.connection_id IN (groups.connection_id, groups.messenger_id)
+                             WHERE identities.person_id = people.id AND NOT is_bot))
+           ORDER BY lower(username) LIMIT $3"#,
+        root.0,
+        typed,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.username, row.name))
+        .collect())
+}
+
 /// Returns up to so many active people, by their usernames, as (id, username, name).
 pub async fn list(
     connection: &mut PgConnection,

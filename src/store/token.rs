@@ -45,28 +45,34 @@ pub async fn create(
     Ok(id)
 }
 
-/// Returns all tokens, newest first.
-pub async fn list(connection: &mut PgConnection) -> Result<Vec<ApiToken>, StoreError> {
+/// Returns the tokens of a person, or all, newest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    of: Option<PersonId>,
+) -> Result<Vec<ApiToken>, StoreError> {
     let tokens = sqlx::query_as!(
         ApiToken,
         "SELECT api_tokens.id, people.username AS person, api_tokens.name, api_tokens.created_at, expires_at, revoked_at
-         FROM api_tokens JOIN people ON people.id = api_tokens.person_id ORDER BY api_tokens.id DESC",
+         FROM api_tokens JOIN people ON people.id = api_tokens.person_id
+         WHERE $1::bigint IS NULL OR person_id = $1 ORDER BY api_tokens.id DESC",
+        of.map(|person| person.0),
     )
     .fetch_all(connection)
     .await?;
     Ok(tokens)
 }
 
-/// Revokes a token; returns false where there is no such token in force.
+/// Revokes a token, of a person where that is said; returns false where there is no such token in force.
 pub async fn revoke(
     connection: &mut PgConnection,
-    id: i64,
+    (id, of): (i64, Option<PersonId>),
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let revoked = sqlx::query!(
-        "UPDATE api_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
+        "UPDATE api_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL AND ($3::bigint IS NULL OR person_id = $3)",
         id,
         now,
+        of.map(|person| person.0),
     )
     .execute(connection)
     .await?;

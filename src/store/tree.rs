@@ -94,6 +94,25 @@ pub async fn root_groups(
     Ok(groups)
 }
 
+/// Returns up to so many groups of a tenant, by their paths.
+pub async fn tree(
+    connection: &mut PgConnection,
+    root: RootId,
+    limit: i64,
+) -> Result<Vec<GroupNode>, StoreError> {
+    let groups = sqlx::query_as!(
+        GroupNode,
+        r#"SELECT root_id AS "root: RootId", id AS "id: GroupId", path, name, crm_enabled, contact_group_id AS "contact_group: GroupId",
+                  contact_source_id AS "contact_source: GroupId", automatic_relations
+           FROM groups WHERE root_id = $1 ORDER BY lower(path) LIMIT $2"#,
+        root.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(groups)
+}
+
 /// Returns the groups with these ids.
 pub async fn groups(
     connection: &mut PgConnection,

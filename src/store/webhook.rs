@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{StoreError, group::Group};
 use crate::{
     crypto::SealingKey,
-    domain::{ConnectionId, ConnectionKind, GroupId, RootId, WebhookId},
+    domain::{ConnectionId, ConnectionKind, GroupId, HookEvent, RootId, WebhookId},
 };
 
 /// What a secret proves a sender with.
@@ -51,6 +51,10 @@ pub struct Webhook {
     pub sender: Option<String>,
     /// active, paused or deleted.
     pub state: String,
+    /// Whether the configuration file declares it.
+    pub managed: bool,
+    /// The events that it acts on; none for all.
+    pub events: Option<Vec<HookEvent>>,
     /// Its secrets that have not ended: kind, sealed bytes, id, end.
     pub secrets: Vec<SealedSecret>,
 }
@@ -76,22 +80,67 @@ impl SealedSecret {
 /// A webhook as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WebhookSummary {
+    /// Tenant and id.
+    #[serde(skip)]
+    pub key: (RootId, WebhookId),
     /// Its name.
     pub name: String,
     /// Path of its group.
     pub group: String,
     /// Name of its connection.
     pub connection: String,
+    /// What that is a connection to.
+    pub kind: String,
     /// active, paused or deleted.
     pub state: String,
     /// Whether the configuration file declares it.
     pub managed: bool,
+    /// Words of the events that it is for; none for all.
+    pub events: Option<Vec<String>>,
     /// Secrets in force.
     pub secrets: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it last received something.
+    /// How it does.
+    #[serde(flatten)]
+    pub health: WebhookHealth,
+}
+
+/// How a webhook does. Receivers write it down every few seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WebhookHealth {
+    /// Deliveries that were stored, repeats too.
+    pub accepted: i64,
+    /// When it last received one.
     pub last_delivery_at: Option<DateTime<Utc>>,
+    /// Requests that were turned away.
+    pub refused: i64,
+    /// When it last turned one away.
+    pub last_refused_at: Option<DateTime<Utc>>,
+    /// Why that was.
+    pub last_refused_why: Option<String>,
+    /// Deliveries that are given up, up to 100.
+    pub dead: i64,
+}
+
+/// What a receiver saw of a webhook since it last said so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Deliveries that were stored.
+    pub accepted: i64,
+    /// When the last of them was.
+    pub accepted_at: Option<DateTime<Utc>>,
+    /// Requests that were turned away.
+    pub refused: i64,
+    /// When the last of them was.
+    pub refused_at: Option<DateTime<Utc>>,
+    /// Why that was.
+    pub refused_why: Option<&'static str>,
+}
+
+fn known(words: &[String]) -> Vec<HookEvent> {
+    let events = words.iter().filter_map(|word| HookEvent::from_word(word));
+    events.collect()
 }
 
 fn place(id: Uuid) -> String {
@@ -105,7 +154,7 @@ pub async fn load(
 ) -> Result<Vec<Webhook>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT DISTINCT ON (lower(webhooks.name)) root_id AS "root: RootId", webhooks.id AS "id: WebhookId", webhooks.name,
-                  group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, member_id, state
+                  group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, member_id, state, webhooks.managed, events
            FROM webhooks JOIN connections ON connections.id = webhooks.connection_id
            ORDER BY lower(webhooks.name), state = 'deleted', webhooks.id DESC"#
     )
@@ -149,6 +198,8 @@ pub async fn load(
                 kind: row.kind.parse().ok()?,
                 sender: row.member_id,
                 state: row.state,
+                managed: row.managed,
+                events: row.events.map(|words| known(&words)),
             })
         })
         .collect())
@@ -168,26 +219,126 @@ pub async fn find(
     Ok(found.map(|row| (row.root, row.id)))
 }
 
+/// Returns the name of a webhook of a connection that is not deleted.
+pub async fn on_connection(
+    connection: &mut PgConnection,
+    on: ConnectionId,
+) -> Result<Option<String>, StoreError> {
+    let name = sqlx::query_scalar!(
+        "SELECT name FROM webhooks WHERE connection_id = $1 AND state <> 'deleted' ORDER BY id LIMIT 1",
+        on.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(name)
+}
+
+/// Returns the connection that a webhook is for.
+pub async fn connection(
+    connection: &mut PgConnection,
+    (root, webhook): (RootId, WebhookId),
+) -> Result<ConnectionId, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT connection_id AS "id: ConnectionId" FROM webhooks WHERE root_id = $1 AND id = $2"#,
+        root.0,
+        webhook.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
+/// Returns the webhooks of a group and of the groups below it, deleted ones too.
+pub async fn below(
+    connection: &mut PgConnection,
+    (root, group): (RootId, GroupId),
+) -> Result<Vec<WebhookId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT webhooks.id AS "id: WebhookId" FROM groups AS scope
+           JOIN groups ON groups.root_id = $1 AND (groups.id = scope.id OR starts_with(groups.path, scope.path || '/'))
+           JOIN webhooks ON webhooks.root_id = $1 AND webhooks.group_id = groups.id
+           WHERE scope.root_id = $1 AND scope.id = $2"#,
+        root.0,
+        group.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
+}
+
 /// Creates a webhook; a name that is taken is a conflict.
 pub async fn create(
     connection: &mut PgConnection,
     name: &str,
-    group: &Group,
+    (root, group): (RootId, GroupId),
     on: ConnectionId,
     now: DateTime<Utc>,
 ) -> Result<(RootId, WebhookId), StoreError> {
     let id = sqlx::query_scalar!(
         r#"INSERT INTO webhooks (root_id, name, group_id, connection_id, created_at) VALUES ($1, $2, $3, $4, $5)
            RETURNING id AS "id: WebhookId""#,
-        group.root.0,
+        root.0,
         name,
-        group.id.0,
+        group.0,
         on.0,
         now,
     )
     .fetch_one(connection)
     .await?;
-    Ok((group.root, id))
+    Ok((root, id))
+}
+
+/// Sets the events that a webhook is for; none for all.
+pub async fn set_events(
+    connection: &mut PgConnection,
+    (root, webhook): (RootId, WebhookId),
+    events: Option<&[HookEvent]>,
+) -> Result<(), StoreError> {
+    let words: Option<Vec<String>> =
+        events.map(|events| events.iter().map(|event| event.word().to_owned()).collect());
+    sqlx::query!(
+        "UPDATE webhooks SET events = $3 WHERE root_id = $1 AND id = $2",
+        root.0,
+        webhook.0,
+        words.as_deref(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes down what a receiver saw of webhooks.
+pub async fn tally(
+    connection: &mut PgConnection,
+    seen: &[((RootId, WebhookId), Tally)],
+) -> Result<(), StoreError> {
+    let (roots, webhooks): (Vec<i64>, Vec<i64>) =
+        seen.iter().map(|((root, id), _)| (root.0, id.0)).unzip();
+    let tallies = || seen.iter().map(|(_, tally)| tally);
+    let accepted: Vec<i64> = tallies().map(|tally| tally.accepted).collect();
+    let accepted_at: Vec<_> = tallies().map(|tally| tally.accepted_at).collect();
+    let refused: Vec<i64> = tallies().map(|tally| tally.refused).collect();
+    let refused_at: Vec<_> = tallies().map(|tally| tally.refused_at).collect();
+    let refused_why: Vec<Option<&str>> = tallies().map(|tally| tally.refused_why).collect();
+    sqlx::query!(
+        "UPDATE webhooks
+         SET accepted = webhooks.accepted + seen.accepted, accepted_at = greatest(webhooks.accepted_at, seen.accepted_at),
+             refused = webhooks.refused + seen.refused, refused_at = greatest(webhooks.refused_at, seen.refused_at),
+             refused_why = coalesce(seen.refused_why, webhooks.refused_why)
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::timestamptz[], $7::text[])
+              AS seen (root, id, accepted, accepted_at, refused, refused_at, refused_why)
+         WHERE webhooks.root_id = seen.root AND webhooks.id = seen.id",
+        &roots,
+        &webhooks,
+        &accepted,
+        &accepted_at as &[Option<DateTime<Utc>>],
+        &refused,
+        &refused_at as &[Option<DateTime<Utc>>],
+        &refused_why as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Creates or changes a declared webhook.
@@ -208,7 +359,7 @@ pub async fn declare(
     };
     let webhook = match found {
         Some(webhook) => webhook,
-        None => create(&mut *connection, name, group, on, now).await?,
+        None => create(&mut *connection, name, (group.root, group.id), on, now).await?,
     };
     sqlx::query!(
         "UPDATE webhooks SET group_id = $3, connection_id = $4, managed = true WHERE root_id = $1 AND id = $2",
@@ -308,25 +459,71 @@ pub async fn set_state(
     Ok(())
 }
 
-/// Returns all webhooks that are not deleted, by name.
+/// Returns the webhooks that are not deleted, by name: those of a group and of the groups below it, or all.
 pub async fn list(
     connection: &mut PgConnection,
+    below: Option<(RootId, GroupId)>,
     now: DateTime<Utc>,
 ) -> Result<Vec<WebhookSummary>, StoreError> {
-    let webhooks = sqlx::query_as!(
-        WebhookSummary,
-        r#"SELECT webhooks.name, groups.path AS "group", connections.name AS connection, state, webhooks.managed, webhooks.created_at,
+    let (root, group) = below.unzip();
+    let rows = sqlx::query!(
+        r#"SELECT webhooks.root_id AS "root: RootId", webhooks.id AS "id: WebhookId", webhooks.name, groups.path AS "group",
+                  connections.name AS connection, connections.kind, state, webhooks.managed, webhooks.created_at, events,
+                  accepted, accepted_at, refused, refused_at, refused_why,
                   (SELECT count(*) FROM webhook_secrets AS secret
                    WHERE secret.root_id = webhooks.root_id AND secret.webhook_id = webhooks.id AND (expires_at IS NULL OR expires_at > $1)) AS "secrets!",
-                  (SELECT received_at FROM deliveries WHERE deliveries.root_id = webhooks.root_id AND deliveries.webhook_id = webhooks.id
-                   ORDER BY deliveries.id DESC LIMIT 1) AS last_delivery_at
+                  (SELECT count(*) FROM (
+                       SELECT FROM deliveries
+                       WHERE deliveries.root_id = webhooks.root_id AND deliveries.webhook_id = webhooks.id AND deliveries.state = 'dead'
+                       LIMIT 100) AS dead) AS "dead!"
            FROM webhooks
            JOIN groups ON groups.root_id = webhooks.root_id AND groups.id = webhooks.group_id
            JOIN connections ON connections.id = webhooks.connection_id
-           WHERE state <> 'deleted' ORDER BY lower(webhooks.name)"#,
+           WHERE state <> 'deleted'
+             AND ($2::bigint IS NULL OR webhooks.root_id = $2 AND (groups.id = $3 OR starts_with(groups.path,
+                  (SELECT scope.path || '/' FROM groups AS scope WHERE scope.root_id = $2 AND scope.id = $3))))
+           ORDER BY lower(webhooks.name)"#,
         now,
+        root.map(|root| root.0),
+        group.map(|group| group.0),
     )
     .fetch_all(connection)
     .await?;
-    Ok(webhooks)
+    Ok(rows
+        .into_iter()
+        .map(|row| WebhookSummary {
+            key: (row.root, row.id),
+            name: row.name,
+            group: row.group,
+            connection: row.connection,
+            kind: row.kind,
+            state: row.state,
+            managed: row.managed,
+            events: row.events,
+            secrets: row.secrets,
+            created_at: row.created_at,
+            health: WebhookHealth {
+                accepted: row.accepted,
+                last_delivery_at: row.accepted_at,
+                refused: row.refused,
+                last_refused_at: row.refused_at,
+                last_refused_why: row.refused_why,
+                dead: row.dead,
+            },
+        })
+        .collect())
+}
+
+/// Marks those webhooks no longer as declared that the configuration file does not name any more.
+pub async fn undeclare_others(
+    connection: &mut PgConnection,
+    declared: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE webhooks SET managed = false WHERE managed AND lower(name) <> ALL($1)",
+        declared,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

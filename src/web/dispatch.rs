@@ -1,5 +1,5 @@
 //! Which page a path means. Paths of groups have any number of segments, which no pattern of a router can say, so they are cut at `/-/`
-//! first: `/groups/{path}/-/crm/contacts` is the page `/crm/contacts` within a group.
+//! first: `/groups/{path}/-/crm/contacts` is the page `/crm/contacts` within a group, and `/{path}/-/issues/7` the issue of a project.
 
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::{Web, guard, problem::Problem};
 
-/// The path of the group that a page is within.
+/// The path of the group, or of the project, that a page is within.
 #[derive(Debug, Clone)]
 pub(super) struct Place(pub(super) String);
 
@@ -22,28 +22,41 @@ struct Asked(Uri);
 #[derive(Clone)]
 struct Ways {
     in_groups: Router,
+    in_projects: Router,
     others: Router,
 }
 
-/// Returns the routes of pages within groups; all else is answered by `others`.
-pub(super) fn router(web: &Web, in_groups: Router<Web>, others: Router) -> Router {
-    let in_groups = guard::signed_in(web, in_groups);
-    let in_groups = in_groups
-        .fallback(back)
-        .layer(axum::Extension(others.clone()));
-    Router::new()
-        .fallback(dispatch)
-        .with_state(Ways { in_groups, others })
+/// Returns the routes of pages within groups and projects; all else is answered by `others`.
+pub(super) fn router(
+    web: &Web,
+    (in_groups, in_projects): (Router<Web>, Router<Web>),
+    others: &Router,
+) -> Router {
+    let or_back = |pages: Router<Web>| {
+        guard::signed_in(web, pages)
+            .fallback(back)
+            .layer(axum::Extension(others.clone()))
+    };
+    let ways = Ways {
+        in_groups: or_back(in_groups),
+        in_projects: or_back(in_projects),
+        others: others.clone(),
+    };
+    Router::new().fallback(dispatch).with_state(ways)
 }
 
 async fn dispatch(State(ways): State<Ways>, mut request: Request) -> Response {
-    let Some((group, page)) = cut(request.uri()) else {
+    let (pages, (place, page)) = if let Some(cut) = cut(request.uri()) {
+        (ways.in_groups, cut)
+    } else if let Some(cut) = cut_project(request.uri()) {
+        (ways.in_projects, cut)
+    } else {
         return elsewhere(ways.others, request).await;
     };
     let asked = Asked(std::mem::replace(request.uri_mut(), page));
     request.extensions_mut().insert(asked);
-    request.extensions_mut().insert(Place(group));
-    go(ways.in_groups, request).await
+    request.extensions_mut().insert(Place(place));
+    go(pages, request).await
 }
 
 /// Answers what is no page of a group after all.
@@ -88,6 +101,13 @@ fn cut(uri: &Uri) -> Option<(String, Uri)> {
     Some((group.to_owned(), page.parse().ok()?))
 }
 
+/// Returns the project of an address and the address of the page within it.
+fn cut_project(uri: &Uri) -> Option<(String, Uri)> {
+    let (project, page) = uri.path().strip_prefix('/')?.split_once("/-/")?;
+    let page = page.strip_prefix("issues/")?;
+    Some((project.to_owned(), format!("/issues/{page}").parse().ok()?))
+}
+
 fn wants_html(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
@@ -116,6 +136,17 @@ mod tests {
                 .as_ref()
                 .map(|(group, page)| (group.clone(), page.to_string()));
             let expected = expected.map(|(group, page)| (group.to_owned(), page.to_owned()));
+            assert_eq!(found, expected, "{path}");
+        }
+        for (path, expected) in [
+            ("/acme/shop/-/issues/1", Some(("acme/shop", "/issues/1"))),
+            ("/acme/shop/-/autocomplete_sources/contacts", None),
+            ("/-/issues/1", None),
+        ] {
+            let found = cut_project(&path.parse().unwrap());
+            let found = found
+                .as_ref()
+                .map(|(project, page)| (project.as_str(), page.path()));
             assert_eq!(found, expected, "{path}");
         }
     }

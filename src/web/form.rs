@@ -1,7 +1,10 @@
 //! Forms: what was typed, and what is wrong with it beside each field.
 
-use axum::extract::{FromRequest, Request};
-use http::Method;
+use axum::{
+    extract::{FromRequest, Request},
+    response::Response,
+};
+use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{Web, body, problem::Problem};
@@ -36,6 +39,21 @@ impl<T: DeserializeOwned> FromRequest<Web> for Typed<T> {
             is_restored,
         })
     }
+}
+
+/// Returns a form as the answer to one that was refused.
+pub(super) fn refused(page: Response) -> Response {
+    with_status(page, StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+/// Returns a form as the answer to one that came second.
+pub(super) fn came_second(page: Response) -> Response {
+    with_status(page, StatusCode::CONFLICT)
+}
+
+fn with_status(mut page: Response, status: StatusCode) -> Response {
+    *page.status_mut() = status;
+    page
 }
 
 /// What is wrong with what was typed: sentences that begin with the name of a field, as the rules word them, and others.

@@ -49,10 +49,15 @@ pub(super) struct Way {
 }
 
 /// The pages of a group that its menu names: label, path below the group's, the right that they ask for.
-const WAYS: [(&str, &str, Right); 3] = [
+const WAYS: [(&str, &str, Right); 8] = [
     ("Contacts", "crm/contacts", Right::ViewContacts),
     ("Organizations", "crm/organizations", Right::ViewContacts),
+    ("Items", "crm/items", Right::ViewContacts),
     ("Issues", "issues", Right::ViewContacts),
+    ("Webhooks", "hooks", Right::Configure),
+    ("Deliveries", "deliveries", Right::Configure),
+    ("Settings", "settings", Right::Configure),
+    ("Audit", "audit", Right::Configure),
 ];
 
 impl Frame {
@@ -81,12 +86,21 @@ impl Frame {
         }
     }
 
-    /// Adds the group that the page is about; `path` is that of the page.
-    pub(super) fn within(self, group: &GroupNode, access: Access, path: &str) -> Self {
+    /// Adds the group that the page is about, with what the visitor may do with its customers and whether he may configure it; `path` is
+    /// that of the page.
+    pub(super) fn within(
+        self,
+        group: &GroupNode,
+        (access, configures): (Access, bool),
+        path: &str,
+    ) -> Self {
         let base = base(&group.path);
         let ways = WAYS
             .iter()
-            .filter(|(_, _, right)| access.allows(*right))
+            .filter(|(_, _, right)| match right {
+                Right::Configure => configures,
+                right => access.allows(*right),
+            })
             .map(|(label, below, _)| {
                 let way = format!("{base}/{below}");
                 let rest = path.strip_prefix(&way);

@@ -43,8 +43,15 @@ async fn home(visitor: SignedIn) -> Result<Response, Problem> {
         .into_iter()
         .filter_map(|group| {
             let access = access.get(&(group.root, group.id))?;
-            access.allows(Right::ViewContacts).then(|| Entry {
-                link: format!("{}/crm/contacts", base(&group.path)),
+            let page = if access.allows(Right::ViewContacts) {
+                "crm/contacts"
+            } else if access.allows(Right::Configure) {
+                "settings"
+            } else {
+                return None;
+            };
+            Some(Entry {
+                link: format!("{}/{page}", base(&group.path)),
                 name: group.name,
                 path: group.path,
             })

@@ -1,6 +1,6 @@
 //! The two kinds of customers that have pages of their own: everything else that is an item is shown as one.
 
-use crate::domain::{ItemKind, Listed};
+use crate::domain::{ItemId, ItemKind, Listed};
 
 /// A kind of customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,5 +44,28 @@ impl Kind {
             Self::Contact => "crm/contacts",
             Self::Organization => "crm/organizations",
         }
+    }
+}
+
+/// Returns the path of an item's page below its group's.
+pub(super) fn path(kind: ItemKind, id: ItemId) -> String {
+    match kind {
+        ItemKind::Contact => format!("{}/{id}", Kind::Contact.folder()),
+        ItemKind::Organization => format!("{}/{id}", Kind::Organization.folder()),
+        _ => format!("crm/items/{id}"),
+    }
+}
+
+/// Returns what a kind is called at the head of a page or in a list.
+pub(super) fn label(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Contact => "Contact",
+        ItemKind::Organization => "Organization",
+        ItemKind::Lead => "Lead",
+        ItemKind::Deal => "Deal",
+        ItemKind::Invoice => "Invoice",
+        ItemKind::Custom => "Item",
+        ItemKind::Estimate => "Estimate",
+        ItemKind::SigningDocument => "Signing document",
     }
 }

@@ -4,17 +4,21 @@
 //! file here and a template in `web/templates`; `docs/ARCHITECTURE.md` has the steps to a new one.
 
 mod assets;
+mod audit;
 mod body;
 mod cookie;
 mod customers;
+mod deliveries;
 mod dispatch;
 mod exchange;
 mod flash;
 mod form;
 mod frame;
 mod guard;
+mod history;
 mod home;
 mod issues;
+mod items;
 mod kind;
 mod live;
 mod login;
@@ -22,9 +26,12 @@ mod moment;
 mod openid;
 mod people;
 mod problem;
+mod settings;
 mod suggestion;
 mod table;
+mod tokens;
 mod visit;
+mod webhooks;
 
 pub use login::OPENID_BACK;
 
@@ -36,7 +43,7 @@ use url::Url;
 
 use crate::{
     auth::{Attempts, OpenId, Passwords, Sessions},
-    crm::Crm,
+    crm::{Crm, Webhooks},
     queue::Wake,
 };
 
@@ -45,6 +52,8 @@ use crate::{
 pub struct Web {
     /// The way to the CRM.
     pub crm: Crm,
+    /// The way to the webhooks of groups.
+    pub webhooks: Webhooks,
     /// Who tells of changes.
     pub wake: Arc<Wake>,
     /// Who is signed in.
@@ -65,18 +74,26 @@ pub struct Web {
 
 impl Web {
     /// Returns the routes of the pages, and after them those of `others`: what no page is at is theirs to answer.
-    pub fn router(self, others: Router) -> Router {
+    pub fn router(self, others: &Router) -> Router {
         let in_groups = customers::routes()
             .merge(exchange::routes())
             .merge(issues::routes())
+            .merge(items::routes())
+            .merge(webhooks::routes())
+            .merge(deliveries::routes())
+            .merge(settings::routes())
+            .merge(audit::routes())
             .merge(live::routes());
-        dispatch::router(&self, in_groups, others)
+        dispatch::router(&self, (in_groups, issues::of_projects()), others)
             .merge(guard::open(
                 &self,
                 login::routes()
                     .merge(openid::routes())
                     .merge(assets::routes()),
             ))
-            .merge(guard::signed_in(&self, home::routes()))
+            .merge(guard::signed_in(
+                &self,
+                home::routes().merge(tokens::routes()),
+            ))
     }
 }

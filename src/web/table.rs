@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::moment::Moment;
+use super::{items::BulkForm, moment::Moment};
 use crate::{
-    domain::{Direction, States},
+    domain::{Direction, ItemId, States},
     store::search::{Count, Listing, Page, Query, StateCounts},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Table {
     pub(super) empty: String,
     /// Where changes are told while the page is open.
     pub(super) live: Option<String>,
+    /// What can be done with several rows at once.
+    pub(super) bulk: Option<BulkForm>,
 }
 
 /// A tab.
@@ -87,6 +89,10 @@ pub(super) enum Cell {
     },
     /// A time.
     When(Moment),
+    /// A time that is a way to another page.
+    Moment(Moment, String),
+    /// A word of a state that somebody has to look after.
+    Warning(&'static str),
     /// A word of state, and whether it is a quiet one.
     Badge(&'static str, bool),
 }
@@ -117,7 +123,27 @@ impl Cell {
     }
 }
 
+/// The item of a row that a box ticks, and its name.
+pub(super) type Tick = (ItemId, String);
+
 impl Table {
+    /// Returns the rows, each with the item and its name that a box ticks, where something can be done with several at once.
+    pub(super) fn ticked_rows(&self) -> Vec<(Option<Tick>, &[Cell])> {
+        let items = self.bulk.as_ref().map(|bulk| bulk.items.as_slice());
+        let tick = |place: usize, row: &[Cell]| {
+            let item = *items?.get(place)?;
+            // A first and a last name have a cell each.
+            let names = row.iter().take(2).filter_map(|cell| match cell {
+                Cell::Link { text, .. } => Some(text.as_str()),
+                _ => None,
+            });
+            Some((item, names.collect::<Vec<_>>().join(" ")))
+        };
+        let rows = self.rows.iter().enumerate();
+        rows.map(|(place, row)| (tick(place, row), row.as_slice()))
+            .collect()
+    }
+
     /// Returns a column that does not sort.
     pub(super) fn plain(label: &'static str) -> Column {
         Column {
@@ -158,6 +184,15 @@ impl Asked {
             "all" => States::All,
             "inactive" => States::Inactive,
             _ => States::Active,
+        }
+    }
+
+    /// Returns whether rows are to be active; none for whatever they are.
+    pub(super) fn active(&self) -> Option<bool> {
+        match self.states() {
+            States::All => None,
+            States::Active => Some(true),
+            States::Inactive => Some(false),
         }
     }
 

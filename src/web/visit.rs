@@ -87,10 +87,12 @@ impl FromRequestParts<Web> for SignedIn {
 
 /// What a page of a group asks for.
 pub(super) trait Requires {
-    /// The right without which there is no page.
-    const RIGHT: Right;
+    /// The right without which there is no page; none where the page itself asks what it is about.
+    const RIGHT: Option<Right>;
     /// What it allows, as in "You have insufficient permissions to … for this group".
     const WHAT: &'static str;
+    /// Whether it is a right in the group itself, not in the one that holds its customers.
+    const HERE: bool = false;
 }
 
 macro_rules! purposes {
@@ -100,7 +102,7 @@ macro_rules! purposes {
         pub(super) struct $name;
 
         impl Requires for $name {
-            const RIGHT: Right = Right::$right;
+            const RIGHT: Option<Right> = Some(Right::$right);
             const WHAT: &'static str = $what;
         }
     )+};
@@ -119,6 +121,25 @@ purposes! {
     ToExport: ExportContacts, "export contacts";
 }
 
+/// To see one item, which those may who observe it or are responsible for it, too.
+#[derive(Debug)]
+pub(super) struct ToSeeItem;
+
+impl Requires for ToSeeItem {
+    const RIGHT: Option<Right> = None;
+    const WHAT: &'static str = "see this";
+}
+
+/// To configure the group, which its customers have no part in.
+#[derive(Debug)]
+pub(super) struct ToConfigure;
+
+impl Requires for ToConfigure {
+    const RIGHT: Option<Right> = Some(Right::Configure);
+    const WHAT: &'static str = "configure this group";
+    const HERE: bool = true;
+}
+
 /// Somebody on a page of a group who has the right that it asks for. Whoever may not even see the group's customers is told that there
 /// is no such page, as for a group that does not exist.
 #[derive(Debug)]
@@ -129,6 +150,8 @@ pub(super) struct InGroup<R> {
     pub(super) group: GroupNode,
     /// What he may do with its customers.
     pub(super) access: Access,
+    /// Whether he may configure the group.
+    pub(super) configures: bool,
     /// Where the group's pages are: `/groups/acme/-`.
     pub(super) base: String,
     /// The path of this page.
@@ -145,7 +168,7 @@ impl<R> InGroup<R> {
     /// Returns the frame of a page.
     pub(super) fn frame(&self, title: impl Into<String>) -> Frame {
         let frame = self.visitor.frame(title);
-        frame.within(&self.group, self.access, &self.path)
+        frame.within(&self.group, (self.access, self.configures), &self.path)
     }
 
     /// Returns the address of a page of the group: `to("crm/contacts")`.
@@ -167,7 +190,15 @@ impl<R: Requires + Send> FromRequestParts<Web> for InGroup<R> {
         let crm = &visitor.web.crm;
         let person = visitor.bearer.person;
         let access = crm.group_access(person, group.root, group.id).await?;
-        rules::may(&access, R::RIGHT, R::WHAT).map_err(crate::crm::CrmError::from)?;
+        let own = if group.contact_group == group.id {
+            access
+        } else {
+            crm.own_access(person, group.root, group.id).await?
+        };
+        let asked = if R::HERE { &own } else { &access };
+        if let Some(right) = R::RIGHT {
+            rules::may(asked, right, R::WHAT).map_err(crate::crm::CrmError::from)?;
+        }
         let base = base(&group.path);
         Ok(Self {
             path: format!("{base}{}", parts.uri.path()),
@@ -175,6 +206,7 @@ impl<R: Requires + Send> FromRequestParts<Web> for InGroup<R> {
             visitor,
             group,
             access,
+            configures: own.allows(Right::Configure),
             base,
         })
     }

@@ -24,7 +24,6 @@ use super::{
     process::{Failure, Job, Next, record_lag, report, work},
 };
 use crate::{
-    connector::gitlab,
     domain::{Comment, Decoded, DeliveryId, Event},
     queue::{Claimed, Delivery, InboxVerdict, Release, Settled},
 };
@@ -145,7 +144,7 @@ async fn settle_together(jobs: &[Job<'_>]) -> Result<Vec<Settled>, Failure> {
     let mut ignored = Vec::new();
     let mut comments: Vec<(&Job<'_>, Box<Comment>)> = Vec::new();
     for job in jobs {
-        match gitlab::decode(&job.delivery.body) {
+        match job.decode() {
             Ok(Decoded::Ignored(reason)) => {
                 ignored.push(job.settled(InboxVerdict::Ignored(reason)));
             }

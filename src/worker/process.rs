@@ -16,7 +16,10 @@ use super::{
     tree::tree,
 };
 use crate::{
-    connector::gitlab::{self, CallError},
+    connector::{
+        DecodeError,
+        gitlab::{self, CallError},
+    },
     domain::{Decoded, Event, Queue},
     egress::Retry,
     lookup::LookupError,
@@ -265,8 +268,9 @@ fn cause(headers: &str) -> Option<String> {
 
 /// Understands a delivery and settles it together with its changes.
 async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
-    let decoded =
-        gitlab::decode(&job.delivery.body).map_err(|error| Failure::Hopeless(error.to_string()))?;
+    let decoded = job
+        .decode()
+        .map_err(|error| Failure::Hopeless(error.to_string()))?;
     let event = match decoded {
         Decoded::Event(event) => event,
         Decoded::Ignored(reason) => return job.ignore(reason).await,
@@ -298,6 +302,18 @@ impl<'a> Job<'a> {
             delivery,
             cause: cause(&delivery.headers),
         }
+    }
+
+    /// Returns what the delivery means; what its webhook is not for means nothing.
+    pub(super) fn decode(&self) -> Result<Decoded, DecodeError> {
+        let decoded = gitlab::decode(&self.delivery.body)?;
+        Ok(match (&decoded, &self.delivery.events) {
+            (Decoded::Event(event), Some(chosen)) if !chosen.contains(&event.sort()) => {
+                let word = event.sort().word();
+                Decoded::Ignored(format!("the webhook is not for events about {word}"))
+            }
+            _ => decoded,
+        })
     }
 
     /// Returns what the log of its work is headed with.

@@ -42,6 +42,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "connector",
+            "crypto",
             "lookup",
             "queue",
             "quick_action",

@@ -17,7 +17,7 @@ use liaison::{
     crypto::SealingKey,
     domain::{Clock, ContactDraft, DeliveryId, SystemClock},
     egress::{Answer, Call, Egress, Limits},
-    queue::{self, DeliveryLog, DeliverySummary},
+    queue::{self, DeliveryLog, DeliverySummary, LogFilter},
     sandbox::{Demo, HookOwner, NewHook, Note, Sandbox},
     server,
     store::{self, PoolLimits, group, item},
@@ -364,7 +364,7 @@ impl World {
 
     /// The log, newest first.
     pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
-        queue::deliveries(&self.pool, None, None, 10_000)
+        queue::deliveries(&self.pool, &LogFilter::default(), 10_000)
             .await
             .unwrap()
     }
@@ -377,10 +377,12 @@ impl World {
     /// Waits until a delivery is in a state; returns its line of the log.
     pub(crate) async fn delivery_in(&self, state: &str) -> DeliverySummary {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        let filter = LogFilter {
+            state: Some(state.to_owned()),
+            ..LogFilter::default()
+        };
         loop {
-            let found = queue::deliveries(&self.pool, None, Some(state), 1)
-                .await
-                .unwrap();
+            let found = queue::deliveries(&self.pool, &filter, 1).await.unwrap();
             if let Some(line) = found.into_iter().next() {
                 return line;
             }

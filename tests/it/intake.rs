@@ -228,7 +228,7 @@ impl World {
         let mut tx = self.pool.begin().await.unwrap();
         let acme = group::find(&mut tx, "acme").await.unwrap().unwrap();
         let on = connection::list(&mut tx).await.unwrap()[0].id;
-        let webhook = webhook::create(&mut tx, name, &acme, on, now())
+        let webhook = webhook::create(&mut tx, name, (acme.root, acme.id), on, now())
             .await
             .unwrap();
         for (kind, secret) in secrets {

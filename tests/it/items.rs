@@ -148,8 +148,8 @@ async fn an_observer_reads_his_item_and_nothing_else() {
         title: Some("Ours".into()),
         ..RecordPatch::default()
     });
-    denied(crm.update_item(him, mine, &rename).await);
-    let gone = crm.update_item(him, other, &rename).await;
+    denied(crm.update_item(him, mine, &rename, None).await);
+    let gone = crm.update_item(him, other, &rename, None).await;
     assert!(matches!(gone, Err(CrmError::NotFound)));
     // Why, and since when.
     let why = crm.why(team.boss, mine, team.ann).await.unwrap();
@@ -173,7 +173,7 @@ async fn an_observer_reads_his_item_and_nothing_else() {
     .await;
     assert_eq!(see(team.ann).await, [false, false]);
     assert!(matches!(
-        crm.update_item(him, mine, &rename).await,
+        crm.update_item(him, mine, &rename, None).await,
         Err(CrmError::NotFound)
     ));
     hall.member(team.tree.root, team.tree.top, team.ann, 50)
@@ -277,7 +277,9 @@ async fn what_goes_comes_back_with_its_people_links_issues_and_chat() {
             active: Some(active),
             ..RecordPatch::default()
         });
-        crm.update_item(team.boss, item, &patch).await.unwrap();
+        crm.update_item(team.boss, item, &patch, None)
+            .await
+            .unwrap();
         assert_eq!(hall.one::<String>("SELECT state FROM chats").await, state);
         assert_eq!(team.effects().await, std::slice::from_ref(&settle));
     }

@@ -456,7 +456,7 @@ async fn a_webhook_of_a_subgroup_takes_what_is_below_it_and_nothing_beside_it() 
         let created = webhook::create(
             &mut connection,
             "support-gitlab",
-            &support,
+            (support.root, support.id),
             liaison::domain::ConnectionId(on),
             clock.now(),
         )
@@ -907,6 +907,7 @@ async fn hooks_are_installed_changed_and_tested_through_the_api() {
                 url: url.to_owned(),
                 token: None,
                 signing_token: Some(SIGNING_TOKEN.into()),
+                events: None,
             };
             let elsewhere = world.url.join("/hooks/nowhere").unwrap();
             let hook = client

@@ -16,8 +16,27 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// One box ticks all rows of the page.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches?.("[data-tick-all]")) return;
+  for (const box of event.target.form.querySelectorAll("[name=item]")) box.checked = event.target.checked;
+});
+
+// What is shown once is copied with a click. Where the browser does not let pages copy, it is selected.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    await navigator.clipboard?.writeText(field.value).then(() => { button.textContent = "Copied"; }, () => {});
+  });
+}
+
 // A text field with suggestions, after the combobox pattern of the ARIA practices: arrows choose, Enter takes, Escape closes.
-for (const field of document.querySelectorAll("[data-combobox]")) combobox(field);
+const comboboxes = () => {
+  for (const field of document.querySelectorAll("[data-combobox]:not(:has([role=combobox]))")) combobox(field);
+};
+comboboxes();
+document.addEventListener("htmx:afterSettle", comboboxes);
 
 function combobox(field) {
   const input = field.querySelector("input");
@@ -46,7 +65,9 @@ function combobox(field) {
     option.scrollIntoView({ block: "nearest" });
   };
   const take = (option) => {
-    input.value = option.dataset.value;
+    // Where several may be named, what was chosen before stays.
+    const before = "several" in field.dataset ? input.value.replace(/[^,\s]*$/, "") : "";
+    input.value = before + option.dataset.value;
     open(false);
   };
   const ask = async () => {
@@ -105,7 +126,7 @@ const listen = () => {
 const refresh = () => {
   const part = document.querySelector("[data-live]");
   // Nobody is interrupted who is about to confirm something.
-  if (!part || part.querySelector("details[open]")) return;
+  if (!part || part.querySelector("details[open], [name=item]:checked, input:focus, textarea:focus")) return;
   htmx.ajax("GET", location.href, { target: `#${part.id}`, select: `#${part.id}`, swap: "outerHTML" });
 };
 listen();

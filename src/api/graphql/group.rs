@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crm::Where,
-    domain::{self, GroupId, ItemId, Level, Listed, RelationSource, States},
+    domain::{self, GroupId, ItemId, Level, Listed, RelationSource, RootId, States},
     rules::{Access, Right},
     store::{
         item_list::{self, ItemFilter},
@@ -111,6 +111,11 @@ impl Group {
         let items = Item::all(scope, &ids).await?;
         let count = ItemCount(Some((holder, filter)));
         Ok(Item::connection(items, (page.after.is_some(), more), count))
+    }
+
+    /// Returns its tenant.
+    pub(super) fn root(&self) -> RootId {
+        self.node.root
     }
 
     /// Returns its id.

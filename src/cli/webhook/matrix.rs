@@ -29,28 +29,9 @@ pub(in crate::cli) async fn ping(client: &Client, connection: &str) -> anyhow::R
     Ok(format!("the homeserver reaches Liaison, in {took} ms"))
 }
 
-/// Checks that a connection has no webhook yet: an application service has one token for all that it is told.
-pub(super) async fn only_one(
-    connection: &mut PgConnection,
-    on: &connection::Connection,
-) -> anyhow::Result<()> {
-    if on.kind != ConnectionKind::Matrix {
-        return Ok(());
-    }
-    let known = webhooks::list(connection, clock().now()).await?;
-    if let Some(other) = known.iter().find(|known| known.connection == on.name) {
-        anyhow::bail!(
-            "webhook {} takes all that connection {} tells: a Matrix connection has one",
-            other.name,
-            on.name
-        );
-    }
-    Ok(())
-}
-
 impl Desk<'_> {
     /// Prints the file that is put beside the homeserver.
-    pub(super) async fn registration(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(super) async fn registration(&self, name: &str) -> anyhow::Result<()> {
         let mut connection = self.pool.acquire().await?;
         let webhook = self.find(&mut connection, name).await?;
         let (_, on) = self.load(&mut connection, webhook).await?;
@@ -81,7 +62,7 @@ impl Desk<'_> {
     }
 
     /// Has the homeserver of a webhook call Liaison. Returns none where the webhook is for no homeserver.
-    pub(super) async fn ping(&mut self, name: &str) -> anyhow::Result<Option<String>> {
+    pub(super) async fn ping(&self, name: &str) -> anyhow::Result<Option<String>> {
         let mut connection = self.pool.acquire().await?;
         let webhook = self.find(&mut connection, name).await?;
         let (_, on) = self.load(&mut connection, webhook).await?;

@@ -15,7 +15,7 @@ use crate::{
     store::search::{self, ContactRow},
     web::{
         Web,
-        form::{Errors, Typed},
+        form::{Errors, Typed, came_second, refused},
         frame::{Frame, html},
         kind::Kind,
         problem::Problem,
@@ -87,7 +87,7 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
             Err(other) => return Err(other.into()),
         }
     }
-    Ok(form::refused(page(&visit, None, input, errors)))
+    Ok(refused(page(&visit, None, input, errors)))
 }
 
 async fn filled(visit: InGroup<ToManage>, Path(id): Path<ItemId>) -> Result<Response, Problem> {
@@ -129,7 +129,7 @@ async fn update(
             Err(other) => return Err(other.into()),
         }
     }
-    Ok(form::refused(page(&visit, Some(id), input, errors)))
+    Ok(refused(page(&visit, Some(id), input, errors)))
 }
 
 /// Answers whoever comes second: what he typed stays, what is there now stands beside it, and saving again is meant.
@@ -151,7 +151,7 @@ fn overtaken(visit: &InGroup<ToManage>, id: ItemId, typed: Input, now: Input) ->
         theirs,
         ..form_page(visit, Some(id), input, errors)
     };
-    form::overtaken(html(&page))
+    came_second(html(&page))
 }
 
 /// Returns what was typed as the CRM takes it, and what is wrong with it before the CRM is asked.

@@ -44,7 +44,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
     };
     let what = (Kind::Contact, words);
     list::page::<ContactSort, _>(&visit, &asked, what, &listing, |contact| {
-        row(&visit, contact)
+        (contact.id, row(&visit, contact))
     })
     .await
 }

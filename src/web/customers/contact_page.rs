@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{Router, extract::Path, response::Response, routing::get};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::history::{self, Entry};
 use crate::{
     domain::ItemId,
     rules::Right,
@@ -12,7 +11,9 @@ use crate::{
     web::{
         Web,
         frame::{Frame, html},
+        history::{self, Entry},
         issues::{IssueLink, newest},
+        items::{self, Watchers},
         moment::Moment,
         problem::Problem,
         visit::{InGroup, ToView},
@@ -36,6 +37,7 @@ struct ContactPage {
     updated: Moment,
     issues: Vec<IssueLink>,
     history: Vec<Entry>,
+    watchers: Watchers,
     /// Where the group's pages are.
     base: String,
     /// Where this page is.
@@ -56,6 +58,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
     let mut found = search::contacts_by_ids(&mut connection, visit.holder(), &[id]).await?;
     drop(connection);
     let contact = found.remove(&id).ok_or(Problem::NotFound)?;
+    let (item, on) = items::find(&visit, id).await?;
     let email = contact.email.as_deref().unwrap_or_default();
     Ok(html(&ContactPage {
         frame: visit.frame(format!("{} {}", contact.first_name, contact.last_name)),
@@ -64,6 +67,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
         updated: visit.visitor.moment(contact.updated_at),
         issues: newest(&visit, Among::Contact(id)).await?,
         history: history::of_item(&visit, id).await?,
+        watchers: Watchers::of(&visit, (&item, on)).await?,
         item: visit.path.clone(),
         kind: "contact",
         active: contact.active,

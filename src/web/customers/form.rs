@@ -1,7 +1,6 @@
 //! What the forms of contacts and of organizations have in common.
 
 use axum::response::Response;
-use http::StatusCode;
 
 use crate::{
     domain::ItemId,
@@ -66,19 +65,4 @@ pub(super) fn optional(text: &str) -> Option<String> {
 /// Returns what somebody else put into a field, where it differs from what was typed.
 pub(super) fn differing(typed: &str, now: String) -> Option<String> {
     (typed.trim() != now).then_some(now)
-}
-
-/// Returns a form as the answer to one that was refused.
-pub(super) fn refused(page: Response) -> Response {
-    with_status(page, StatusCode::UNPROCESSABLE_ENTITY)
-}
-
-/// Returns a form as the answer to one that came second.
-pub(super) fn overtaken(page: Response) -> Response {
-    with_status(page, StatusCode::CONFLICT)
-}
-
-fn with_status(mut page: Response, status: StatusCode) -> Response {
-    *page.status_mut() = status;
-    page
 }

@@ -4,10 +4,15 @@ use askama::Template;
 use axum::response::Response;
 
 use crate::{
+    domain::ItemId,
     rules::Right,
-    store::search::{self, Listing},
+    store::{
+        item_list::ItemFilter,
+        search::{self, Listing},
+    },
     web::{
         frame::{Frame, html},
+        items::BulkForm,
         kind::Kind,
         problem::Problem,
         table::{Asked, Cell, Sort, Table},
@@ -46,7 +51,7 @@ pub(super) async fn page<S: Sort, R>(
     asked: &Asked,
     (kind, words): (Kind, Words),
     listing: &Listing<R>,
-    row: impl Fn(&R) -> Vec<Cell>,
+    row: impl Fn(&R) -> (ItemId, Vec<Cell>),
 ) -> Result<Response, Problem> {
     let mut connection = visit.visitor.connection().await?;
     let counts = search::counts(
@@ -62,12 +67,22 @@ pub(super) async fn page<S: Sort, R>(
     columns.push(Table::plain("State"));
     columns.push(Table::plain("Issues"));
     let [previous, next] = asked.pager(&path, listing);
+    let (ids, rows): (Vec<ItemId>, Vec<_>) =
+        listing.rows.iter().map(|(found, _)| row(found)).unzip();
+    let filter = ItemFilter {
+        kinds: Some(vec![kind.word().to_owned()]),
+        active: asked.active(),
+        search: asked.search().map(str::to_owned),
+        ..ItemFilter::default()
+    };
+    let may_create = visit.access.allows(Right::CreateContacts);
     let table = Table {
         caption: words.title,
         tabs: asked.tabs(&path, counts),
         search: Some(asked.search_box(&path, words.search)),
         columns,
-        rows: listing.rows.iter().map(|(found, _)| row(found)).collect(),
+        rows,
+        bulk: may_create.then(|| BulkForm::new(visit, &ids, &filter)),
         previous,
         next,
         empty: match asked.search() {
@@ -81,7 +96,7 @@ pub(super) async fn page<S: Sort, R>(
         table,
         kind: kind.word(),
         folder: path,
-        may_create: visit.access.allows(Right::CreateContacts),
+        may_create,
         may_import: visit.access.allows(Right::ImportContacts),
         may_export: visit.access.allows(Right::ExportContacts),
         base: visit.base.clone(),

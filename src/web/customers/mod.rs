@@ -5,7 +5,6 @@ mod contact_form;
 mod contact_list;
 mod contact_page;
 mod form;
-mod history;
 mod list;
 mod merge;
 mod organization_form;

@@ -40,7 +40,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
         search: "Search organizations",
     };
     let what = (Kind::Organization, words);
-    let shown = |organization: &OrganizationRow| row(&visit, organization);
+    let shown = |organization: &OrganizationRow| (organization.id, row(&visit, organization));
     list::page::<OrganizationSort, _>(&visit, &asked, what, &listing, shown).await
 }
 

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{Router, extract::Path, response::Response, routing::get};
 
-use super::history::{self, Entry};
 use crate::{
     domain::ItemId,
     rules::Right,
@@ -11,7 +10,9 @@ use crate::{
     web::{
         Web,
         frame::{Frame, html},
+        history::{self, Entry},
         issues::{IssueLink, newest},
+        items::{self, Watchers},
         moment::Moment,
         problem::Problem,
         visit::{InGroup, ToView},
@@ -31,6 +32,7 @@ struct OrganizationPage {
     updated: Moment,
     issues: Vec<IssueLink>,
     history: Vec<Entry>,
+    watchers: Watchers,
     /// Where the group's pages are.
     base: String,
     /// Where this page is.
@@ -53,6 +55,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
     let organization = found.remove(&id).ok_or(Problem::NotFound)?;
     let contacts = search::contacts_of_organization(&mut connection, holder, id, CONTACTS).await?;
     drop(connection);
+    let (item, on) = items::find(&visit, id).await?;
     Ok(html(&OrganizationPage {
         frame: visit.frame(&organization.title),
         contacts,
@@ -60,6 +63,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
         updated: visit.visitor.moment(organization.updated_at),
         issues: newest(&visit, Among::Organization(id)).await?,
         history: history::of_item(&visit, id).await?,
+        watchers: Watchers::of(&visit, (&item, on)).await?,
         item: visit.path.clone(),
         kind: "organization",
         active: organization.active,

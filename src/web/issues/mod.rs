@@ -1,6 +1,8 @@
 //! Issues: which of them a customer is on, and which customers an issue has.
 
 mod contacts;
+mod in_project;
+mod items;
 mod list;
 mod page;
 
@@ -22,6 +24,12 @@ pub(super) fn routes() -> Router<Web> {
         .merge(list::routes())
         .merge(page::routes())
         .merge(contacts::routes())
+        .merge(items::routes())
+}
+
+/// Returns the routes within a project.
+pub(super) fn of_projects() -> Router<Web> {
+    in_project::routes()
 }
 
 /// An issue as pages name it.

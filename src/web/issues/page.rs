@@ -11,16 +11,19 @@ use serde::Deserialize;
 
 use crate::{
     crm::Preview,
-    domain::IssueId,
+    domain::{IssueId, ItemId, ItemKind},
     rules::Right,
     store::{
+        item_list,
         search::{self, ContactRow, Holder},
+        shown,
         tree::{self, IssueNode},
     },
     web::{
         Web,
         form::{Errors, Typed},
         frame::{Frame, html},
+        kind,
         problem::Problem,
         visit::{InGroup, ToView},
     },
@@ -43,6 +46,10 @@ struct IssuePage {
     may_relate: bool,
     /// Where contacts are suggested.
     suggestions: String,
+    /// Items beside contacts: id, title, kind and path.
+    items: Vec<(ItemId, String, &'static str, String)>,
+    /// Where items are suggested.
+    item_suggestions: String,
     /// What is wrong with the contact that was typed: that is said on the next page.
     errors: Errors,
     /// What a comment would do: as typed, and what would be answered.
@@ -129,9 +136,25 @@ async fn page(
     let mut connection = visit.visitor.connection().await?;
     let mut contacts =
         search::contacts_of_issues(&mut connection, found.holder, &[id], SHOWN, None).await?;
+    let related = (found.issue.root, id);
+    let items = item_list::of_issues(&mut connection, &[related], SHOWN.into()).await?;
+    let items: Vec<ItemId> = items.into_iter().map(|(.., item)| item).collect();
+    let items = shown::items(&mut connection, &items).await?;
     drop(connection);
+    let items = items
+        .into_iter()
+        .filter(|item| (item.root, item.group) == found.holder)
+        .filter(|item| item.fields.kind() != ItemKind::Contact)
+        .map(|item| {
+            let kind = item.fields.kind();
+            let path = visit.to(kind::path(kind, item.id));
+            (item.id, item.fields.title(), kind::label(kind), path)
+        })
+        .collect();
     Ok(html(&IssuePage {
         frame: visit.frame(&found.issue.title),
+        items,
+        item_suggestions: visit.to("crm/items/suggest"),
         contacts: contacts.remove(&id).unwrap_or_default().rows,
         here: visit.to(format_args!("issues/{id}")),
         suggestions: visit.to(format_args!("issues/{id}/suggest")),

@@ -1,6 +1,6 @@
 //! How a group keeps its contacts.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 
 use super::{Refusal, Scope, told};
 use crate::{
@@ -9,11 +9,46 @@ use crate::{
         id::{GroupGid, operation_gid},
     },
     crm::GroupSettings,
+    domain::{self, ConnectionId, RootId},
+    rules::ChatSettings,
+    store::connection,
 };
 
 /// Changes of groups.
 #[derive(Default)]
 pub(super) struct GroupMutation;
+
+/// What leaving a chat means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::ChatPreset", name = "CrmChatPreset")]
+enum ChatPreset {
+    /// Whoever leaves goes on observing.
+    Current,
+    /// Whoever leaves observes no longer.
+    Legacy,
+}
+
+/// Who makes observers by adding people to a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::InvitePolicy", name = "CrmInvitePolicy")]
+enum InvitePolicy {
+    /// Whoever may read the item.
+    Readers,
+    /// Whoever may edit it.
+    Editors,
+    /// Nobody without approval.
+    Approval,
+}
+
+/// What becomes of a responsible person who is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Reassignment", name = "CrmReassignment")]
+enum Reassignment {
+    /// He observes on.
+    Keep,
+    /// He goes.
+    Drop,
+}
 
 /// What is to change of a group; what is left out stays.
 #[derive(InputObject)]
@@ -29,6 +64,14 @@ struct UpdateInput {
     crm_source_group_id: MaybeUndefined<GroupGid>,
     /// By what issues are related by themselves to the contacts whose addresses they show; null for "as the parent has it".
     crm_automatic_relations: MaybeUndefined<Vec<CrmAutomaticRelation>>,
+    /// Name of the connection to the messenger in which chats are made; null for "as the parent has it".
+    messenger: MaybeUndefined<String>,
+    /// What leaving a chat means; null for "as the parent has it".
+    chat_preset: MaybeUndefined<ChatPreset>,
+    /// Who makes observers by adding people to a chat; null for "as the parent has it".
+    invite_policy: MaybeUndefined<InvitePolicy>,
+    /// What becomes of a responsible person who is replaced; null for "as the parent has it".
+    reassignment: MaybeUndefined<Reassignment>,
     /// Whether only to say what would follow.
     #[graphql(default)]
     dry_run: bool,
@@ -52,10 +95,29 @@ struct UpdatePayload {
     errors: Vec<String>,
 }
 
+/// Returns the connection that a name means; one that the tenant may not use means none that there is.
+async fn messenger(
+    scope: Scope<'_>,
+    root: RootId,
+    name: MaybeUndefined<String>,
+) -> Result<MaybeUndefined<ConnectionId>> {
+    Ok(match name {
+        MaybeUndefined::Undefined => MaybeUndefined::Undefined,
+        MaybeUndefined::Null => MaybeUndefined::Null,
+        MaybeUndefined::Value(name) => {
+            let mut connection = scope.single().await?;
+            let known = connection::of_tenant(&mut connection, root).await;
+            let known = known.map_err(Refusal::from)?.into_iter();
+            let found = known.into_iter().find(|known| known.name == name);
+            MaybeUndefined::Value(found.map_or(ConnectionId(0), |known| known.id))
+        }
+    })
+}
+
 /// Changes of groups.
 #[Object]
 impl GroupMutation {
-    /// Switches the CRM of a group and says where it keeps its contacts. For maintainers and owners.
+    /// Switches the CRM of a group, says where it keeps its contacts, and chooses its messenger and policies. For maintainers and owners.
     async fn group_update(
         &self,
         context: &Context<'_>,
@@ -74,6 +136,14 @@ impl GroupMutation {
                 .crm_automatic_relations
                 .map_value(|chosen| chosen.into_iter().map(Into::into).collect())
                 .into(),
+            chats: ChatSettings {
+                messenger: messenger(scope, group.root(), input.messenger)
+                    .await?
+                    .into(),
+                preset: input.chat_preset.map_value(Into::into).into(),
+                invites: input.invite_policy.map_value(Into::into).into(),
+                reassignment: input.reassignment.map_value(Into::into).into(),
+            },
         };
         let report = if input.dry_run {
             scope

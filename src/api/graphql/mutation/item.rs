@@ -195,7 +195,11 @@ impl ItemMutation {
                     description: input.description.into(),
                     active: input.active,
                 });
-                scope.api.crm.update_item(scope.asker()?, id, &patch).await
+                scope
+                    .api
+                    .crm
+                    .update_item(scope.asker()?, id, &patch, None)
+                    .await
             }
         };
         let outcome = told(changed)?.map(|()| (id, None));

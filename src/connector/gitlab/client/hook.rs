@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CallError, Client, Request, WireId};
-use crate::domain::Scope;
+use crate::domain::{HookEvent, Scope};
 
 /// What an installed hook is to look like.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct HookSettings {
     pub token: Option<SecretString>,
     /// The signing token, if the webhook has one.
     pub signing_token: Option<SecretString>,
+    /// The events that it is told of; none for all.
+    pub events: Option<Vec<HookEvent>>,
 }
 
 /// A hook as GitLab lists it.
@@ -85,20 +87,28 @@ fn hook_path(scope: Scope, id: &str) -> Vec<&str> {
 }
 
 fn hook_body(scope: Scope, settings: &HookSettings) -> Value {
+    let tells = |event: HookEvent| {
+        let chosen = settings.events.as_ref();
+        Value::Bool(chosen.is_none_or(|chosen| chosen.contains(&event)))
+    };
     let mut body = json!({
         "url": settings.url,
         "name": "Liaison",
-        "note_events": true,
-        "confidential_note_events": true,
-        "issues_events": true,
-        "confidential_issues_events": true,
+        "note_events": tells(HookEvent::Comments),
+        "confidential_note_events": tells(HookEvent::Comments),
+        "issues_events": tells(HookEvent::Issues),
+        "confidential_issues_events": tells(HookEvent::Issues),
         // GitLab's default is on.
         "push_events": false,
     });
     if let Value::Object(fields) = &mut body {
         if scope == Scope::Group {
-            for events in ["member_events", "project_events", "subgroup_events"] {
-                fields.insert(events.into(), true.into());
+            for (name, event) in [
+                ("member_events", HookEvent::Members),
+                ("project_events", HookEvent::Tree),
+                ("subgroup_events", HookEvent::Tree),
+            ] {
+                fields.insert(name.into(), tells(event));
             }
         }
         let mut secret = |name: &str, value: &Option<SecretString>| {

@@ -1,0 +1,206 @@
+//! What is done about who watches one item, and its chat.
+
+use axum::{Router, extract::Path, response::Response, routing::post};
+use serde::Deserialize;
+
+use super::{find, page_of};
+use crate::{
+    crm::{CrmError, WatchReport, Where},
+    domain::{ItemId, PersonId},
+    rules::{Hidden, ObserverOutcome, WatchTask},
+    web::{
+        Web,
+        flash::Flash,
+        form::Typed,
+        problem::Problem,
+        visit::{InGroup, ToSeeItem},
+    },
+};
+
+/// People by their names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct People {
+    people: String,
+    /// Whether they see new messages only.
+    new_only: Option<String>,
+}
+
+/// A person by his name, or nobody.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    person: String,
+}
+
+/// A person who is listed.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    person: PersonId,
+}
+
+/// Somebody who waits, and the answer.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    person: PersonId,
+    answer: String,
+}
+
+type Visit = InGroup<ToSeeItem>;
+
+/// Returns the routes.
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/crm/items/{id}/observers", post(add))
+        .route("/crm/items/{id}/observers/remove", post(remove))
+        .route("/crm/items/{id}/responsible", post(responsible))
+        .route("/crm/items/{id}/requests", post(answer))
+        .route("/crm/items/{id}/chat", post(create_chat))
+}
+
+/// Returns the names that somebody typed, without blanks and doubles.
+pub(super) fn names(typed: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in typed.split([',', ';', ' ', '\t', '\r', '\n']) {
+        let name = name.trim();
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+async fn add(
+    visit: Visit,
+    Path(id): Path<ItemId>,
+    form: Typed<People>,
+) -> Result<Response, Problem> {
+    let crm = &visit.visitor.web.crm;
+    find(&visit, id).await?;
+    let named = crm
+        .people_named(Where::Item(id), &names(&form.values.people))
+        .await;
+    let task = named.map(|people| WatchTask::Add {
+        people,
+        in_chat: true,
+        history: form.values.new_only.as_ref().map(|_| Hidden::Past),
+    });
+    change(&visit, id, task).await
+}
+
+async fn remove(
+    visit: Visit,
+    Path(id): Path<ItemId>,
+    form: Typed<Listed>,
+) -> Result<Response, Problem> {
+    let people = vec![form.values.person];
+    change(&visit, id, Ok(WatchTask::Remove { people })).await
+}
+
+async fn responsible(
+    visit: Visit,
+    Path(id): Path<ItemId>,
+    form: Typed<Named>,
+) -> Result<Response, Problem> {
+    let crm = &visit.visitor.web.crm;
+    find(&visit, id).await?;
+    let named = crm
+        .people_named(Where::Item(id), &names(&form.values.person))
+        .await;
+    let task = named.and_then(|people| match people.as_slice() {
+        [] => Ok(WatchTask::Responsible { person: None }),
+        [one] => Ok(WatchTask::Responsible { person: Some(*one) }),
+        _ => Err(CrmError::Invalid(vec![
+            "Only one person can be responsible".to_owned(),
+        ])),
+    });
+    change(&visit, id, task).await
+}
+
+/// Changes who watches an item and says on its page what came of it.
+async fn change(
+    visit: &Visit,
+    id: ItemId,
+    task: Result<WatchTask, CrmError>,
+) -> Result<Response, Problem> {
+    let (item, on) = find(visit, id).await?;
+    let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
+    let done = match task {
+        Ok(task) => crm.change_watchers(asker, &[id], &task, false).await,
+        Err(error) => Err(error),
+    };
+    let flash = match done {
+        Ok(report) => said(&report),
+        Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
+        Err(CrmError::Denied(sentence)) => Flash::warning(format!("{sentence}.")),
+        Err(other) => return Err(other.into()),
+    };
+    // Whoever took himself off the list may see it no longer.
+    let path = match find(visit, id).await {
+        Ok(_) => page_of(visit, &item, on),
+        Err(Problem::NotFound) => "/".to_owned(),
+        Err(other) => return Err(other),
+    };
+    Ok(visit.visitor.say(flash, &path))
+}
+
+/// Returns what came of a change of one item.
+fn said(report: &WatchReport) -> Flash {
+    if let Some(why) = report.refused.keys().next() {
+        return Flash::warning(format!("{why}."));
+    }
+    let count = |wanted: ObserverOutcome| {
+        let outcomes = report.outcomes.iter();
+        outcomes.filter(|(.., outcome)| *outcome == wanted).count()
+    };
+    let parts: Vec<String> = [
+        (ObserverOutcome::Added, "added"),
+        (ObserverOutcome::Back, "put back into the chat"),
+        (ObserverOutcome::AlreadyThere, "there already"),
+        (ObserverOutcome::Removed, "removed"),
+        (ObserverOutcome::NotThere, "not on the list"),
+    ]
+    .into_iter()
+    .map(|(outcome, word)| (count(outcome), word))
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    let text = match (parts.is_empty(), report.changed) {
+        (false, _) => format!("Observers: {}.", parts.join(", ")),
+        (true, 0) => "That was so already.".to_owned(),
+        (true, _) => "The responsible person was changed.".to_owned(),
+    };
+    match report.operation {
+        Some(operation) => Flash::done(text).with_undo(operation),
+        None => Flash::warning(text),
+    }
+}
+
+async fn answer(
+    visit: Visit,
+    Path(id): Path<ItemId>,
+    form: Typed<Answer>,
+) -> Result<Response, Problem> {
+    let (item, on) = find(&visit, id).await?;
+    let approve = form.values.answer == "approve";
+    let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
+    let people = [form.values.person];
+    let flash = match crm.answer_requests(asker, id, &people, approve).await {
+        Ok(()) if approve => Flash::done("Approved: they observe it now."),
+        Ok(()) => Flash::done("Turned away."),
+        Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
+        Err(other) => return Err(other.into()),
+    };
+    Ok(visit.visitor.say(flash, &page_of(&visit, &item, on)))
+}
+
+async fn create_chat(visit: Visit, Path(id): Path<ItemId>) -> Result<Response, Problem> {
+    let (item, on) = find(&visit, id).await?;
+    let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
+    let flash = match crm.create_chat(asker, id).await {
+        Ok(_) => Flash::done("The chat is being made; everybody on the list is put into it."),
+        Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
+        Err(other) => return Err(other.into()),
+    };
+    Ok(visit.visitor.say(flash, &page_of(&visit, &item, on)))
+}

@@ -1,0 +1,255 @@
+//! The form of a group's settings: what follows is shown before anything is changed.
+
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::page;
+use crate::{
+    crm::{CrmError, GroupSettings},
+    domain::{ChatPreset, ConnectionId, GroupId, InvitePolicy, Reassignment, RelationSource},
+    rules::{ChatSettings, GroupState},
+    store::{connection, group_settings, tree},
+    web::{
+        flash::Flash,
+        form::{Errors, Typed, refused},
+        problem::Problem,
+        visit::{InGroup, ToConfigure},
+    },
+};
+
+/// Most groups that may be a contact source and are offered.
+const GROUPS: i64 = 500;
+
+/// What is chosen. Empty is "as the group above has it".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Input {
+    pub(super) crm: Option<String>,
+    /// Id of a group.
+    pub(super) source: String,
+    /// `own`, or empty.
+    pub(super) relations: String,
+    pub(super) author: Option<String>,
+    pub(super) participants: Option<String>,
+    pub(super) description: Option<String>,
+    /// Id of a connection.
+    pub(super) messenger: String,
+    pub(super) preset: String,
+    pub(super) invites: String,
+    pub(super) reassignment: String,
+    /// `check` or `save`.
+    #[serde(rename = "do")]
+    pub(super) what: String,
+}
+
+impl Input {
+    /// Returns what is stored.
+    pub(super) async fn stored(visit: &InGroup<ToConfigure>) -> Result<Self, Problem> {
+        let state = state(visit).await?;
+        let checked = |is: bool| is.then(|| "1".to_owned());
+        let relations = state.automatic_relations.as_deref();
+        let relates = |source| relations.is_some_and(|chosen| chosen.contains(&source));
+        let id = |id: i64| id.to_string();
+        Ok(Self {
+            crm: checked(state.crm_enabled),
+            source: state
+                .contact_source
+                .map(|group| id(group.0))
+                .unwrap_or_default(),
+            relations: relations.map(|_| "own".to_owned()).unwrap_or_default(),
+            author: checked(relates(RelationSource::Author)),
+            participants: checked(relates(RelationSource::Participants)),
+            description: checked(relates(RelationSource::Description)),
+            messenger: state.chats.messenger.map(|on| id(on.0)).unwrap_or_default(),
+            preset: state.chats.preset.map_or("", ChatPreset::word).to_owned(),
+            invites: state
+                .chats
+                .invites
+                .map_or("", InvitePolicy::word)
+                .to_owned(),
+            reassignment: state
+                .chats
+                .reassignment
+                .map_or("", Reassignment::word)
+                .to_owned(),
+            what: String::new(),
+        })
+    }
+
+    /// Returns whether issues are related by themselves so.
+    pub(super) fn relates(&self, source: RelationSource) -> bool {
+        match source {
+            RelationSource::Author => self.author.is_some(),
+            RelationSource::Participants => self.participants.is_some(),
+            RelationSource::Description => self.description.is_some(),
+        }
+    }
+
+    fn settings(&self) -> GroupSettings {
+        let sources = [
+            RelationSource::Author,
+            RelationSource::Participants,
+            RelationSource::Description,
+        ];
+        let chosen = sources.into_iter().filter(|source| self.relates(*source));
+        let own = self.relations == "own";
+        GroupSettings {
+            crm_enabled: Some(self.crm.is_some()),
+            contact_source: Some(self.source.parse().ok().map(GroupId)),
+            automatic_relations: Some(own.then(|| chosen.collect())),
+            chats: ChatSettings {
+                messenger: Some(self.messenger.parse().ok().map(ConnectionId)),
+                preset: Some(ChatPreset::from_word(&self.preset)),
+                invites: Some(InvitePolicy::from_word(&self.invites)),
+                reassignment: Some(Reassignment::from_word(&self.reassignment)),
+            },
+        }
+    }
+}
+
+/// A choice of a list.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+}
+
+/// What there is to choose from.
+pub(super) struct Choices {
+    pub(super) managed: bool,
+    pub(super) sources: Vec<Choice>,
+    pub(super) messengers: Vec<Choice>,
+    pub(super) presets: Vec<Choice>,
+    pub(super) invites: Vec<Choice>,
+    pub(super) reassignments: Vec<Choice>,
+}
+
+impl Choices {
+    pub(super) async fn of(visit: &InGroup<ToConfigure>, input: &Input) -> Result<Self, Problem> {
+        let mut connection = visit.visitor.connection().await?;
+        let groups = tree::tree(&mut connection, visit.group.root, GROUPS).await?;
+        let known = connection::of_tenant(&mut connection, visit.group.root).await?;
+        drop(connection);
+        let is_root = visit.group.root.0 == visit.group.id.0;
+        let above = if is_root {
+            "The default"
+        } else {
+            "As the group above has it"
+        };
+        let list = |chosen: &str, first: &str, all: Vec<(String, String)>| {
+            let first = (String::new(), first.to_owned());
+            std::iter::once(first)
+                .chain(all)
+                .map(|(value, label)| Choice {
+                    is_chosen: value == chosen,
+                    value,
+                    label,
+                })
+                .collect()
+        };
+        let words = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+            all.iter()
+                .map(|(value, label)| ((*value).to_owned(), (*label).to_owned()))
+                .collect()
+        };
+        let groups = groups
+            .into_iter()
+            .map(|group| (group.id.to_string(), group.path))
+            .collect();
+        let messengers = known
+            .into_iter()
+            .filter(|known| known.kind.is_messenger())
+            .map(|known| {
+                (
+                    known.id.to_string(),
+                    format!("{} ({})", known.name, known.url),
+                )
+            })
+            .collect();
+        let own = if is_root {
+            "Its own"
+        } else {
+            "Where the group above keeps its"
+        };
+        Ok(Self {
+            managed: state(visit).await?.managed,
+            sources: list(&input.source, own, groups),
+            messengers: list(
+                &input.messenger,
+                if is_root {
+                    "None: there are no chats"
+                } else {
+                    above
+                },
+                messengers,
+            ),
+            presets: list(
+                &input.preset,
+                above,
+                words(&[
+                    ("current", "They stay observers"),
+                    ("legacy", "They stop being observers"),
+                ]),
+            ),
+            invites: list(
+                &input.invites,
+                above,
+                words(&[
+                    ("readers", "Anyone who may read the item"),
+                    ("editors", "Those who may edit the item"),
+                    ("approval", "Nobody without approval"),
+                ]),
+            ),
+            reassignments: list(
+                &input.reassignment,
+                above,
+                words(&[("keep", "Becomes an observer"), ("drop", "Leaves the item")]),
+            ),
+        })
+    }
+}
+
+async fn state(visit: &InGroup<ToConfigure>) -> Result<GroupState, Problem> {
+    let mut connection = visit.visitor.connection().await?;
+    let (root, group) = (visit.group.root, visit.group.id);
+    let state = group_settings::read(&mut connection, root, group).await?;
+    state.ok_or(Problem::NotFound)
+}
+
+/// `POST /settings`: shows what would follow, or saves.
+pub(super) async fn save(
+    visit: InGroup<ToConfigure>,
+    form: Typed<Input>,
+) -> Result<Response, Problem> {
+    let input = form.values;
+    if form.is_restored {
+        return page(&visit, input, Errors::default(), None).await;
+    }
+    let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
+    let (group, settings) = (visit.group.id, input.settings());
+    let is_check = input.what == "check";
+    let done = if is_check {
+        crm.preview_group(asker, group, settings).await
+    } else {
+        crm.set_group(asker, group, settings).await
+    };
+    match done {
+        Ok(report) if is_check => page(&visit, input, Errors::default(), Some(report)).await,
+        Ok(report) => {
+            let flash = match (report.operation, report.relations_removed) {
+                (None, _) => Flash::done("Nothing was to be changed."),
+                (_, 0) => Flash::done("The settings were saved."),
+                (_, lost) => Flash::done(format!(
+                    "The settings were saved. {lost} relations between issues and contacts are gone."
+                )),
+            };
+            Ok(visit.visitor.say(flash, &visit.to("settings")))
+        }
+        Err(CrmError::Invalid(sentences)) => {
+            let errors = Errors::new(sentences);
+            Ok(refused(page(&visit, input, errors, None).await?))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
