@@ -246,8 +246,9 @@ impl Crm {
             .look(&mut tx, (&act, on), &job.task, (now.after, PAGE))
             .await?;
         let Some((last, page, _)) = looked else {
-            let signals = self.finish(&mut tx, job, ("done", None)).await?;
+            let mut signals = self.finish(&mut tx, job, ("done", None)).await?;
             tx.commit().await?;
+            signals.push(Signal::Customers(job.group));
             self.signal(&signals).await;
             return Ok(false);
         };

@@ -105,7 +105,10 @@ impl Crm {
         let reachable = reachable(connection, policy, &following.people()).await?;
         let why = (act.actor, act.via, act.operation);
         let follow_ups = follow_ups(following, &reachable, why);
-        self.enqueue(connection, act, follow_ups).await
+        let mut signals = self.enqueue(connection, act, follow_ups).await?;
+        // Whoever looks at the items sees it.
+        signals.push(Signal::Customers(act.group));
+        Ok(signals)
     }
 
     /// Puts effects into the outbox; returns whom to wake once they are committed.

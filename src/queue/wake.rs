@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -88,6 +91,8 @@ pub struct Wake {
     to_tell: Notify,
     issue_contacts: broadcast::Sender<Option<IssueId>>,
     customers: broadcast::Sender<Option<GroupId>>,
+    /// How often something was told of customers.
+    customers_told: AtomicU64,
 }
 
 impl Wake {
@@ -102,6 +107,7 @@ impl Wake {
             to_tell: Notify::new(),
             issue_contacts: broadcast::Sender::new(BEHIND),
             customers: broadcast::Sender::new(BEHIND),
+            customers_told: AtomicU64::new(0),
         }
     }
 
@@ -129,6 +135,19 @@ impl Wake {
     /// Returns a receiver of the groups whose customers changed, in whatever process; none stands for any group.
     pub fn customers(&self) -> broadcast::Receiver<Option<GroupId>> {
         self.customers.subscribe()
+    }
+
+    /// Returns how often this process was told of changed customers. Whoever reads something and listens later sees by it whether he missed
+    /// a change in between.
+    pub fn customers_told(&self) -> u64 {
+        self.customers_told.load(Ordering::SeqCst)
+    }
+
+    fn tell_of_customers(&self, group: Option<GroupId>) {
+        // Counted first: who does not see the count yet is told.
+        self.customers_told.fetch_add(1, Ordering::SeqCst);
+        // Nobody may be listening.
+        drop(self.customers.send(group));
     }
 
     /// Wakes whoever works the queue: in this process if it does, else by NOTIFY, which [`tell`] sends.
@@ -159,7 +178,7 @@ impl Wake {
             Signal::BulkJobs => self.bulk_jobs.notify_one(),
             // Nobody may be listening.
             Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
-            Signal::Customers(group) => drop(self.customers.send(Some(group))),
+            Signal::Customers(group) => self.tell_of_customers(Some(group)),
         }
     }
 
@@ -170,7 +189,7 @@ impl Wake {
         self.ring(Signal::Webhooks);
         self.ring(Signal::BulkJobs);
         drop(self.issue_contacts.send(None));
-        drop(self.customers.send(None));
+        self.tell_of_customers(None);
     }
 }
 

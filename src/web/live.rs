@@ -1,13 +1,13 @@
 //! `/live`: tells a page that is open that customers of its group changed, so that it asks for itself anew.
 //!
-//! Nothing but "changed" is told, and only while whoever listens is signed in and may see the customers: both are looked up before each
+//! A page says how much was told when it was made, so that a change between then and now is told at once. Nothing but "changed" is told, and only while whoever listens is signed in and may see the customers: both are looked up before each
 //! word. What changes quickly is told once.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Query, State},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -16,6 +16,7 @@ use axum::{
 };
 use futures_util::stream;
 use http::HeaderMap;
+use serde::Deserialize;
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     broadcast::{Receiver, error::RecvError},
@@ -37,6 +38,14 @@ const MOST: usize = 1000;
 /// Changes that follow each other within this are told once.
 const GATHER: Duration = Duration::from_millis(300);
 
+/// What a page says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// How often something had been told when it was made.
+    seen: Option<u64>,
+}
+
 /// Somebody who listens.
 struct Listener {
     web: Web,
@@ -47,22 +56,26 @@ struct Listener {
     /// The group that holds the customers.
     holder: GroupId,
     changes: Receiver<Option<GroupId>>,
+    /// Whether something was told before he began to listen.
+    is_behind: bool,
     _place: OwnedSemaphorePermit,
 }
 
 /// Returns the route within a group.
 pub(super) fn routes() -> Router<Web> {
     let places = Arc::new(Semaphore::new(MOST));
-    let live = async move |State(web): State<Web>, visit: InGroup<ToView>, headers: HeaderMap| {
-        live(web, &visit, &headers, places)
-    };
+    let live =
+        async move |State(web): State<Web>,
+                    visit: InGroup<ToView>,
+                    Query(asked): Query<Asked>,
+                    headers: HeaderMap| live(web, &visit, (&asked, &headers), places);
     Router::new().route("/live", get(live))
 }
 
 fn live(
     web: Web,
     visit: &InGroup<ToView>,
-    headers: &HeaderMap,
+    (asked, headers): (&Asked, &HeaderMap),
     places: Arc<Semaphore>,
 ) -> Result<Response, Problem> {
     let place = places
@@ -75,13 +88,18 @@ fn live(
         place: (visit.group.root, visit.group.id),
         holder: visit.group.contact_group,
         changes: web.wake.customers(),
+        // After it has begun to listen, so that nothing is missed in between.
+        is_behind: asked
+            .seen
+            .is_some_and(|seen| seen != web.wake.customers_told()),
         web,
         _place: place,
     };
     let stop = listener.web.stop.clone();
     let told = stream::unfold(listener, async |mut listener| {
         listener.changed().await?;
-        let event = Event::default().event("change").data("");
+        // Browsers pass over an event without data.
+        let event = Event::default().event("change").data("customers");
         Some((Ok::<_, Infallible>(event), listener))
     });
     let told = futures_util::StreamExt::take_until(told, stop.cancelled_owned());
@@ -93,6 +111,9 @@ fn live(
 impl Listener {
     /// Waits for a change of which he may know; returns none once nothing is told any more.
     async fn changed(&mut self) -> Option<()> {
+        if std::mem::take(&mut self.is_behind) {
+            return self.may_know().await.then_some(());
+        }
         loop {
             match self.changes.recv().await {
                 Ok(Some(group)) if group != self.holder => continue,

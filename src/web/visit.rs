@@ -156,6 +156,8 @@ pub(super) struct InGroup<R> {
     pub(super) base: String,
     /// The path of this page.
     pub(super) path: String,
+    /// Where changes are told from what this page shows on.
+    pub(super) live: String,
     purpose: PhantomData<R>,
 }
 
@@ -181,6 +183,8 @@ impl<R: Requires + Send> FromRequestParts<Web> for InGroup<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        // Before anything is read.
+        let seen = web.wake.customers_told();
         let visitor = SignedIn::from_request_parts(parts, web).await?;
         let Place(place) = parts.extensions.get().ok_or(Problem::NotFound)?;
         let mut connection = visitor.connection().await?;
@@ -202,6 +206,7 @@ impl<R: Requires + Send> FromRequestParts<Web> for InGroup<R> {
         let base = base(&group.path);
         Ok(Self {
             path: format!("{base}{}", parts.uri.path()),
+            live: format!("{base}/live?seen={seen}"),
             purpose: PhantomData,
             visitor,
             group,

@@ -7,7 +7,7 @@ use super::{hear::Hearing, trouble::Trouble};
 use crate::{
     connector::gitlab,
     crm::CrmError,
-    domain::{ChatId, Level, PersonId, RootId, Via},
+    domain::{ChatId, GroupId, Level, PersonId, RootId, Via},
     queue::{self, NewEffect},
     quick_action::{Action, CATALOGUE, CommandName, Found, code_span},
     rules::{Access, Operation, Place, Snapshot, follow_ups, needs, plan},
@@ -77,6 +77,11 @@ impl<'a> Commander<'a> {
             person: account.person,
             access,
         }))
+    }
+
+    /// Returns the group that holds the chat's item.
+    pub(super) fn group(&self) -> GroupId {
+        self.subject.group
     }
 
     /// Runs commands one after the other, each on what the one before left; returns a line for each.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     connector::gitlab,
     domain::{Effect, EffectId, IssueChange, IssueId, OperationId, RelationSource, ReplyId},
-    queue::{InboxVerdict, NewEffect},
+    queue::{InboxVerdict, NewEffect, Signal},
     quick_action::addresses,
     rules::{self, Destination, MAX_ADDRESSES},
     store::{
@@ -112,6 +112,11 @@ impl Run<'_> {
         let verdict = InboxVerdict::Done(consequences.said.join("; "));
         let verdict = self.job.settle(tx, verdict).await?;
         calls.make(None);
+        if moved || shows {
+            let wake = &self.job.worker.wake;
+            wake.announce(Signal::IssueContacts(id));
+            wake.announce(Signal::Customers(self.known.holder));
+        }
         Ok(verdict)
     }
 

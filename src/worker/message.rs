@@ -10,7 +10,7 @@ use crate::{
     connector::messenger::{Calls, Message, Refusal, chat_lane},
     crypto::random_code,
     domain::{ChatId, ChatMessage, Effect, Queue, ReplyId, RootId},
-    queue::{self, InboxVerdict},
+    queue::{self, InboxVerdict, Signal},
     quick_action::{Dialect, Found, parse},
     store::{
         chat,
@@ -113,6 +113,8 @@ async fn in_chat(
     let verdict = hearing.settle(tx, verdict).await?;
     hearing.announce(queue);
     hearing.announce(Queue::Call);
+    let holder = Signal::Customers(commander.group());
+    hearing.worker.wake.announce(holder);
     Ok(verdict)
 }
 

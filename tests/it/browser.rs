@@ -4,11 +4,23 @@
 
 mod driver;
 
-use liaison::domain::PersonId;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use liaison::{
+    domain::PersonId,
+    egress::{Call, Egress, Limits},
+    sandbox::Fault,
+};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
 
 use crate::{
-    harness::{World, run},
+    demo::RunningDemo,
+    harness::{PATIENCE, Setup, World, headers, run, run_with},
+    program::reachable_folder,
     web::{person_of, sessions},
 };
 use driver::{Browser, DOWN, ENTER};
@@ -156,6 +168,136 @@ async fn a_file_is_checked_and_imported() {
 }
 
 #[tokio::test]
+async fn the_first_webhook_from_nothing() {
+    run(async |world| {
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+        browser.click("main a[href$='/crm/contacts']").await;
+        browser.click("nav a[href$='/hooks']").await;
+        browser.click("a[href$='/hooks/new']").await;
+        browser.click("form.form button.main").await;
+        browser
+            .shows("This is the only time the secret is shown.")
+            .await;
+        let secret = browser
+            .run("return document.getElementById('secret').value")
+            .await;
+        browser.click("form.form button.main").await;
+        browser.shows("is installed in the tracker").await;
+        browser.click("button[formaction$='/test']").await;
+        browser.shows("The tracker was asked to send a test").await;
+        world
+            .until("EXISTS (SELECT FROM deliveries WHERE state <> 'pending')")
+            .await;
+        // From the webhook's page to what arrived.
+        browser.run("location.reload()").await;
+        browser.click("tbody a").await;
+        browser.shows("Comment").await;
+        let page = browser
+            .run("return document.documentElement.outerHTML")
+            .await;
+        assert!(!page.as_str().unwrap().contains(secret.as_str().unwrap()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_died_is_replayed() {
+    let setup = Setup {
+        config: "[queue]\nretry_seconds = [0]\nattempts = 1\n",
+        dead_is_fine: true,
+        ..Setup::default()
+    };
+    run_with(setup, async |world| {
+        let (project, iid) = world.sandbox.read(|state| {
+            let issue = state.issue(world.demo.order).unwrap();
+            (issue.project, issue.iid)
+        });
+        let path = format!("/api/v4/projects/{project}/issues/{iid}/discussions");
+        let broken = Fault::status(StatusCode::INTERNAL_SERVER_ERROR, "broken");
+        world.sandbox.fail(Method::POST, &path, 1, broken);
+        let comment = world
+            .sandbox
+            .comment(world.demo.order, world.demo.rita, "/crm help")
+            .unwrap();
+        world
+            .until("EXISTS (SELECT FROM effects WHERE state = 'dead')")
+            .await;
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+        visit(world, &browser, "/groups/acme/-/deliveries?state=failed").await;
+        browser.shows("Failed in part").await;
+        browser.click("tbody a").await;
+        browser.click("button.main").await;
+        browser.shows("It was taken up again.").await;
+        world.answer(world.demo.order, comment).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_observer_through_page_chat_and_many_at_once() {
+    let folder = reachable_folder();
+    let demo = RunningDemo::start(folder.path()).await;
+    let browser = Browser::start().await;
+    let open = async |base: &Url, path: &str| browser.open(&base.join(path).unwrap()).await;
+    open(&demo.service, "/users/sign_in").await;
+    browser
+        .run("[...document.querySelectorAll('.people button')].find(one => one.textContent === 'mona').click()")
+        .await;
+    browser.shows("Groups").await;
+    open(&demo.service, "/groups/acme/-/crm/items").await;
+    browser.click("tbody a").await;
+    browser.shows("dan").await;
+    browser.type_into("#people", "rit").await;
+    browser.click("[role=option]").await;
+    browser.click("form[action$='/observers'] button").await;
+    browser.shows("Observers: 1 added.").await;
+    let item = browser.run("return location.pathname").await;
+    let item = item.as_str().unwrap().to_owned();
+
+    // In the messenger she is in the chat; when she leaves it, the page tells without a reload.
+    let egress = Egress::new([&demo.messenger], Limits::default()).unwrap();
+    let (mona, rita) = ("@mona:sandbox", "@rita:sandbox");
+    let look = async || {
+        let url = demo.messenger.join(&format!("/sandbox/state?as={mona}"));
+        let call = Call::new(Method::GET, url.unwrap());
+        let answer = egress.send(call).await.unwrap();
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let room = loop {
+        let state = look().await;
+        let members = state["room"]["members"].as_array().unwrap().clone();
+        if members.iter().any(|member| member["id"] == rita) {
+            break state["room"]["id"].clone();
+        }
+        assert!(Instant::now() < deadline, "{state:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let leave = demo.messenger.join("/sandbox/remove").unwrap();
+    let mut call = Call::new(Method::POST, leave);
+    call.headers = headers(&[("content-type", "application/json")]);
+    call.body = json!({ "as": rita, "room": room, "who": rita })
+        .to_string()
+        .into();
+    assert_eq!(egress.send(call).await.unwrap().body, "{}");
+    browser.shows("Not in the chat").await;
+
+    // All that match, at once, and back.
+    open(&demo.service, "/groups/acme/-/crm/items").await;
+    browser.click(".bulk-change summary").await;
+    browser.click("input[name=scope][value=all]").await;
+    browser.type_into("#bulk-people", "sam").await;
+    browser.click(".bulk-change button.main").await;
+    browser.shows("Nothing was changed yet.").await;
+    browser.click("button[value=now]").await;
+    browser.shows("Done.").await;
+    open(&demo.service, &item).await;
+    browser.shows("added sam as an observer").await;
+}
+
+#[tokio::test]
 async fn a_guest_sees_nothing() {
     run(async |world| {
         let browser = Browser::start().await;
@@ -214,6 +356,29 @@ async fn no_page_hinders_anybody() {
         browser.click("form.form button.main").await;
         browser.shows("The organization was created.").await;
         look_at(&browser, "organization", &mut found).await;
+        visit(world, &browser, "/groups/acme/-/crm/items/new").await;
+        browser.type_into("#title", "Replacement chairs").await;
+        browser.type_into("#stage", "Negotiation").await;
+        browser.click("form.form button.main").await;
+        browser.shows("The item was created.").await;
+        let item = browser.run("return location.pathname").await;
+        let item = item.as_str().unwrap().to_owned();
+        let delivery = world.deliveries().await[0].id;
+        visit(world, &browser, "/groups/acme/-/hooks/new").await;
+        browser.click("form.form button.main").await;
+        browser.shows("This is the only time").await;
+        look_at(&browser, "secret", &mut found).await;
+        visit(world, &browser, "/groups/acme/-/crm/items").await;
+        browser.click(".bulk-change summary").await;
+        look_at(&browser, "several", &mut found).await;
+        browser.click("tbody input").await;
+        browser.click("#what option[value=responsible]").await;
+        browser.click(".bulk-change button.main").await;
+        browser.shows("Nothing was changed yet.").await;
+        look_at(&browser, "would", &mut found).await;
+        browser.click("button[value=now]").await;
+        browser.shows("Done.").await;
+        look_at(&browser, "job", &mut found).await;
         for (name, path) in [
             ("groups", "/".to_owned()),
             ("contacts", CONTACTS.to_owned()),
@@ -236,6 +401,22 @@ async fn no_page_hinders_anybody() {
             (
                 "import",
                 "/groups/acme/-/crm/import?kind=contact".to_owned(),
+            ),
+            ("items", "/groups/acme/-/crm/items".to_owned()),
+            ("item", item.clone()),
+            ("item-form", format!("{item}/edit")),
+            ("new-item", "/groups/acme/-/crm/items/new".to_owned()),
+            ("why", format!("{item}/why?person=mona")),
+            ("webhooks", "/groups/acme/-/hooks".to_owned()),
+            ("webhook", "/groups/acme/-/hooks/acme-gitlab".to_owned()),
+            ("new-webhook", "/groups/acme/-/hooks/new".to_owned()),
+            ("deliveries", "/groups/acme/-/deliveries".to_owned()),
+            ("delivery", format!("/groups/acme/-/deliveries/{delivery}")),
+            ("settings", "/groups/acme/-/settings".to_owned()),
+            ("audit", "/groups/acme/-/audit".to_owned()),
+            (
+                "tokens",
+                "/-/user_settings/personal_access_tokens".to_owned(),
             ),
             ("issues", "/groups/acme/-/issues".to_owned()),
             ("issue", format!("/groups/acme/-/issues/{issue}")),

@@ -31,6 +31,7 @@ mod matrix;
 mod moves;
 mod observed;
 mod openid;
+mod pages;
 mod portal;
 mod program;
 mod road;

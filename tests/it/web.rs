@@ -78,13 +78,18 @@ pub(crate) fn sessions(world: &World) -> Sessions {
 }
 
 pub(crate) async fn person_of(world: &World, user: u64) -> PersonId {
+    let known = async || {
+        sqlx::query_scalar("SELECT person_id FROM identities WHERE remote_id = $1")
+            .bind(user.to_string())
+            .fetch_optional(&world.pool)
+            .await
+            .unwrap()
+    };
+    if let Some(person) = known().await {
+        return PersonId(person);
+    }
     token_of(world, user).await;
-    let id = sqlx::query_scalar("SELECT person_id FROM identities WHERE remote_id = $1")
-        .bind(user.to_string())
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-    PersonId(id)
+    PersonId(known().await.unwrap())
 }
 
 impl<'a> Visitor<'a> {
@@ -96,11 +101,11 @@ impl<'a> Visitor<'a> {
     }
 
     /// Somebody who is signed in.
-    async fn of(world: &'a World, user: u64) -> Self {
+    pub(crate) async fn of(world: &'a World, user: u64) -> Self {
         Self::as_person(world, person_of(world, user).await).await
     }
 
-    async fn as_person(world: &'a World, person: PersonId) -> Self {
+    pub(crate) async fn as_person(world: &'a World, person: PersonId) -> Self {
         let token = sessions(world).begin(person, None).await.unwrap();
         Self {
             world,
@@ -119,7 +124,7 @@ impl<'a> Visitor<'a> {
         seen.text
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Seen {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Seen {
         self.post_from("same-origin", path, fields).await
     }
 
@@ -157,7 +162,7 @@ async fn scalar(world: &World, sql: &'static str) -> i64 {
 }
 
 /// Returns the value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub(crate) fn hidden(page: &str, name: &str) -> String {
     let at = format!("name=\"{name}\" value=\"");
     let (_, rest) = page
         .split_once(&at)

@@ -40,6 +40,8 @@ struct ContactPage {
     watchers: Watchers,
     /// Where the group's pages are.
     base: String,
+    /// Where changes are told.
+    live: String,
     /// Where this page is.
     item: String,
     kind: &'static str,
@@ -73,6 +75,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
         active: contact.active,
         may_edit: visit.access.allows(Right::CreateContacts),
         may_delete: visit.access.allows(Right::DeleteContacts),
+        live: visit.live,
         base: visit.base,
         contact,
     }))

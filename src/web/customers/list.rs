@@ -89,7 +89,7 @@ pub(super) async fn page<S: Sort, R>(
             Some(_) => format!("No {} matches the search.", kind.word()),
             None => format!("There are no {} here.", kind.plural()),
         },
-        live: Some(visit.to("live")),
+        live: Some(visit.live.clone()),
     };
     Ok(html(&ListPage {
         frame: visit.frame(words.title),

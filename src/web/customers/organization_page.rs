@@ -35,6 +35,8 @@ struct OrganizationPage {
     watchers: Watchers,
     /// Where the group's pages are.
     base: String,
+    /// Where changes are told.
+    live: String,
     /// Where this page is.
     item: String,
     kind: &'static str,
@@ -69,6 +71,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<ItemId>) -> Result<Response
         active: organization.active,
         may_edit: visit.access.allows(Right::CreateContacts),
         may_delete: visit.access.allows(Right::DeleteContacts),
+        live: visit.live,
         base: visit.base,
         organization,
     }))

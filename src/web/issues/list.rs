@@ -98,7 +98,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
         next: found.last.map(|last| format!("{all}?{filter}before={last}")),
         previous: asked.before.map(|_| format!("{all}?{}", filter.trim_end_matches('&'))),
         empty: "No issues that you may see. Liaison knows an issue from its first comment or change on.".to_owned(),
-        live: Some(visit.to("live")),
+        live: Some(visit.live.clone()),
         ..Table::default()
     };
     Ok(html(&ListPage {

@@ -41,6 +41,8 @@ struct IssuePage {
     contacts: Vec<ContactRow>,
     /// Where the group's pages are.
     base: String,
+    /// Where changes are told.
+    live: String,
     /// Where this page is.
     here: String,
     may_relate: bool,
@@ -159,6 +161,7 @@ async fn page(
         here: visit.to(format_args!("issues/{id}")),
         suggestions: visit.to(format_args!("issues/{id}/suggest")),
         errors: Errors::default(),
+        live: visit.live,
         base: visit.base,
         issue: found.issue,
         reference: found.reference,

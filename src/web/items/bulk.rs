@@ -98,11 +98,7 @@ impl Typed {
             .collect();
         Selection::Filter(ItemFilter {
             kinds: (!kinds.is_empty()).then_some(kinds),
-            item_type: self
-                .get("filter_type")
-                .parse()
-                .ok()
-                .map(ItemTypeId),
+            item_type: self.get("filter_type").parse().ok().map(ItemTypeId),
             active: self.get("filter_active").parse().ok(),
             search: Some(self.get("filter_search").replace('\0', ""))
                 .filter(|search| !search.is_empty()),

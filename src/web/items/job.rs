@@ -43,6 +43,8 @@ struct JobPage {
     may_undo: bool,
     /// Where the group's pages are.
     base: String,
+    /// Where changes are told.
+    live: String,
     /// Where this page is.
     item: String,
 }
@@ -107,6 +109,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<BulkJobId>) -> Result<Respo
         may_stop: may_change && is_running,
         may_undo: may_change && !is_running && job.changed > 0,
         state: job.state,
+        live: visit.live.clone(),
         base: visit.base.clone(),
         item: visit.path.clone(),
     }))

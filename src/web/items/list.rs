@@ -171,7 +171,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
         } else {
             "There are no items here: leads, deals, invoices and whatever types of your own a Maintainer adds in the settings. Make one with the button above.".to_owned()
         },
-        live: Some(visit.to("live")),
+        live: Some(visit.live.clone()),
         bulk: may_create.then(|| BulkForm::new(&visit, &ids, &filter)),
     };
     Ok(html(&ListPage {

@@ -54,6 +54,8 @@ struct ItemPage {
     watchers: Watchers,
     /// Where the group's pages are.
     base: String,
+    /// Where changes are told.
+    live: String,
     /// Where this page is.
     item: String,
     is_lead: bool,
@@ -115,6 +117,7 @@ async fn page(
         issues,
         history: history::of_item(visit, item.id).await?,
         watchers: Watchers::of(visit, (item, on)).await?,
+        live: visit.live.clone(),
         base: visit.base.clone(),
         item: visit.path.clone(),
         is_lead: item.fields.kind() == ItemKind::Lead,

@@ -15,7 +15,7 @@ use super::{Remote, Worker, trouble::Trouble};
 use crate::{
     connector::messenger::{Calls, Member, Messenger, Presence, Refusal},
     domain::{ChatId, ChatState, OperationId, RootId, Via},
-    queue::{self, NewEffect},
+    queue::{self, NewEffect, Signal},
     rules::{
         Compared, Following, MemberStanding, Orders, Present, SeenMember, WantedMember, Watching,
         follow_ups,
@@ -181,8 +181,16 @@ impl Settling<'_> {
         let orders = compared.orders(&wanted);
         let remembered = seen.remembered(&orders.seen);
         member::remember(&mut tx, (self.root, self.chat), &remembered, now).await?;
+        let changed = following
+            .iter()
+            .any(|(_, watching): &(Act, Watching)| !watching.changes.is_empty());
         self.follow_up(&mut tx, chat, following).await?;
         tx.commit().await?;
+        if changed {
+            // Whoever looks at the item sees it.
+            let holder = Signal::Customers(subject.group);
+            self.worker.wake.announce(holder);
+        }
         Ok((orders, wanted))
     }
 

@@ -160,9 +160,11 @@ impl Equalizing<'_> {
         };
         portal::remember(&mut tx, (self.root, self.item), &compared).await?;
         tx.commit().await?;
-        self.worker
-            .wake
-            .announce(Signal::Work(Queue::Call, self.remote.id));
+        let wake = &self.worker.wake;
+        wake.announce(Signal::Work(Queue::Call, self.remote.id));
+        if !decided.watching.changes.is_empty() {
+            wake.announce(Signal::Customers(subject.group));
+        }
         Ok(Some((equalized, accounts)))
     }
 
