@@ -233,6 +233,20 @@ pub async fn on_connection(
     Ok(name)
 }
 
+/// Returns the tenant and group of a webhook that is not deleted and is named from outside.
+pub async fn group_of(
+    connection: &mut PgConnection,
+    webhook: WebhookId,
+) -> Result<Option<(RootId, GroupId)>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT root_id AS "root: RootId", group_id AS "group: GroupId" FROM webhooks WHERE id = $1 AND state <> 'deleted'"#,
+        webhook.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.root, row.group)))
+}
+
 /// Returns the connection that a webhook is for.
 pub async fn connection(
     connection: &mut PgConnection,

@@ -5,6 +5,7 @@ use liaison::{sandbox::Fault, store::person};
 use serde_json::{Value, json};
 
 use crate::{
+    graphql::{ask, data, token_of},
     harness::{Setup, World, headers, run, run_with},
     web::{Visitor, hidden, person_of},
 };
@@ -743,6 +744,74 @@ async fn settings_show_what_follows_and_what_the_file_says() {
         let gus = Visitor::of(world, world.demo.gus).await;
         let seen = gus.get(&format!("/{path}/-/issues/{iid}")).await;
         assert_eq!(seen.status, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_api_does_with_webhooks_what_the_pages_do() {
+    run(async |world| {
+        let token = token_of(world, world.demo.mona).await;
+        let create = r#"mutation { webhookCreate(input: { fullPath: "acme", connection: "gitlab", name: "desk", events: [COMMENTS] }) {
+            webhook { id name state events managed } url secret errors } }"#;
+        let made = data(world, &token, create, json!({})).await;
+        let made = &made["webhookCreate"];
+        assert_eq!(made["errors"], json!([]), "{made}");
+        assert_eq!(made["webhook"]["events"], json!(["COMMENTS"]));
+        let (id, secret) = (&made["webhook"]["id"], made["secret"].as_str().unwrap());
+        answers(world, "desk", secret, 202).await;
+        let again = data(world, &token, create, json!({})).await;
+        assert_eq!(
+            again["webhookCreate"]["errors"],
+            json!(["Name is taken: there is a webhook named desk"])
+        );
+        let with_id = |mutation: &str| mutation.replace("ID", &id.to_string());
+        let install = with_id("mutation { webhookInstall(input: { id: ID }) { hookId wasThere errors } }");
+        let installed = data(world, &token, &install, json!({})).await;
+        assert!(installed["webhookInstall"]["hookId"].is_string(), "{installed}");
+        let test = with_id("mutation { webhookTest(input: { id: ID }) { done errors } }");
+        assert_eq!(data(world, &token, &test, json!({})).await["webhookTest"]["done"], true);
+        world
+            .until("(SELECT count(*) FROM deliveries JOIN webhooks ON webhooks.id = webhook_id WHERE name = 'desk' AND deliveries.state <> 'pending') >= 2")
+            .await;
+        let log = r#"{ group(fullPath: "acme") {
+            webhooks { name accepted refused }
+            webhookDeliveries(webhook: "desk", first: 1) { nodes { id webhookName state } pageInfo { hasNextPage endCursor } } } }"#;
+        let seen = data(world, &token, log, json!({})).await;
+        let group = &seen["group"];
+        assert_eq!(group["webhooks"].as_array().unwrap().len(), 2, "{seen}");
+        assert_eq!(group["webhookDeliveries"]["pageInfo"]["hasNextPage"], true, "{seen}");
+        let delivery = group["webhookDeliveries"]["nodes"][0]["id"].to_string();
+        let one = r#"{ group(fullPath: "acme") { webhookDelivery(id: ID) { body headers calls { state } commands } } }"#;
+        let one = one.replace("ID", &delivery);
+        let seen = data(world, &token, &one, json!({})).await;
+        assert!(seen["group"]["webhookDelivery"]["body"].as_str().unwrap().contains("note"), "{seen}");
+        let replay = r#"mutation { webhookDeliveryReplay(input: { fullPath: "acme", id: ID }) { done errors } }"#;
+        let replay = replay.replace("ID", &delivery);
+        let seen = data(world, &token, &replay, json!({})).await;
+        assert_eq!(seen["webhookDeliveryReplay"]["done"], false, "{seen}");
+
+        // For a Reporter there are none, and he changes none.
+        let rita = token_of(world, world.demo.rita).await;
+        let seen = data(world, &rita, log, json!({})).await;
+        assert_eq!(seen["group"]["webhooks"], json!([]), "{seen}");
+        assert_eq!(seen["group"]["webhookDeliveries"]["nodes"], json!([]));
+        let seen = data(world, &rita, &one, json!({})).await;
+        assert_eq!(seen["group"]["webhookDelivery"], Value::Null);
+        let rotate = with_id("mutation { webhookRotate(input: { id: ID, overlapHours: 0 }) { secret } }");
+        for forbidden in [&rotate, &install, &test, &replay, create] {
+            let refused = ask(world, &rita, forbidden, json!({})).await;
+            assert_eq!(refused["errors"][0]["extensions"]["code"], "RESOURCE_NOT_AVAILABLE", "{refused}");
+        }
+
+        let rotated = data(world, &token, &rotate, json!({})).await;
+        let newer = rotated["webhookRotate"]["secret"].as_str().unwrap();
+        answers(world, "desk", newer, 200).await;
+        answers(world, "desk", secret, 401).await;
+        let delete = with_id("mutation { webhookUpdate(input: { id: ID, state: DELETED }) { webhook { id } errors } }");
+        let deleted = data(world, &token, &delete, json!({})).await;
+        assert_eq!(deleted["webhookUpdate"], json!({ "webhook": null, "errors": [] }));
+        answers(world, "desk", newer, 410).await;
     })
     .await;
 }

@@ -10,11 +10,12 @@ use super::{
     contact::{Contact, ContactConnection, ContactSort, ContactState},
     count::{Count, Counted},
     history::{History, HistoryConnection, MAX_HISTORY, history_cost},
-    id::{ContactGid, ItemTypeGid, OrganizationGid, group_gid},
+    id::{ContactGid, DeliveryGid, ItemTypeGid, OrganizationGid, group_gid},
     item::{Item, ItemConnection, ItemCount, ItemKind, ItemSort, ItemState, ItemType},
     loader::GroupAccess,
     organization::{Organization, OrganizationConnection, OrganizationSort, OrganizationState},
     page::{Page, cost, named},
+    webhook::{self, DeliveryConnection, Webhook, WebhookDelivery, WebhookDeliveryState},
 };
 use crate::{
     crm::Where,
@@ -353,6 +354,51 @@ impl Group {
             .into_iter()
             .map(ItemType)
             .collect())
+    }
+
+    /// The webhooks of the group and of those below it; none for whoever may not configure it.
+    #[graphql(complexity = "100 * child_complexity + 1")]
+    async fn webhooks(&self, context: &Context<'_>) -> Result<Vec<Webhook>> {
+        let (scope, place) = (Scope::of(context)?, (self.node.root, self.node.id));
+        if !webhook::configures(scope, place).await? {
+            return Ok(Vec::new());
+        }
+        let all = webhook::all(scope, place).await?;
+        Ok(all.into_iter().map(Webhook).collect())
+    }
+
+    /// What arrived through the webhooks of the group and of those below it, newest first; nothing for whoever may not configure it.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn webhook_deliveries(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Only what came through the webhook of this name.")] webhook: Option<
+            String,
+        >,
+        #[graphql(desc = "Only what came to this.")] state: Option<WebhookDeliveryState>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<DeliveryConnection> {
+        let page = Page::new((first, None, after, None))?;
+        let (scope, place) = (Scope::of(context)?, (self.node.root, self.node.id));
+        if !webhook::configures(scope, place).await? {
+            return Ok(page.connection([], EmptyFields));
+        }
+        Ok(webhook::deliveries(scope, place, (webhook, state), &page).await?)
+    }
+
+    /// One delivery with all that is known of it; none for whoever may not configure the group.
+    #[graphql(complexity = "100 * child_complexity + 1")]
+    async fn webhook_delivery(
+        &self,
+        context: &Context<'_>,
+        id: DeliveryGid,
+    ) -> Result<Option<WebhookDelivery>> {
+        let (scope, place) = (Scope::of(context)?, (self.node.root, self.node.id));
+        if !webhook::configures(scope, place).await? {
+            return Ok(None);
+        }
+        Ok(webhook::delivery(scope, place, id.read()?).await?)
     }
 
     /// What was done to the contacts and organizations that the group uses, newest first; nothing for whoever may not see them.

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::Refusal;
 use crate::domain::{
-    BulkJobId, GroupId, IssueId, ItemId, ItemTypeId, OperationId, PersonId, ProjectId,
+    BulkJobId, DeliveryId, GroupId, IssueId, ItemId, ItemTypeId, OperationId, PersonId, ProjectId,
+    WebhookId,
 };
 
 /// What GitLab does not have.
-const OURS: [&str; 3] = ["Item", "ItemType", "BulkJob"];
+const OURS: [&str; 5] = ["Item", "ItemType", "BulkJob", "Webhook", "Delivery"];
 
 /// Returns the id of a thing of one of `models`. A number that no id can be names nothing that exists.
 fn read<T: std::str::FromStr>(text: &str, models: &[&str]) -> Result<T, Refusal> {
@@ -98,6 +99,10 @@ read! {
     ItemTypeGid = "ItemTypeID", ItemTypeId(i64), "ItemType";
     /// A global id of a change of many items, for instance `"gid://liaison/BulkJob/1"`.
     BulkJobGid = "BulkJobID", BulkJobId(i64), "BulkJob";
+    /// A global id of a webhook, for instance `"gid://liaison/Webhook/1"`.
+    WebhookGid = "WebhookID", WebhookId(i64), "Webhook";
+    /// A global id of a delivery, for instance `"gid://liaison/Delivery/019392c2-0000-7000-8000-000000000000"`.
+    DeliveryGid = "WebhookDeliveryID", DeliveryId(Uuid), "Delivery";
     /// A global id of an operation of the history: the changes that were made together and are taken back together.
     OperationGid = "CustomerRelationsOperationID", OperationId(Uuid), "CustomerRelations::Operation";
 }
@@ -125,6 +130,16 @@ pub(super) fn item_type_gid(id: ItemTypeId) -> ID {
 /// Returns the global id of a change of many items.
 pub(super) fn bulk_job_gid(id: BulkJobId) -> ID {
     ID(format!("gid://liaison/BulkJob/{id}"))
+}
+
+/// Returns the global id of a webhook.
+pub(super) fn webhook_gid(id: WebhookId) -> ID {
+    ID(format!("gid://liaison/Webhook/{id}"))
+}
+
+/// Returns the global id of a delivery.
+pub(super) fn delivery_gid(id: DeliveryId) -> ID {
+    ID(format!("gid://liaison/Delivery/{id}"))
 }
 
 /// Returns the global id of a group.

@@ -23,6 +23,7 @@ mod subscription;
 mod time;
 mod user;
 mod watching;
+mod webhook;
 
 use async_graphql::{Context, dataloader::DataLoader};
 use sqlx::{Postgres, pool::PoolConnection};

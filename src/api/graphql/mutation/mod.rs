@@ -11,6 +11,7 @@ mod organization;
 mod person;
 mod transfer;
 mod undo;
+mod webhook;
 
 use async_graphql::{MaybeUndefined, MergedObject};
 
@@ -31,6 +32,7 @@ pub(super) struct Mutation(
     item::ItemMutation,
     item_type::ItemTypeMutation,
     observer::ObserverMutation,
+    webhook::WebhookMutation,
 );
 
 /// Parts what is wrong with the values, which the payload tells, from what is refused as a whole.
