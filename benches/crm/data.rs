@@ -76,7 +76,7 @@ pub(crate) async fn fill(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
         name: "import of 100,000 contacts beside 900,000".to_owned(),
         target: Duration::from_secs(20),
         times: vec![import],
-        slowest: String::new(),
+        slowest: Vec::new(),
     }])
 }
 

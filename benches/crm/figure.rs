@@ -8,15 +8,19 @@ pub(crate) struct Figure {
     pub(crate) target: Duration,
     pub(crate) times: Vec<Duration>,
     /// What took longest, where that is told.
-    pub(crate) slowest: String,
+    pub(crate) slowest: Vec<(Duration, String)>,
 }
 
+/// So many of what took longest are told.
+const TOLD: usize = 4;
+
 impl Figure {
-    /// Adds a time, and remembers of what if it is the longest one.
+    /// Adds a time, and remembers of what if it is one of the longest.
     pub(crate) fn note(&mut self, took: Duration, what: &str) {
-        if self.times.iter().all(|other| *other < took) {
-            what.clone_into(&mut self.slowest);
-        }
+        self.slowest.push((took, what.to_owned()));
+        self.slowest.sort_unstable_by(|one, other| other.cmp(one));
+        self.slowest.dedup_by(|one, other| one.1 == other.1);
+        self.slowest.truncate(TOLD);
         self.times.push(took);
     }
 
@@ -34,6 +38,11 @@ impl Figure {
         } else {
             "no"
         };
+        let slowest: Vec<String> = self
+            .slowest
+            .iter()
+            .map(|(took, what)| format!("{what} {:.1}", took.as_secs_f64() * 1e3))
+            .collect();
         format!(
             "| {} | {} | {:.2} | {:.2} | {:.2} {} | {} | {met} |",
             self.name,
@@ -41,7 +50,7 @@ impl Figure {
             at(50),
             at(99),
             at(100),
-            self.slowest,
+            slowest.join(", "),
             self.target.as_millis(),
         )
     }

@@ -1,10 +1,11 @@
 //! The benchmark of lists, search, counts and autocompletion on a million contacts. `docs/BENCHMARKS.md` says how it measures.
 //!
-//! `cargo bench --bench crm [-- lists|search|complete|counts|related|http|plans|write] [postgres://…]`. Without an address it starts a private Postgres,
+//! `cargo bench --bench crm [-- lists|search|complete|counts|related|http|pages|plans|large|write] [postgres://…]`. Without an address it starts a private Postgres,
 //! fills it and throws it away; a database at an address is filled once and kept.
 
 mod data;
 mod figure;
+mod large;
 mod measure;
 mod names;
 mod over_http;
@@ -67,6 +68,12 @@ async fn run(args: &[String]) -> anyhow::Result<()> {
         }
         if wanted("plans") {
             plans::print(&stage.pool).await?;
+        }
+        if wanted("pages") {
+            figures.extend(over_http::pages(&stage.pool).await?);
+        }
+        if wanted("large") {
+            figures.extend(large::all(&stage.pool).await?);
         }
         if wanted("write") {
             figures.extend(measure::write(&stage.pool).await?);

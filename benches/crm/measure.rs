@@ -34,7 +34,7 @@ pub(crate) fn figure(name: impl Into<String>, target: u64) -> Figure {
         name: name.into(),
         target: Duration::from_millis(target),
         times: Vec::new(),
-        slowest: String::new(),
+        slowest: Vec::new(),
     }
 }
 

@@ -32,6 +32,38 @@ pub(crate) async fn all(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     measured
 }
 
+/// The lists of the pages, from the request to the whole answer.
+pub(crate) async fn pages(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
+    let http = Http::start(pool).await?;
+    let measured = async {
+        let mut figures = Vec::new();
+        for (name, path) in [
+            ("page of contacts", "crm/contacts"),
+            (
+                "page of contacts by e-mail",
+                "crm/contacts?state=all&sort=email_desc",
+            ),
+            ("page of organizations", "crm/organizations"),
+            ("page of items", "crm/items"),
+            ("page of issues", "issues"),
+            ("page of a contact", "crm/contacts/10100007"),
+        ] {
+            let mut figure = figure(name, 30);
+            for turn in 0..WARM + 200 {
+                let took = http.page(&format!("groups/acme/-/{path}")).await?;
+                if turn >= WARM {
+                    figure.times.push(took);
+                }
+            }
+            figures.push(figure);
+        }
+        Ok(figures)
+    };
+    let measured = measured.await;
+    http.stop().await;
+    measured
+}
+
 async fn complete(http: &Http) -> anyhow::Result<Vec<Figure>> {
     let mut one = figure(
         "autocompletion over HTTP, one word from its first letter",

@@ -8,13 +8,14 @@ use std::{
 use anyhow::Context;
 use http::{HeaderMap, HeaderValue, Method, header};
 use liaison::{
-    app::{Parts, Role, Service},
+    app::{Parts, Role, Service, sessions},
     config::{self, Overrides},
     crypto::{SealingKey, digest},
-    domain::SystemClock,
+    domain::{PersonId, SystemClock},
     egress::{Call, Egress, Limits},
     store::{self, PoolLimits},
 };
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::{Executor, PgPool};
 use tempfile::TempDir;
@@ -30,6 +31,7 @@ pub(crate) struct Http {
     pool: PgPool,
     egress: Egress,
     url: Url,
+    session: SecretString,
     _folder: TempDir,
 }
 
@@ -78,7 +80,14 @@ impl Http {
             roles: vec![Role::Web],
             demo: false,
         };
+        let reader = sqlx::query_scalar("SELECT id FROM people WHERE username = 'reader'")
+            .fetch_one(pool)
+            .await?;
+        let session = sessions(&config, own.clone(), Arc::clone(&parts.clock))
+            .begin(PersonId(reader), None)
+            .await?;
         Ok(Self {
+            session,
             service: Service::start(&config, parts).await?,
             pool: own,
             egress: Egress::new([&url], Limits::default())?,
@@ -109,6 +118,18 @@ impl Http {
             .extend_pairs(command.map(|command| ("command", command)));
         let (took, answer) = self.send(Call::new(Method::GET, url)).await?;
         Ok((took, answer.as_array().context("no list")?.len()))
+    }
+
+    /// Opens a page as somebody who is signed in; returns how long the answer took.
+    pub(crate) async fn page(&self, path: &str) -> anyhow::Result<Duration> {
+        let mut call = Call::new(Method::GET, self.url.join(path)?);
+        let cookie = format!("liaison_session={}", self.session.expose_secret());
+        call.headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&cookie)?)]);
+        let begun = Instant::now();
+        let answer = self.egress.send(call).await?;
+        let took = begun.elapsed();
+        anyhow::ensure!(answer.status.is_success(), "{path}: {}", answer.status);
+        Ok(took)
     }
 
     /// Asks a query; returns how long the answer took.

@@ -36,7 +36,7 @@ impl Stage {
         };
         // The settings of the service, but for the longest time of a statement: filling takes minutes.
         let limits = PoolLimits {
-            connections: 2,
+            connections: 4,
             statement: Duration::from_hours(1),
         };
         let pool = store::pool(options, limits);

@@ -50,6 +50,19 @@ enum Command {
     RemoveContacts,
 }
 
+impl Asked {
+    fn is_on_issue(&self) -> bool {
+        let kind = self.kind.as_deref();
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case("issue"))
+    }
+
+    /// Returns the number of the issue that is written on.
+    fn issue(&self) -> Option<i64> {
+        let number = self.type_id.as_deref().filter(|_| self.is_on_issue());
+        number.and_then(|iid| iid.parse().ok())
+    }
+}
+
 /// A contact that is offered, in GitLab's fields.
 #[derive(Debug, Serialize)]
 struct Offered {
@@ -87,9 +100,24 @@ pub(super) async fn contacts(
         .strip_suffix(END)
         .filter(|_| method == Method::GET)
         .ok_or(Denied::NotFound)?;
-    let viewer = shared.api.viewer(&headers).await?;
-    let person = viewer.bearer().ok_or(Denied::NotFound)?.person;
     let Query(asked) = asked.map_err(|_| Denied::NotFound)?;
+    let iid = asked.issue();
+    // Who asks and what is there are looked up at once; what is there is nobody's to know before it is known who asks.
+    let (viewer, group) = tokio::join!(shared.api.viewer(&headers), async {
+        match place.strip_prefix("/groups/") {
+            Some(path) => of_group(&shared, path, iid).await,
+            None => Ok(None),
+        }
+    });
+    let viewer = viewer?;
+    let person = viewer.bearer().ok_or(Denied::NotFound)?.person;
+    let found = match place.strip_prefix('/') {
+        Some(path) if !place.starts_with("/groups/") => {
+            of_project(&shared, person, path, iid).await
+        }
+        _ => group,
+    };
+    let place = found?.ok_or(Denied::NotFound)?;
     let offered = offer(&shared, person, place, &asked).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(offered)).into_response())
 }
@@ -97,21 +125,10 @@ pub(super) async fn contacts(
 async fn offer(
     shared: &Shared,
     person: PersonId,
-    place: &str,
+    place: Place,
     asked: &Asked,
 ) -> Result<Vec<Offered>, Denied> {
-    let on_issue = asked
-        .kind
-        .as_deref()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("issue"));
-    let iid = asked
-        .type_id
-        .as_deref()
-        .filter(|_| on_issue)
-        .and_then(|iid| iid.parse().ok());
-    let place = find(shared, person, place, iid)
-        .await?
-        .ok_or(Denied::NotFound)?;
+    let on_issue = asked.is_on_issue();
     let key = (place.root, place.group);
     let (access, issue) = tokio::try_join!(
         async {
@@ -149,8 +166,29 @@ async fn offer(
         .collect())
 }
 
-/// Finds the place of a path: `/groups/…` a group, else a project. In a group several projects may have an issue of the number.
-async fn find(
+/// Finds a group; several of its projects may have an issue of the number.
+async fn of_group(shared: &Shared, path: &str, iid: Option<i64>) -> Result<Option<Place>, Denied> {
+    let found = async {
+        let mut connection = shared.api.crm.pool.acquire().await?;
+        let Some(group) = tree::group_at(&mut connection, path).await? else {
+            return Ok(None);
+        };
+        let issues = match iid {
+            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid).await?,
+            None => Vec::new(),
+        };
+        Ok(Some(Place {
+            root: group.root,
+            group: group.id,
+            holder: group.contact_group,
+            issues,
+        }))
+    };
+    found.await.map_err(store_denied)
+}
+
+/// Finds a project that the person may read.
+async fn of_project(
     shared: &Shared,
     person: PersonId,
     path: &str,
@@ -159,24 +197,7 @@ async fn find(
     let store = store_denied;
     let connection = shared.api.crm.pool.acquire().await;
     let mut connection = connection.map_err(|error| store(error.into()))?;
-    if let Some(path) = path.strip_prefix("/groups/") {
-        let Some(group) = tree::group_at(&mut connection, path).await.map_err(store)? else {
-            return Ok(None);
-        };
-        let issues = match iid {
-            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid)
-                .await
-                .map_err(store)?,
-            None => Vec::new(),
-        };
-        return Ok(Some(Place {
-            root: group.root,
-            group: group.id,
-            holder: group.contact_group,
-            issues,
-        }));
-    }
-    let projects = tree::projects_at(&mut connection, path.trim_start_matches('/'))
+    let projects = tree::projects_at(&mut connection, path)
         .await
         .map_err(store)?;
     let keys: Vec<_> = projects

@@ -15,6 +15,7 @@ mod keeper;
 pub mod launcher;
 mod leftover;
 mod lock;
+mod memory;
 mod place;
 mod probe;
 mod server;

@@ -10,7 +10,7 @@ use std::process::Child;
 use super::binaries::Binaries;
 use super::launcher::Launcher;
 use super::place::{Place, SOCKET};
-use super::{ClusterError, Durability, Options, leftover, probe};
+use super::{ClusterError, Durability, Options, leftover, memory, probe};
 
 /// A log longer than this many bytes is emptied at the next start.
 const LONGEST_LOG: u64 = 10_000_000;
@@ -18,8 +18,7 @@ const LONGEST_LOG: u64 = 10_000_000;
 const SHOWN_BYTES: u64 = 8_000;
 const SHOWN_LINES: usize = 12;
 
-/// Settings of every server. The rest is PostgreSQL's default, durability and the 128 MB of shared
-/// buffers included, which suit a small machine as they are.
+/// Settings of every server. The rest is PostgreSQL's default, durability included.
 const SETTINGS: &[&str] = &[
     // Reachable through the socket only.
     "listen_addresses=",
@@ -158,6 +157,10 @@ impl Setup {
         };
         for setting in SETTINGS.iter().chain(more) {
             args.extend(["-c", setting].map(OsString::from));
+        }
+        if self.durability == Durability::Full {
+            let buffers = format!("shared_buffers={}MB", memory::shared_buffers());
+            args.extend(["-c".into(), buffers.into()]);
         }
         let (log, log_start) = open_log(&self.place.log())?;
         let child = self

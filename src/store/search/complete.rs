@@ -204,7 +204,7 @@ impl Asked {
         );
         let mut reading = by_index(connection).await?;
         let found = self.query(sql).fetch_all(&mut *reading).await?;
-        reading.rollback().await?;
+        drop(reading);
         Ok(found)
     }
 
@@ -231,7 +231,7 @@ impl Asked {
         let mut reading = by_estimate(connection).await?;
         let query = self.query(sql).persistent(false);
         let found = query.fetch_all(&mut *reading).await?;
-        reading.rollback().await?;
+        drop(reading);
         Ok(found)
     }
 
@@ -249,7 +249,7 @@ impl Asked {
         );
         let mut reading = by_index(connection).await?;
         let found = self.query(sql).fetch_all(&mut *reading).await?;
-        reading.rollback().await?;
+        drop(reading);
         Ok(found)
     }
 }

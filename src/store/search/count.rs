@@ -68,7 +68,7 @@ pub async fn counts(
         .persistent(false)
         .fetch_one(&mut *reading)
         .await?;
-    reading.rollback().await?;
+    drop(reading);
     Ok(state_counts((active, inactive), active + inactive <= EXACT))
 }
 

@@ -91,6 +91,6 @@ pub async fn issues(
             .await?
         }
     };
-    reading.rollback().await?;
+    drop(reading);
     Ok(issues)
 }

@@ -72,7 +72,8 @@ async fn by_estimate(
     .await
 }
 
-/// Opens a transaction with settings of its own in one round trip, or a savepoint within an open one.
+/// Opens a transaction with settings of its own in one round trip, or a savepoint within an open one. It changes nothing and is dropped when
+/// it has been read: its rollback goes along with whatever the connection sends next, and nobody waits for it.
 async fn begin<'c>(
     connection: &'c mut PgConnection,
     opening: &'static str,

@@ -11,6 +11,8 @@ use super::{
 const NAMES: i64 = 20;
 /// So many organizations with a word within their names are looked at.
 const ORGANIZATIONS: i64 = 20;
+/// So many contacts of each of these are looked at for the other words.
+const MEMBERS: i64 = 100;
 /// One item; in a lateral subquery with an offset, which no plan turns round to look through all items first.
 pub(super) const ITEM: &str = "SELECT * FROM items WHERE root_id = $1";
 /// Number of the parameter that is the first word.
@@ -116,15 +118,24 @@ impl Asked {
     /// Writes the contacts of organizations with the word within their names.
     fn by_organization(&self, state: &str, active: bool, reach: i64, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
+        // Of several words, those of an organization who have the others too are found though many come before them.
+        let members = format!(
+            "SELECT id, search_text FROM items
+             WHERE items.root_id = $1 AND items.organization_id = near.item_id AND items.group_id = $2
+               AND items.kind = 'contact' AND items.state = '{state}'"
+        );
+        let members = if self.words.len() > 1 {
+            let conditions = self.conditions(&[word]);
+            format!("SELECT * FROM ({members} LIMIT {MEMBERS}) AS near {conditions} LIMIT $3")
+        } else {
+            format!("{members} LIMIT $3")
+        };
         let near = format!(
             "SELECT items.id, items.search_text, near.word FROM (
                  SELECT item_id, word FROM item_words
                  WHERE root_id = $1 AND group_id = $2 AND kind = 'organization' AND active = {active} AND rank = 1
                    AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {ORGANIZATIONS}) AS near
-             CROSS JOIN LATERAL (
-                 SELECT id, search_text FROM items
-                 WHERE items.root_id = $1 AND items.organization_id = near.item_id AND items.group_id = $2
-                   AND items.kind = 'contact' AND items.state = '{state}' LIMIT $3) AS items"
+             CROSS JOIN LATERAL ({members}) AS items"
         );
         self.best(&near, (3, &typed), reach, Some(word))
     }

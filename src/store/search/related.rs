@@ -94,7 +94,7 @@ pub async fn contacts_of_issues(
         .bind(after.map_or(i64::MIN, |id| id.0))
         .fetch_all(&mut *reading)
         .await?;
-    reading.rollback().await?;
+    drop(reading);
     let mut found: HashMap<IssueId, IssueContacts> = HashMap::new();
     for IssueContact { issue_id, contact } in rows {
         let page = found.entry(issue_id).or_default();
@@ -194,6 +194,6 @@ pub async fn issues_of_contact(
     )
     .fetch_all(&mut *reading)
     .await?;
-    reading.rollback().await?;
+    drop(reading);
     Ok(issues)
 }

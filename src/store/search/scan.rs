@@ -116,7 +116,7 @@ impl Scan {
             .persistent(false)
             .fetch_one(&mut *reading)
             .await?;
-        reading.rollback().await?;
+        drop(reading);
         Ok(most_rows(plan.get(0).and_then(|top| top.get("Plan"))))
     }
 
@@ -159,12 +159,12 @@ impl Scan {
                 .fetch_all(&mut *reading)
                 .await?;
             if let Some(hits) = found.iter().position(|found| found.bound) {
-                reading.rollback().await?;
+                drop(reading);
                 return Ok(Walk::Bounded(rows.len() + hits));
             }
             rows.extend(found);
         }
-        reading.rollback().await?;
+        drop(reading);
         Ok(Walk::Page(rows))
     }
 
@@ -299,7 +299,7 @@ impl Scan {
             .persistent(false)
             .fetch_all(&mut *reading)
             .await?;
-        reading.rollback().await?;
+        drop(reading);
         Ok(rows)
     }
 
