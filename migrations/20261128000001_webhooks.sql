@@ -9,3 +9,10 @@ ALTER TABLE webhooks
     ADD COLUMN refused bigint NOT NULL DEFAULT 0,
     ADD COLUMN refused_at timestamptz,
     ADD COLUMN refused_why text;
+UPDATE webhooks SET accepted = known.count, accepted_at = known.last
+FROM (SELECT root_id, webhook_id, count(*) AS count, max(received_at) AS last FROM deliveries GROUP BY root_id, webhook_id) AS known
+WHERE webhooks.root_id = known.root_id AND webhooks.id = known.webhook_id;
+
+-- Deliveries that are given up, of a tenant and of each webhook. It costs those that are not given up nothing.
+DROP INDEX deliveries_dead;
+CREATE INDEX deliveries_dead ON deliveries (root_id, webhook_id, id) WHERE state = 'dead';

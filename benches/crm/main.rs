@@ -15,7 +15,7 @@ mod stage;
 
 use std::process::ExitCode;
 
-use figure::{Figure, failure, line};
+use figure::{failure, line};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args()
@@ -47,38 +47,40 @@ async fn run(args: &[String]) -> anyhow::Result<()> {
     let stage = stage::Stage::set(addresses.first().copied()).await?;
     let measured = async {
         line(&stage.machine().await?)?;
-        let mut figures: Vec<Figure> = data::fill(&stage.pool).await?;
+        // Each part is told when it is measured: a later one may fail.
+        figure::head()?;
+        figure::rows(&data::fill(&stage.pool).await?)?;
         if wanted("lists") {
-            figures.extend(measure::lists(&stage.pool).await?);
+            figure::rows(&measure::lists(&stage.pool).await?)?;
         }
         if wanted("search") {
-            figures.extend(measure::search(&stage.pool).await?);
+            figure::rows(&measure::search(&stage.pool).await?)?;
         }
         if wanted("complete") {
-            figures.extend(measure::complete(&stage.pool).await?);
+            figure::rows(&measure::complete(&stage.pool).await?)?;
         }
         if wanted("counts") {
-            figures.extend(measure::counts(&stage.pool).await?);
+            figure::rows(&measure::counts(&stage.pool).await?)?;
         }
         if wanted("related") {
-            figures.extend(measure::related(&stage.pool).await?);
+            figure::rows(&measure::related(&stage.pool).await?)?;
         }
         if wanted("http") {
-            figures.extend(over_http::all(&stage.pool).await?);
+            figure::rows(&over_http::all(&stage.pool).await?)?;
+        }
+        if wanted("pages") {
+            figure::rows(&over_http::pages(&stage.pool).await?)?;
+        }
+        if wanted("large") {
+            figure::rows(&large::all(&stage.pool).await?)?;
+        }
+        if wanted("write") {
+            figure::rows(&measure::write(&stage.pool).await?)?;
         }
         if wanted("plans") {
             plans::print(&stage.pool).await?;
         }
-        if wanted("pages") {
-            figures.extend(over_http::pages(&stage.pool).await?);
-        }
-        if wanted("large") {
-            figures.extend(large::all(&stage.pool).await?);
-        }
-        if wanted("write") {
-            figures.extend(measure::write(&stage.pool).await?);
-        }
-        figure::table(&figures)
+        Ok(())
     };
     let measured = measured.await;
     stage.strike().await;

@@ -46,7 +46,7 @@ pub(crate) async fn pages(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
             ("page of organizations", "crm/organizations"),
             ("page of items", "crm/items"),
             ("page of issues", "issues"),
-            ("page of a contact", "crm/contacts/10100007"),
+            ("page of a contact", "crm/contacts/150007"),
         ] {
             let mut figure = figure(name, 30);
             for turn in 0..WARM + 200 {

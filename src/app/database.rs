@@ -10,7 +10,7 @@ use crate::{
     config::{self, SecretError},
     egress::Limits,
     queue::{self, UnderWay},
-    store::{self, PoolLimits},
+    store::{self, PoolLimits, bulk_job},
 };
 
 /// Why there is no database.
@@ -120,6 +120,12 @@ impl Database {
         let taken = async {
             queue::repair(&self.pool, &under_way).await?;
             queue::take_over(&self.pool, under_way.longest).await
+        };
+        let taken = async {
+            let mut connection = self.pool.acquire().await?;
+            bulk_job::take_over(&mut connection).await?;
+            drop(connection);
+            taken.await
         };
         match taken.await.map_err(DatabaseError::NoAnswer)? {
             0 => {}

@@ -240,7 +240,10 @@ impl Desk<'_> {
             (None, None) => anyhow::bail!("the group has no tracker: name a --connection"),
         };
         let own = remote.filter(|remote| remote.connection == stored.id);
-        Ok((stored, own.map(|remote| remote.remote_id)))
+        Ok((
+            stored,
+            own.and_then(|remote| remote.name().map(str::to_owned)),
+        ))
     }
 }
 

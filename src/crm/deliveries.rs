@@ -1,12 +1,16 @@
 //! The log of a group's webhooks as whoever configures them sees it, and replay of what died.
 
-use super::{CrmError, Outage, Webhooks, bulk::outage, webhooks::By};
+use super::{
+    CrmError, Webhooks,
+    bulk::outage,
+    webhooks::{By, store},
+};
 use crate::{
     connector::gitlab,
     domain::{ConnectionKind, Decoded, DeliveryId, Event, GroupId, RootId, TreeChange, WebhookId},
     queue::{self, DeliveryLog, DeliverySummary, LogFilter, Signal},
     quick_action::{Action, Dialect, Found, parse},
-    store::{StoreError, connection, webhook},
+    store::{connection, webhook},
 };
 
 /// Commands of a delivery that are told.
@@ -17,6 +21,8 @@ const MAX_COMMANDS: usize = 100;
 pub struct DeliveryDetail {
     /// The delivery, what came of it, and its effects with their attempts.
     pub log: DeliveryLog,
+    /// Whether the webhook is deleted since; another one may have its name.
+    pub is_webhook_deleted: bool,
     /// What happened, in words; none where its sender's deliveries are understood only together with what they are about.
     pub event: Option<String>,
     /// The commands that were found in it.
@@ -24,14 +30,27 @@ pub struct DeliveryDetail {
 }
 
 impl Webhooks {
-    /// Returns the newest deliveries of the webhooks of a group and of the groups below it.
+    /// Returns the newest deliveries of the webhooks of a group and of the groups below it, or of those of them that the filter names.
     pub async fn deliveries(
         &self,
         group: (RootId, GroupId),
         filter: LogFilter,
         limit: i64,
     ) -> Result<Vec<DeliverySummary>, CrmError> {
-        let webhooks = self.below(group).await?;
+        let mut webhooks = self.below(group).await?;
+        if filter
+            .name
+            .as_deref()
+            .is_some_and(|name| name.contains(char::is_control))
+        {
+            return Ok(Vec::new());
+        }
+        if let Some((_, wanted)) = &filter.webhooks {
+            webhooks.retain(|webhook| wanted.contains(webhook));
+        }
+        if webhooks.is_empty() {
+            return Ok(Vec::new());
+        }
         let filter = LogFilter {
             webhooks: Some((group.0, webhooks)),
             ..filter
@@ -57,12 +76,13 @@ impl Webhooks {
             return Err(CrmError::NotFound);
         }
         let mut connection = self.pool.acquire().await.map_err(outage)?;
-        let on = webhook::connection(&mut connection, (root, through))
+        let (on, is_deleted) = webhook::connection(&mut connection, (root, through))
             .await
             .map_err(store)?;
         let on = connection::find(&mut connection, on).await.map_err(store)?;
         let mut detail = DeliveryDetail {
             log,
+            is_webhook_deleted: is_deleted,
             event: None,
             commands: Vec::new(),
         };
@@ -111,10 +131,6 @@ impl Webhooks {
         let mut connection = self.pool.acquire().await.map_err(outage)?;
         webhook::below(&mut connection, group).await.map_err(store)
     }
-}
-
-fn store(error: StoreError) -> CrmError {
-    CrmError::Unavailable(Outage::Store(error))
 }
 
 /// Returns a command as it is typed.

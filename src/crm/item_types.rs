@@ -115,7 +115,7 @@ impl Crm {
         let (access, _) = self
             .towards_group(connection, asker.person, place, fresh)
             .await?;
-        rules::may(&access, Right::DeleteContacts, "manage types of items")?;
+        rules::may(&access, Right::Configure, "manage types of items")?;
         Ok(())
     }
 }

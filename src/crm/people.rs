@@ -30,6 +30,19 @@ pub struct Departure {
     pub to_hand_over: Vec<(String, String)>,
 }
 
+impl Departure {
+    fn of(held: Vec<Held>) -> Self {
+        Self {
+            observed: held.iter().filter(|one| one.observes).count(),
+            to_hand_over: held
+                .into_iter()
+                .filter(|one| one.responsible)
+                .map(|one| (one.path, one.title))
+                .collect(),
+        }
+    }
+}
+
 impl Crm {
     /// Gives the account that a code was sent to to a person. Rooms that it is in are looked at again: he may observe their items now.
     ///
@@ -86,6 +99,42 @@ impl Crm {
             return Err(Refused::NotFound.into());
         }
         let held = leaver::held(&mut tx, person).await?;
+        let signals = self.close(&mut tx, (by, via), person, &held).await?;
+        tx.commit().await?;
+        self.signal(&signals).await;
+        Ok(Departure::of(held))
+    }
+
+    /// Closes somebody out of a tenant in which he has no membership any more: he observes nothing there and is in no chat.
+    ///
+    /// # Errors
+    /// [`CrmError::Unavailable`] where the database does not answer.
+    pub async fn close_out(
+        &self,
+        (by, via): (Option<PersonId>, Via),
+        person: PersonId,
+        root: RootId,
+    ) -> Result<Departure, CrmError> {
+        self.decide(async |_| {
+            let mut tx = self.pool.begin().await?;
+            let mut held = leaver::held(&mut tx, person).await?;
+            held.retain(|one| one.root == root);
+            let signals = self.close(&mut tx, (by, via), person, &held).await?;
+            tx.commit().await?;
+            self.signal(&signals).await;
+            Ok(Departure::of(held))
+        })
+        .await
+    }
+
+    /// Takes somebody off the lists of what he holds, and out of their chats.
+    async fn close(
+        &self,
+        tx: &mut PgConnection,
+        (by, via): (Option<PersonId>, Via),
+        person: PersonId,
+        held: &[Held],
+    ) -> Result<Vec<Signal>, Failure> {
         let mut signals: Vec<Signal> = Vec::new();
         for of_group in
             held.chunk_by(|one, other| (one.root, one.group) == (other.root, other.group))
@@ -104,24 +153,15 @@ impl Crm {
                 command: None,
             };
             let items: Vec<i64> = of_group.iter().map(|one| one.item.0).collect();
-            let policy = policy::of_group(&mut tx, *root, *group).await?;
-            let decided: Vec<Decided> = observer::lock(&mut tx, *root, &items, None)
+            let policy = policy::of_group(tx, *root, *group).await?;
+            let decided: Vec<Decided> = observer::lock(tx, *root, &items, None)
                 .await?
                 .iter()
                 .map(|seen| Decided::of(seen, seen.watched.without(person)))
                 .collect();
-            signals.extend(self.watch(&mut tx, &act, &policy, &decided).await?);
+            signals.extend(self.watch(tx, &act, &policy, &decided).await?);
         }
-        tx.commit().await?;
-        self.signal(&signals).await;
-        Ok(Departure {
-            observed: held.iter().filter(|one| one.observes).count(),
-            to_hand_over: held
-                .into_iter()
-                .filter(|one| one.responsible)
-                .map(|one| (one.path, one.title))
-                .collect(),
-        })
+        Ok(signals)
     }
 
     /// Has all open chats of a root group looked at; returns how many.

@@ -17,8 +17,8 @@ use crate::{
     connector::gitlab::{CallError, Client, HookSettings},
     crypto::{SealError, SealingKey, digest, random_token},
     domain::{
-        Clock, ConnectionId, ConnectionKind, GroupId, HookEvent, OperationId, PersonId, RootId,
-        Scope, Via, WebhookId,
+        Clock, ConnectionId, ConnectionKind, GroupId, HookEvent, OperationId, PersonId,
+        ProjectFacts, RootId, Scope, Via, WebhookId,
     },
     queue::{self, Signal},
     rules::Refused,
@@ -143,12 +143,9 @@ impl Webhooks {
         is_name(name)?;
         let mut tx = self.pool.begin().await.map_err(outage)?;
         let on = connection_named(&mut tx, by, (new.group.0, new.connection)).await?;
+        sends_hooks(on.kind, new.signing)?;
         if on.kind == ConnectionKind::Matrix {
-            only_one(&mut tx, &on).await?;
-            if new.signing {
-                let reason = "Matrix homeservers do not sign: choose a secret token";
-                return Err(Refused::because(reason).into());
-            }
+            only_one(&mut tx, &on, new.group.0).await?;
         }
         let created = webhook::create(&mut tx, name, new.group, on.id, now).await;
         let id = match created {
@@ -193,10 +190,7 @@ impl Webhooks {
             .secrets
             .iter()
             .any(|known| known.kind == SecretKind::Signing);
-        if signing && found.kind == ConnectionKind::Matrix {
-            let reason = "Matrix homeservers do not sign: choose a secret token";
-            return Err(Refused::because(reason).into());
-        }
+        sends_hooks(found.kind, signing)?;
         let (kind, secret) = new_secret(signing || signed);
         let overlap = if signing && !signed {
             0
@@ -436,20 +430,17 @@ impl Webhooks {
                 found.connection,
             )))?;
         let namespace = group::remote(connection, found.root, found.group).await;
-        let namespace = namespace.map_err(store)?.map(|remote| remote.remote_id);
+        // What the group stands for in another tracker means nothing in this one.
+        let namespace = namespace
+            .map_err(store)?
+            .filter(|namespace| namespace.connection == found.connection);
         let project = project.map(str::trim).filter(|project| !project.is_empty());
         let (scope, id) = match project {
             Some(project) if by.person.is_none() => (Scope::Project, project.to_owned()),
             Some(project) => {
                 let facts = client.project(project).await;
                 let facts = facts.map_err(|error| said(error, Scope::Project))?;
-                let inside = facts.filter(|facts| {
-                    facts.namespaces.path.iter().any(|above| {
-                        namespace.as_ref().is_some_and(|id| {
-                            above.remote_id == *id || above.path.eq_ignore_ascii_case(id)
-                        })
-                    })
-                });
+                let inside = facts.filter(|facts| is_within(facts, namespace.as_ref()));
                 let facts = inside.ok_or_else(|| {
                     Refused::because(format!(
                         "Project {project} is not in this group, or the bot does not see it"
@@ -458,12 +449,13 @@ impl Webhooks {
                 (Scope::Project, facts.remote_id)
             }
             None => {
-                let id = namespace.ok_or_else(|| {
+                let id = namespace.as_ref().and_then(group::Remote::name);
+                let id = id.ok_or_else(|| {
                     Refused::because(
-                        "The group stands for no namespace of the tracker: set its tracker, or name a project",
+                        "The group stands for no namespace of this tracker: set its tracker, or name a project",
                     )
                 })?;
-                (Scope::Group, id)
+                (Scope::Group, id.to_owned())
             }
         };
         Ok(Remote { client, scope, id })
@@ -520,6 +512,19 @@ impl Webhooks {
     }
 }
 
+/// Returns whether a project is below the namespace that a group stands for.
+fn is_within(facts: &ProjectFacts, namespace: Option<&group::Remote>) -> bool {
+    namespace.is_some_and(|namespace| {
+        facts.namespaces.path.iter().any(|above| {
+            let by_path = |path: &String| above.path.eq_ignore_ascii_case(path);
+            match &namespace.remote_id {
+                Some(id) => above.remote_id == *id,
+                None => namespace.path.as_ref().is_some_and(by_path),
+            }
+        })
+    })
+}
+
 /// Returns whether something is a name that a URL may have.
 fn is_name(name: &str) -> Result<(), Refused> {
     let fits = name
@@ -554,24 +559,45 @@ async fn connection_named(
     })
 }
 
-/// Refuses a second webhook of a Matrix connection: an application service has one token for all that it is told.
+/// Refuses webhooks of kinds that send nothing to one, and signatures of those that do not sign.
+fn sends_hooks(kind: ConnectionKind, signing: bool) -> Result<(), Refused> {
+    match kind {
+        ConnectionKind::Gitlab => Ok(()),
+        ConnectionKind::Matrix | ConnectionKind::Bitrix24 if !signing => Ok(()),
+        ConnectionKind::Matrix | ConnectionKind::Bitrix24 => {
+            let reason = format!("{} does not sign: choose a secret token", kind.word());
+            Err(Refused::because(reason))
+        }
+        other => {
+            let reason = format!("Connection {} sends no webhooks yet", other.word());
+            Err(Refused::because(reason))
+        }
+    }
+}
+
+/// Refuses a second webhook of a Matrix connection: an application service has one token for all that it is told. The name of another
+/// tenant's is not told.
 async fn only_one(
     connection: &mut PgConnection,
     on: &connection::Connection,
+    root: RootId,
 ) -> Result<(), CrmError> {
     let known = webhook::on_connection(connection, on.id)
         .await
         .map_err(store)?;
-    match known {
-        None => Ok(()),
-        Some(other) => {
-            let reason = format!(
-                "Connection {} has webhook {other}, which takes all that it tells: a Matrix connection has one",
-                on.name
-            );
-            Err(Refused::because(reason).into())
-        }
-    }
+    let Some((of, name)) = known else {
+        return Ok(());
+    };
+    let which = if of == root {
+        format!("webhook {name}")
+    } else {
+        "a webhook".to_owned()
+    };
+    let reason = format!(
+        "Connection {} has {which}, which takes all that it tells: a Matrix connection has one",
+        on.name
+    );
+    Err(Refused::because(reason).into())
 }
 
 fn new_secret(signing: bool) -> (SecretKind, SecretString) {
@@ -605,7 +631,7 @@ fn said(error: CallError, scope: Scope) -> CrmError {
     Refused::because(format!("{error}: {advice}")).into()
 }
 
-fn store(error: StoreError) -> CrmError {
+pub(super) fn store(error: StoreError) -> CrmError {
     super::bulk::failed(Failure::from(error))
 }
 

@@ -38,6 +38,32 @@ pub async fn remember(
     Ok(())
 }
 
+/// Returns the groups and projects in which the tracker lately told that a user has a level, by their ids there.
+pub async fn scopes(
+    connection: &mut PgConnection,
+    (root, on): (RootId, ConnectionId),
+    user: &str,
+) -> Result<Vec<(Scope, String)>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT scope, remote_scope_id FROM access_levels
+         WHERE root_id = $1 AND connection_id = $2 AND remote_user_id = $3 AND remote_scope_id <> '' AND level > 0
+         ORDER BY scope, remote_scope_id",
+        root.0,
+        on.0,
+        user,
+    )
+    .fetch_all(connection)
+    .await?;
+    let scope = |word: &str| match word {
+        "project" => Scope::Project,
+        _ => Scope::Group,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| (scope(&row.scope), row.remote_scope_id))
+        .collect())
+}
+
 /// Forgets what the tracker told about a user, so that it is asked anew. A row for no group keeps the moment,
 /// since answers to earlier questions may be on their way.
 pub async fn forget(

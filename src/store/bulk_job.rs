@@ -169,6 +169,14 @@ pub async fn create(connection: &mut PgConnection, new: &NewJob) -> Result<BulkJ
     Ok(id)
 }
 
+/// Ends the leases of a process that is dead, so that its jobs are gone on with at once.
+pub async fn take_over(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE bulk_jobs SET lease_until = NULL WHERE state = 'running'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Leases the oldest job that nobody works, whose worker may be dead.
 pub async fn claim(
     connection: &mut PgConnection,

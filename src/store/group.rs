@@ -154,18 +154,27 @@ pub async fn contact_holder(
 pub struct Remote {
     /// The connection.
     pub connection: ConnectionId,
-    /// Remote id of the namespace.
-    pub remote_id: String,
+    /// Remote id of the namespace, once it was asked.
+    pub remote_id: Option<String>,
+    /// Its full path there.
+    pub path: Option<String>,
 }
 
-/// Returns the tracker namespace that a group stands for, if its remote id is known.
+impl Remote {
+    /// Returns what the tracker's API finds the namespace by.
+    pub fn name(&self) -> Option<&str> {
+        self.remote_id.as_deref().or(self.path.as_deref())
+    }
+}
+
+/// Returns the tracker namespace that a group stands for.
 pub async fn remote(
     connection: &mut PgConnection,
     root: RootId,
     id: GroupId,
 ) -> Result<Option<Remote>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT connection_id AS "connection: ConnectionId", coalesce(remote_id, remote_path) AS remote FROM groups WHERE root_id = $1 AND id = $2"#,
+        r#"SELECT connection_id AS "connection: ConnectionId", remote_id, remote_path FROM groups WHERE root_id = $1 AND id = $2"#,
         root.0,
         id.0,
     )
@@ -174,7 +183,8 @@ pub async fn remote(
     Ok(row.and_then(|row| {
         Some(Remote {
             connection: row.connection?,
-            remote_id: row.remote?,
+            remote_id: row.remote_id,
+            path: row.remote_path,
         })
     }))
 }

@@ -32,6 +32,21 @@ pub async fn link(
     Ok(linked.rows_affected() > 0)
 }
 
+/// Returns the person behind an account.
+pub async fn person_of(
+    connection: &mut PgConnection,
+    (on, remote_id): (ConnectionId, &str),
+) -> Result<Option<PersonId>, StoreError> {
+    let person = sqlx::query_scalar!(
+        r#"SELECT person_id AS "person: PersonId" FROM identities WHERE connection_id = $1 AND remote_id = $2"#,
+        on.0,
+        remote_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(person)
+}
+
 /// Returns the active person with an address, without regard to case; none where several have it.
 pub async fn by_email(
     connection: &mut PgConnection,

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::{StoreError, search::Holder};
+use super::{
+    StoreError,
+    search::{Holder, patterns},
+};
 use crate::{
     domain::{IssueId, ItemId, ItemKind, ItemTypeId, PersonId, RecordKind, RootId},
     rules::Observer,
@@ -61,19 +64,9 @@ impl ItemFilter {
         })
     }
 
-    /// Returns patterns that must all match, one for each word.
+    /// Returns patterns that must all match, one for each word: those of the lists.
     fn patterns(&self) -> Vec<String> {
-        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
-        let words = search.split_whitespace().take(8);
-        words
-            .map(|word| {
-                let escaped = word
-                    .replace('\\', "\\\\")
-                    .replace('%', "\\%")
-                    .replace('_', "\\_");
-                format!("%{escaped}%")
-            })
-            .collect()
+        patterns(&self.search.as_deref().unwrap_or_default().to_lowercase())
     }
 }
 

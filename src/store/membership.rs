@@ -53,7 +53,7 @@ pub enum Origin {
 pub async fn of_group(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
-    limit: i64,
+    (limit, now): (i64, DateTime<Utc>),
 ) -> Result<Members, StoreError> {
     let tracker = sqlx::query!(
         r#"SELECT connections.name AS "connection?", connection_id, coalesce(remote_id, remote_path) AS remote
@@ -65,7 +65,7 @@ pub async fn of_group(
     .await?;
     let tracker = tracker.and_then(|row| Some((row.connection?, row.connection_id?, row.remote?)));
     let Some((name, on, remote)) = tracker else {
-        return own(connection, (root, group), limit).await;
+        return own(connection, (root, group), (limit, now)).await;
     };
     let rows = sqlx::query!(
         "SELECT people.username, people.name, level, access_levels.checked_at
@@ -102,22 +102,26 @@ pub async fn of_group(
 async fn own(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
-    limit: i64,
+    (limit, now): (i64, DateTime<Utc>),
 ) -> Result<Members, StoreError> {
     let rows = sqlx::query!(
         r#"WITH RECURSIVE up (id, path, parent_id) AS (
                SELECT id, path, parent_id FROM groups WHERE root_id = $1 AND id = $2
                UNION ALL
                SELECT groups.id, groups.path, groups.parent_id FROM up JOIN groups ON groups.root_id = $1 AND groups.id = up.parent_id)
-           SELECT DISTINCT ON (level, lower(people.username)) people.username, people.name, level, up.path AS "path!", memberships.managed, expires_at
-           FROM up
-           JOIN memberships ON memberships.root_id = $1 AND memberships.group_id = up.id
-           JOIN people ON people.id = memberships.person_id
-           WHERE people.active
-           ORDER BY level DESC, lower(people.username) LIMIT $3"#,
+           SELECT username AS "username!", name AS "name!", level AS "level!", path AS "path!", managed AS "managed!", expires_at
+           -- The highest counts.
+           FROM (SELECT DISTINCT ON (people.id) people.username, people.name, level, up.path, memberships.managed, expires_at
+                 FROM up
+                 JOIN memberships ON memberships.root_id = $1 AND memberships.group_id = up.id
+                 JOIN people ON people.id = memberships.person_id
+                 WHERE people.active AND (expires_at IS NULL OR expires_at > $4)
+                 ORDER BY people.id, level DESC) AS highest
+           ORDER BY level DESC, lower(username) LIMIT $3"#,
         root.0,
         group.0,
         limit,
+        now,
     )
     .fetch_all(connection)
     .await?;

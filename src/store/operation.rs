@@ -403,7 +403,11 @@ pub async fn of_group(
     Ok(rows)
 }
 
-/// Returns the history of a group and of the groups below it, newest first, before a place in it.
+/// Rows of a tenant's history that are looked at for those of some of its groups.
+const LOOKED_AT: i64 = 50_000;
+
+/// Returns the history of a group and of the groups below it, newest first, before a place in it; the newest 50,000 rows of the tenant are
+/// looked at.
 pub async fn below(
     connection: &mut PgConnection,
     (root, group): (RootId, GroupId),
@@ -414,17 +418,17 @@ pub async fn below(
         HistoryEntry,
         r#"SELECT id, operation AS "operation: OperationId", at, actor_id AS "actor: PersonId", via, action,
                   item_id AS "item: ItemId", issue_id AS "issue: IssueId", detail, undone_by AS "undone_by: OperationId"
-           FROM history
-           WHERE root_id = $1 AND id < $3
-             AND group_id = ANY (ARRAY (
+           FROM (SELECT * FROM history WHERE root_id = $1 AND id < $3 ORDER BY id DESC LIMIT $5) AS newest
+           WHERE group_id = ANY (ARRAY (
                      SELECT groups.id FROM groups AS scope
                      JOIN groups ON groups.root_id = $1 AND (groups.id = scope.id OR starts_with(groups.path, scope.path || '/'))
                      WHERE scope.root_id = $1 AND scope.id = $2))
-           ORDER BY history.id DESC LIMIT $4"#,
+           ORDER BY newest.id DESC LIMIT $4"#,
         root.0,
         group.0,
         before,
         limit,
+        LOOKED_AT,
     )
     .fetch_all(connection)
     .await?;

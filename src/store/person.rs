@@ -226,7 +226,8 @@ pub async fn named(
         .collect())
 }
 
-/// Returns those who belong to a tenant ([`colleagues`]) and whose username or a word of whose name begins so, as (username, name).
+/// Returns those of whom a tenant knows and whose username or a word of whose name begins so, as (username, name): members, those of whom the
+/// tracker told a level there, and those who watch its items. An account on a connection that others use too is not enough to be shown.
 pub async fn suggest(
     connection: &mut PgConnection,
     root: RootId,
@@ -240,9 +241,11 @@ pub async fn suggest(
                   OR position(' ' || lower($2) IN lower(name)) > 0)
              AND (EXISTS (SELECT FROM memberships WHERE root_id = $1 AND person_id = people.id)
                   OR EXISTS (SELECT FROM identities
-                             JOIN groups ON groups.root_id = $1
-                                        AND identities.connection_id IN (groups.connection_id, groups.messenger_id)
-                             WHERE identities.person_id = people.id AND NOT is_bot))
+                             JOIN access_levels ON access_levels.root_id = $1 AND access_levels.connection_id = identities.connection_id
+                                               AND remote_user_id = identities.remote_id AND level > 0
+                             WHERE identities.person_id = people.id AND NOT is_bot)
+                  OR EXISTS (SELECT FROM observers WHERE root_id = $1 AND person_id = people.id)
+                  OR EXISTS (SELECT FROM items WHERE root_id = $1 AND responsible_id = people.id))
            ORDER BY lower(username) LIMIT $3"#,
         root.0,
         typed,

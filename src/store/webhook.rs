@@ -219,18 +219,24 @@ pub async fn find(
     Ok(found.map(|row| (row.root, row.id)))
 }
 
-/// Returns the name of a webhook of a connection that is not deleted.
+/// Locks a connection against another webhook; returns the tenant and name of one that it has and that is not deleted.
 pub async fn on_connection(
     connection: &mut PgConnection,
     on: ConnectionId,
-) -> Result<Option<String>, StoreError> {
-    let name = sqlx::query_scalar!(
-        "SELECT name FROM webhooks WHERE connection_id = $1 AND state <> 'deleted' ORDER BY id LIMIT 1",
+) -> Result<Option<(RootId, String)>, StoreError> {
+    sqlx::query!(
+        "SELECT FROM connections WHERE id = $1 FOR NO KEY UPDATE",
+        on.0
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let found = sqlx::query!(
+        r#"SELECT root_id AS "root: RootId", name FROM webhooks WHERE connection_id = $1 AND state <> 'deleted' ORDER BY id LIMIT 1"#,
         on.0,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(name)
+    Ok(found.map(|row| (row.root, row.name)))
 }
 
 /// Returns the tenant and group of a webhook that is not deleted and is named from outside.
@@ -247,19 +253,19 @@ pub async fn group_of(
     Ok(row.map(|row| (row.root, row.group)))
 }
 
-/// Returns the connection that a webhook is for.
+/// Returns the connection that a webhook is for, and whether it is deleted.
 pub async fn connection(
     connection: &mut PgConnection,
     (root, webhook): (RootId, WebhookId),
-) -> Result<ConnectionId, StoreError> {
-    let id = sqlx::query_scalar!(
-        r#"SELECT connection_id AS "id: ConnectionId" FROM webhooks WHERE root_id = $1 AND id = $2"#,
+) -> Result<(ConnectionId, bool), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT connection_id AS "id: ConnectionId", state = 'deleted' AS "is_deleted!" FROM webhooks WHERE root_id = $1 AND id = $2"#,
         root.0,
         webhook.0,
     )
     .fetch_one(connection)
     .await?;
-    Ok(id)
+    Ok((row.id, row.is_deleted))
 }
 
 /// Returns the webhooks of a group and of the groups below it, deleted ones too.

@@ -20,7 +20,7 @@ const ROWS: usize = 50;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Asked {
-    before: Option<i64>,
+    before: String,
 }
 
 #[derive(Template)]
@@ -46,7 +46,7 @@ async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let page = HistoryPage {
-        before: asked.before,
+        before: asked.before.parse().ok(),
         limit: ROWS + 1,
     };
     let crm = &visit.visitor.web.crm;

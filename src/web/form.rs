@@ -12,6 +12,23 @@ use super::{Web, body, problem::Problem};
 /// The field that says that a form comes back after its session had ended, to be shown as it was and not to be carried out.
 pub(super) const RESTORED: &str = "_restored";
 
+/// Pages whose forms show themselves again with what was typed ([`Typed::is_restored`]); everything else that is sent is a button.
+const FORMS: [&str; 6] = [
+    "/new",
+    "/edit",
+    "/preview",
+    "/settings",
+    "/crm/bulk",
+    super::tokens::PATH,
+];
+
+/// Returns whether what is sent to a path can be shown again instead of being carried out.
+pub(super) fn shows_itself(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let is_merge = path.ends_with("/merge") && !path.contains("/crm/items/");
+    is_merge || FORMS.iter().any(|form| path.ends_with(form))
+}
+
 /// What was typed into a form.
 #[derive(Debug)]
 pub(super) struct Typed<T> {

@@ -14,7 +14,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, header};
 use url::Url;
 
-use super::{Web, body, cookie::Cookie, login, problem::Problem};
+use super::{Web, body, cookie::Cookie, flash::Flash, form, login, problem::Problem};
 
 /// Scripts, styles and images of this service, its own forms, and nothing else from nowhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -68,7 +68,8 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
     response
 }
 
-/// Finds out who is there. Nobody who sends a form is asked to sign in with the form kept, so that nothing that was typed is lost.
+/// Finds out who is there. Nobody who sends a form is asked to sign in with the form kept, so that nothing that was typed is lost. What a
+/// button does is not done later, perhaps in the name of somebody else: it has to be pressed again.
 async fn know(State(web): State<Web>, mut request: Request, next: Next) -> Response {
     let token = Cookie::Session.read(request.headers(), &web.public_url);
     let found = match &token {
@@ -89,6 +90,11 @@ async fn ask_to_sign_in(web: &Web, request: Request) -> Response {
     let asked = super::dispatch::original_path(&request);
     if *request.method() != Method::POST || !body::is_form(request.headers()) {
         return Problem::SignIn(asked).into_response();
+    }
+    if !form::shows_itself(&asked) {
+        let page = login::page_before(web, request.headers());
+        let text = "Your session had ended, so nothing was changed. Sign in, and press it again.";
+        return Flash::warning(text).then(&login::sign_in_path(&page), &web.public_url);
     }
     // It was read by the guard, within its limits.
     match to_bytes(Body::new(request.into_body()), body::MAX_FORM).await {

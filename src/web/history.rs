@@ -77,14 +77,17 @@ pub(super) async fn told<R>(
     let names = Names::of(&mut connection, people).await?;
     let items = shown::items(&mut connection, &items).await?;
     drop(connection);
+    // Whoever merely observes an item, or configures a group whose CRM is off, reads of no other.
+    let may_view = visit.access.allows(Right::ViewContacts);
     let titles: HashMap<i64, (String, String)> = items
         .into_iter()
-        .filter(|item| (item.root, item.group) == visit.holder())
+        .filter(|item| may_view && (item.root, item.group) == visit.holder())
         .map(|item| {
             let path = visit.to(super::kind::path(item.fields.kind(), item.id));
             (item.id.0, (item.fields.title(), path))
         })
         .collect();
+    let is_told = |item: Option<ItemId>| item.is_none_or(|item| titles.contains_key(&item.0));
     let may_undo = visit.access.allows(Right::CreateContacts);
     let now = visit.visitor.web.crm.clock.now();
     let entry = |entry: HistoryEntry| Entry {
@@ -104,7 +107,12 @@ pub(super) async fn told<R>(
         when: Moment::new(entry.at, now),
         via: through(entry.via),
         issue: entry.issue.and_then(|issue| issues.get(&issue).cloned()),
-        changes: changes(&entry.detail, &titles),
+        // Of what is not the reader's to see, or is not there any more, only the number is told where it is one of many.
+        changes: if with_items && !is_told(entry.item) {
+            Vec::new()
+        } else {
+            changes(&entry.detail, &titles)
+        },
         undo: Some(entry.operation)
             .filter(|_| may_undo && entry.undone_by.is_none() && is_undoable(&entry.action)),
         is_undone: entry.undone_by.is_some(),
@@ -154,7 +162,7 @@ fn people_in(entries: &[HistoryEntry]) -> Vec<PersonId> {
 
 /// Returns whether a button takes it back.
 fn is_undoable(action: &str) -> bool {
-    !action.starts_with("webhook_") && action != "observer_requested"
+    !action.starts_with("webhook_") && !matches!(action, "observer_requested" | "group_configured")
 }
 
 fn person(part: &Value, name: &str) -> Option<PersonId> {
@@ -189,10 +197,12 @@ fn what(entry: &HistoryEntry, names: &Names) -> String {
         }
         "observer_requested" => format!("asked that {} observe it", whom()),
         "responsible_changed" => {
-            let after = detail
-                .get("after")
-                .and_then(|part| person(part, "responsible"));
+            let part = |name: &str| person(detail.get(name)?, "responsible");
+            let after = part("after");
             match after {
+                Some(_) if part("before") == after => {
+                    format!("took {} out of its chat", names.get(after))
+                }
                 Some(_) => format!("made {} responsible for it", names.get(after)),
                 None => "made nobody responsible for it".to_owned(),
             }
@@ -276,7 +286,7 @@ fn shown_value(
         Value::Bool(false) => "Inactive".to_owned(),
         Value::Number(id) if field == "organization" => {
             let known = id.as_i64().and_then(|id| titles.get(&id));
-            known.map_or_else(|| "one that is gone".to_owned(), |(title, _)| title.clone())
+            known.map_or_else(|| "another one".to_owned(), |(title, _)| title.clone())
         }
         other => other.to_string(),
     };
@@ -313,7 +323,7 @@ mod tests {
             told,
             [
                 ("Phone", None, some("12")),
-                ("Organization", some("Acme"), some("one that is gone")),
+                ("Organization", some("Acme"), some("another one")),
                 ("State", some("Active"), some("Inactive")),
             ]
         );

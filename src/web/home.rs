@@ -9,7 +9,10 @@ use super::{
     problem::Problem,
     visit::SignedIn,
 };
-use crate::{rules::Right, store::tree};
+use crate::{
+    rules::{Access, Right},
+    store::tree::{self, GroupNode},
+};
 
 /// Root groups that are looked at; whoever has more finds them by their addresses.
 const MOST: i64 = 200;
@@ -39,24 +42,40 @@ async fn home(visitor: SignedIn) -> Result<Response, Problem> {
     let keys: Vec<_> = roots.iter().map(|group| (group.root, group.id)).collect();
     let person = visitor.bearer.person;
     let access = visitor.web.crm.groups_access(person, &keys).await?;
-    let groups = roots
-        .into_iter()
-        .filter_map(|group| {
-            let access = access.get(&(group.root, group.id))?;
-            let page = if access.allows(Right::ViewContacts) {
-                "crm/contacts"
-            } else if access.allows(Right::Configure) {
-                "settings"
-            } else {
-                return None;
-            };
-            Some(Entry {
-                link: format!("{}/{page}", base(&group.path)),
-                name: group.name,
-                path: group.path,
-            })
-        })
-        .collect();
+    let mut groups = Vec::new();
+    for group in roots {
+        let Some(access) = access.get(&(group.root, group.id)) else {
+            continue;
+        };
+        let page = if access.allows(Right::ViewContacts) {
+            "crm/contacts"
+        } else if configures(&visitor, &group, *access).await? {
+            "settings"
+        } else {
+            continue;
+        };
+        groups.push(Entry {
+            link: format!("{}/{page}", base(&group.path)),
+            name: group.name,
+            path: group.path,
+        });
+    }
     let frame = visitor.frame("Groups");
     Ok(html(&HomePage { frame, groups }))
+}
+
+/// Returns whether the visitor may configure a group, of which `access` is what he may do with the customers that it uses.
+async fn configures(
+    visitor: &SignedIn,
+    group: &GroupNode,
+    access: Access,
+) -> Result<bool, Problem> {
+    let own = if group.contact_group == group.id {
+        access
+    } else {
+        let person = visitor.bearer.person;
+        let crm = &visitor.web.crm;
+        crm.own_access(person, group.root, group.id).await?
+    };
+    Ok(own.allows(Right::Configure))
 }

@@ -145,6 +145,17 @@ fn elsewhere(return_to: &str) -> String {
     format!("{OPENID}?{}", query.finish())
 }
 
+/// Returns the page of ours on which something was pressed, as the browser says.
+pub(super) fn page_before(web: &Web, headers: &HeaderMap) -> String {
+    let referer = headers.get(header::REFERER);
+    let referer = referer.and_then(|value| value.to_str().ok()?.parse::<Url>().ok());
+    let page = referer.map_or_else(String::new, |url| match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    });
+    own_path(&page, &web.public_url).to_owned()
+}
+
 /// Answers a form whose session has ended with the login page, in which it waits.
 pub(super) async fn with_kept_form(web: &Web, path: &str, form: &str) -> Response {
     if form.len() > MAX_KEPT {

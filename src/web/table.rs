@@ -102,9 +102,7 @@ impl Cell {
     pub(super) fn text(text: Option<String>) -> Self {
         text.map_or(Self::Empty, Self::Text)
     }
-}
 
-impl Cell {
     /// Returns a way to another page.
     pub(super) fn link(text: &str, path: String) -> Self {
         Self::Link {

@@ -11,6 +11,7 @@ mod group;
 mod hear;
 mod issue;
 mod lookup;
+mod member;
 mod message;
 mod notice;
 mod outlet;

@@ -11,6 +11,7 @@ use super::{
     comment::comment,
     group::{Crew, Leased},
     issue::issue,
+    member::member,
     pump::Pump,
     retry::persist,
     tree::tree,
@@ -24,7 +25,7 @@ use crate::{
     egress::Retry,
     lookup::LookupError,
     queue::{self, Claimed, Delivery, InboxVerdict, QueueError, Release, Settled},
-    store::{StoreError, access, road::Fresh},
+    store::{StoreError, road::Fresh},
     telemetry,
 };
 
@@ -278,12 +279,7 @@ async fn handle(job: &Job<'_>) -> Result<InboxVerdict, Failure> {
     match event {
         Event::CommentPosted(posted) => Box::pin(comment(job, &posted)).await,
         Event::IssueChanged(change) => Box::pin(issue(job, &change)).await,
-        Event::MemberChanged { user, summary } => {
-            let mut tx = job.worker.pool.begin().await?;
-            let place = (job.claimed.root, job.remote.id);
-            access::forget(&mut tx, place, &user, job.worker.clock.now()).await?;
-            job.settle(tx, InboxVerdict::Done(summary)).await
-        }
+        Event::MemberChanged { user, summary } => member(job, &user, &summary).await,
         Event::TreeChanged { change, summary } => Box::pin(tree(job, &change, &summary)).await,
     }
 }

@@ -124,9 +124,9 @@ async fn sees_all(job: &Job<'_>) -> Result<bool, Failure> {
     else {
         return Ok(false);
     };
-    let level = job
-        .remote
-        .client
-        .access_level(Scope::Group, &namespace.remote_id, bot);
+    let Some(name) = namespace.name() else {
+        return Ok(false);
+    };
+    let level = job.remote.client.access_level(Scope::Group, name, bot);
     Ok(level.await? >= Level::Planner)
 }

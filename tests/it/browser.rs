@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     demo::RunningDemo,
     harness::{PATIENCE, Setup, World, headers, run, run_with},
+    pages::introduce,
     program::reachable_folder,
     web::{person_of, sessions},
 };
@@ -349,6 +350,7 @@ async fn no_page_hinders_anybody() {
         visit(world, &browser, "/users/sign_in").await;
         let mut found = Vec::new();
         look_at(&browser, "login", &mut found).await;
+        introduce(world).await;
         sign_in(world, &browser, world.demo.mona).await;
         visit(world, &browser, "/groups/acme/-/crm/organizations/new").await;
         browser.type_into("#name", "Byron Looms").await;
@@ -359,11 +361,14 @@ async fn no_page_hinders_anybody() {
         visit(world, &browser, "/groups/acme/-/crm/items/new").await;
         browser.type_into("#title", "Replacement chairs").await;
         browser.type_into("#stage", "Negotiation").await;
+        browser.type_into("#responsible", "mona").await;
+        browser.type_into("#observers", "dan, rita").await;
         browser.click("form.form button.main").await;
         browser.shows("The item was created.").await;
         let item = browser.run("return location.pathname").await;
         let item = item.as_str().unwrap().to_owned();
-        let delivery = world.deliveries().await[0].id;
+        let mut log = world.deliveries().await.into_iter();
+        let delivery = log.find(|line| line.state == "done").unwrap().id;
         visit(world, &browser, "/groups/acme/-/hooks/new").await;
         browser.click("form.form button.main").await;
         browser.shows("This is the only time").await;
@@ -406,7 +411,7 @@ async fn no_page_hinders_anybody() {
             ("item", item.clone()),
             ("item-form", format!("{item}/edit")),
             ("new-item", "/groups/acme/-/crm/items/new".to_owned()),
-            ("why", format!("{item}/why?person=mona")),
+            ("why", format!("{item}/why?person=dan")),
             ("webhooks", "/groups/acme/-/hooks".to_owned()),
             ("webhook", "/groups/acme/-/hooks/acme-gitlab".to_owned()),
             ("new-webhook", "/groups/acme/-/hooks/new".to_owned()),

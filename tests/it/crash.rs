@@ -567,3 +567,59 @@ async fn what_was_acknowledged_is_done_once_through_kills_at_any_moment() {
     site.once(&asked).await;
     site.end().await;
 }
+
+/// Items of which pages are worked when the service is killed.
+const MANY: i64 = 12_000;
+
+#[tokio::test]
+async fn a_change_of_many_items_goes_on_behind_the_last_page() {
+    let mut site = Site::new(CONFIG, 1).await;
+    site.serve(&[]).await;
+    let mut connection = site.connect().await;
+    let dan = site.demo.dan;
+    let prepare = format!(
+        r#"INSERT INTO people (username, created_at) VALUES ('dan', now()), ('ivy', now());
+           INSERT INTO identities (connection_id, remote_id, person_id, username)
+           SELECT connections.id, '{dan}', people.id, 'dan' FROM connections, people WHERE people.username = 'dan';
+           INSERT INTO memberships (root_id, group_id, person_id, level)
+           SELECT groups.root_id, groups.id, people.id, 10 FROM groups, people WHERE people.username = 'ivy';
+           INSERT INTO items (root_id, group_id, kind, title, created_at, updated_at)
+           SELECT root_id, id, 'deal', 'Deal ' || n, now(), now() FROM groups, generate_series(1, {MANY}) AS n;
+           INSERT INTO bulk_jobs (root_id, operation, actor_id, via, group_id, task, total, created_at)
+           SELECT root_id, gen_random_uuid(), (SELECT id FROM people WHERE username = 'dan'), 'page', groups.id,
+                  jsonb_build_object('task', jsonb_build_object('what', 'add', 'people', ARRAY (SELECT id FROM people WHERE username = 'ivy'),
+                                                                'in_chat', true, 'history', NULL),
+                                     'items', jsonb_build_object('filter', jsonb_build_object('kinds', ARRAY['deal']))),
+                  {MANY}, now() FROM groups"#
+    );
+    connection.execute(AssertSqlSafe(prepare)).await.unwrap();
+    connection
+        .execute("SELECT pg_notify('liaison', 'bulk_jobs')")
+        .await
+        .unwrap();
+    let begun = "bulk_jobs WHERE worked > 0 OR state <> 'running'";
+    until(&mut connection, begun, |count| count > 0).await;
+    connection.close().await.unwrap();
+    site.kill().await;
+
+    site.serve(&[]).await;
+    let mut connection = site.connect().await;
+    let killed = "SELECT worked FROM bulk_jobs";
+    let before: i64 = sqlx::query_scalar(killed)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(before < MANY, "it was done before it was killed");
+    let done = "bulk_jobs WHERE state = 'done'";
+    until(&mut connection, done, |count| count > 0).await;
+    for once in ["observers", "history WHERE action = 'observer_added'"] {
+        assert_eq!(count(&mut connection, once).await, MANY, "{once}");
+    }
+    let told: (i64, i64) = sqlx::query_as("SELECT worked, changed FROM bulk_jobs")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(told, (MANY, MANY));
+    connection.close().await.unwrap();
+    site.end().await;
+}

@@ -1,7 +1,10 @@
 //! The pages by which a group is configured and its items are worked, as browsers meet them and as people do who mean harm.
 
 use http::{Method, StatusCode};
-use liaison::{sandbox::Fault, store::person};
+use liaison::{
+    sandbox::{Fault, Level, Place},
+    store::person,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -35,7 +38,7 @@ impl Visitor<'_> {
 }
 
 /// Has everybody known here, by the username that he has in the tracker.
-async fn introduce(world: &World) {
+pub(crate) async fn introduce(world: &World) {
     for (user, username) in [
         (world.demo.gus, "gus"),
         (world.demo.rita, "rita"),
@@ -544,6 +547,67 @@ async fn an_observer_sees_his_item_and_nothing_else() {
         )
         .await;
         gus.page(&item).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_is_a_member_no_more_is_closed_out() {
+    run(async |world| {
+        introduce(world).await;
+        let dan = Visitor::of(world, world.demo.dan).await;
+        let people = [("observers", "gus, rita"), ("responsible", "rita")];
+        let item = deal(&dan, "Chairs", &people).await;
+        Visitor::of(world, world.demo.gus).await.page(&item).await;
+        // Another level is no reason.
+        let acme = Place::Group(world.demo.acme);
+        world.sandbox.set_member(acme, world.demo.gus, Level::Reporter);
+        world
+            .until("EXISTS (SELECT FROM deliveries WHERE state = 'done' AND outcome LIKE '%member%')")
+            .await;
+        assert_eq!(world.count("observers").await, 2);
+        for user in [world.demo.gus, world.demo.rita] {
+            world.sandbox.remove_member(acme, user);
+        }
+        world.until("NOT EXISTS (SELECT FROM observers)").await;
+        world
+            .until("EXISTS (SELECT FROM deliveries WHERE outcome LIKE '%taken off 1 lists, and responsible for 1 items%')")
+            .await;
+        let page = dan.page(&item).await;
+        for told in ["removed gus from its observers", "took rita out of its chat"] {
+            assert!(page.contains(told), "{told}: {page}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_button_does_is_not_done_after_the_session_has_ended() {
+    run(async |world| {
+        let mona = Visitor::of(world, world.demo.mona).await;
+        let item = deal(&mona, "Chairs", &[]).await;
+        let nobody = Visitor::nobody(world);
+        let pressed = nobody.post(&format!("{item}/delete"), &[]).await;
+        assert!(pressed.location().starts_with("/users/sign_in?"));
+        let told = Visitor {
+            world,
+            cookie: format!("liaison_flash={}", pressed.cookie("liaison_flash").unwrap()),
+        };
+        let page = told.page("/users/sign_in").await;
+        assert!(
+            page.contains("nothing was changed. Sign in, and press it again."),
+            "{page}"
+        );
+        // What was typed waits.
+        let typed = nobody
+            .post(&format!("{item}/edit"), &[("title", "Tables")])
+            .await;
+        assert!(
+            typed.text.contains("what you typed is kept"),
+            "{}",
+            typed.text
+        );
+        mona.page(&item).await;
     })
     .await;
 }

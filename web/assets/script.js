@@ -115,6 +115,10 @@ function combobox(field) {
 // What changed elsewhere is shown without a reload: the page asks for itself and takes the part that listens. A page that is not looked
 // at does not listen, since a browser opens few connections to one place.
 let told;
+let later;
+const isBusy = (part) =>
+  part.contains(document.activeElement) || part.querySelector("details[open], [role=listbox]:not([hidden])") ||
+  [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
 const listen = () => {
   const part = document.querySelector("[data-live]");
   told?.close();
@@ -125,8 +129,13 @@ const listen = () => {
 };
 const refresh = () => {
   const part = document.querySelector("[data-live]");
-  // Nobody is interrupted who is about to confirm something.
-  if (!part || part.querySelector("details[open], [name=item]:checked, input:focus, textarea:focus")) return;
+  clearTimeout(later);
+  if (!part) return;
+  // Nobody is interrupted who is about to do something; what changed is shown when he is done.
+  if (isBusy(part)) {
+    later = setTimeout(refresh, 2000);
+    return;
+  }
   htmx.ajax("GET", location.href, { target: `#${part.id}`, select: `#${part.id}`, swap: "outerHTML" });
 };
 listen();

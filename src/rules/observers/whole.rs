@@ -44,6 +44,20 @@ impl Watched {
                 .changes
                 .push(ObserverChange::Removed(self.item, *observer));
         }
+        // Whoever is responsible stays it, outside of the chat.
+        let responsible = self
+            .responsible
+            .filter(|one| one.person == person && one.in_chat);
+        if let Some(before) = responsible {
+            watching.changes.push(ObserverChange::Responsible {
+                item: self.item,
+                before: Some(before),
+                after: Some(Responsible {
+                    in_chat: false,
+                    ..before
+                }),
+            });
+        }
         watching.settle = !watching.changes.is_empty() || self.is_responsible(person);
         watching
     }

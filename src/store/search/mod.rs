@@ -39,6 +39,11 @@ use crate::domain::{GroupId, Listed, RootId};
 /// Where contacts are looked for: the tenant, and the group that holds them.
 pub type Holder = (RootId, GroupId);
 
+/// Returns the patterns for LIKE on the lower-case search text that must all match for a search to find something.
+pub(super) fn patterns(search: &str) -> Vec<String> {
+    terms::Terms::of(search).patterns().collect()
+}
+
 impl Listed {
     const fn kind(self) -> &'static str {
         match self {

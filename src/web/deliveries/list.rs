@@ -67,7 +67,7 @@ async fn list(
     let word = STATES.iter().find(|(word, _)| *word == asked.state);
     let word = word.map_or("", |(word, _)| *word);
     let filter = LogFilter {
-        name: Some(asked.webhook.clone()).filter(|name| !name.is_empty()),
+        name: Some(asked.webhook.replace('\0', "")).filter(|name| !name.is_empty()),
         state: Some(word.to_owned()).filter(|word| !word.is_empty() && word != "failed"),
         failed: word == "failed",
         before: asked.before.parse().ok().map(DeliveryId),

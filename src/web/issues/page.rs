@@ -22,7 +22,7 @@ use crate::{
     web::{
         Web,
         form::{Errors, Typed},
-        frame::{Frame, html},
+        frame::{Frame, base, html},
         kind,
         problem::Problem,
         visit::{InGroup, ToView},
@@ -39,7 +39,7 @@ struct IssuePage {
     issue: IssueNode,
     reference: String,
     contacts: Vec<ContactRow>,
-    /// Where the group's pages are.
+    /// Where the pages of its own group are.
     base: String,
     /// Where changes are told.
     live: String,
@@ -72,6 +72,8 @@ pub(super) struct Found {
     /// The group that holds its contacts.
     pub(super) holder: Holder,
     pub(super) may_relate: bool,
+    /// Where the pages are of the group whose project it is in: its customers are there.
+    pub(super) home: String,
     reference: String,
 }
 
@@ -108,6 +110,7 @@ pub(super) async fn find(visit: &InGroup<ToView>, id: IssueId) -> Result<Found, 
         reference: format!("{}#{}", project.path, issue.iid),
         holder: (issue.root, home.contact_group),
         may_relate: access.allows(Right::RelateContacts),
+        home: base(&home.path),
         issue,
     })
 }
@@ -149,20 +152,20 @@ async fn page(
         .filter(|item| item.fields.kind() != ItemKind::Contact)
         .map(|item| {
             let kind = item.fields.kind();
-            let path = visit.to(kind::path(kind, item.id));
+            let path = format!("{}/{}", found.home, kind::path(kind, item.id));
             (item.id, item.fields.title(), kind::label(kind), path)
         })
         .collect();
     Ok(html(&IssuePage {
         frame: visit.frame(&found.issue.title),
         items,
-        item_suggestions: visit.to("crm/items/suggest"),
+        item_suggestions: format!("{}/crm/items/suggest", found.home),
         contacts: contacts.remove(&id).unwrap_or_default().rows,
         here: visit.to(format_args!("issues/{id}")),
         suggestions: visit.to(format_args!("issues/{id}/suggest")),
         errors: Errors::default(),
         live: visit.live,
-        base: visit.base,
+        base: found.home,
         issue: found.issue,
         reference: found.reference,
         may_relate: found.may_relate,

@@ -139,10 +139,14 @@ async fn merge(
     record(&visit, id).await?;
     let crm = &visit.visitor.web.crm;
     let done = match form.values.id() {
-        Ok(other) => {
-            record(&visit, other).await?;
-            crm.merge(visit.visitor.asker(), id, &[other], &[]).await
-        }
+        Ok(other) => match record(&visit, other).await {
+            Ok(()) => crm.merge(visit.visitor.asker(), id, &[other], &[]).await,
+            Err(Problem::NotFound) => {
+                let reason = format!("There is no item #{other} here");
+                Err(CrmError::Invalid(vec![reason]))
+            }
+            Err(problem) => return Err(problem),
+        },
         Err(error) => Err(error),
     };
     let text = "The two are one now.";

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::post,
 };
+use url::form_urlencoded;
 
 use super::watch::names;
 use crate::{
@@ -66,13 +67,21 @@ impl BulkForm {
     }
 }
 
-/// What was typed, field by field.
+/// What can be done: word of the form, label.
+const TASKS: [(&str, &str); 4] = [
+    ("add", "Add observers"),
+    ("remove", "Remove observers"),
+    ("replace", "Replace all observers by"),
+    ("responsible", "Make responsible"),
+];
+
+/// What was sent, field by field.
 #[derive(Debug, Default)]
-struct Typed {
+struct Sent {
     fields: Vec<(String, String)>,
 }
 
-impl Typed {
+impl Sent {
     fn get(&self, name: &str) -> &str {
         let mut all = self.fields.iter().filter(|(known, _)| known == name);
         all.next().map_or("", |(_, value)| value)
@@ -128,15 +137,37 @@ impl Typed {
         }
     }
 
-    /// Returns where the list is that the form was in.
-    fn list(&self) -> &'static str {
+    /// Returns the list that the form was in, as it was filtered.
+    fn list<R>(&self, visit: &InGroup<R>) -> String {
         let kind = self.get("filter_kind");
         let of = ItemKind::ALL.into_iter().find(|known| known.word() == kind);
-        match of.filter(|of| RecordKind::of(*of).is_none()) {
+        let folder = match of.filter(|of| RecordKind::of(*of).is_none()) {
             Some(ItemKind::Organization) => "crm/organizations",
             Some(_) => "crm/contacts",
             None => "crm/items",
+        };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        match self.get("filter_active") {
+            "true" => {}
+            "false" => drop(query.append_pair("state", "inactive")),
+            _ => drop(query.append_pair("state", "all")),
         }
+        for (name, value) in [
+            ("search", self.get("filter_search").to_owned()),
+            (
+                "kind",
+                match self.get("filter_type") {
+                    "" if folder == "crm/items" => kind.to_owned(),
+                    "" => String::new(),
+                    id => format!("type-{id}"),
+                },
+            ),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, &value);
+            }
+        }
+        visit.to(format_args!("{folder}?{}", query.finish()))
     }
 }
 
@@ -146,6 +177,10 @@ struct BulkPage {
     frame: Frame,
     /// Everything that was typed, to be sent again.
     fields: Vec<(String, String)>,
+    /// What is to be done, to be chosen again where something is wrong: word, label, whether it is chosen.
+    tasks: Vec<(&'static str, &'static str, bool)>,
+    /// Where people are suggested.
+    suggestions: String,
     /// In words: what is done.
     what: &'static str,
     people: String,
@@ -170,10 +205,10 @@ async fn bulk(visit: InGroup<ToManage>, request: Request) -> Result<Response, Pr
     let bytes = axum::body::to_bytes(request.into_body(), body::MAX_FORM)
         .await
         .map_err(|_| Problem::Malformed)?;
-    let fields = url::form_urlencoded::parse(&bytes)
+    let fields = form_urlencoded::parse(&bytes)
         .into_owned()
         .collect::<Vec<(String, String)>>();
-    let typed = Typed { fields };
+    let typed = Sent { fields };
     let is_restored = !typed.get(RESTORED).is_empty();
     let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
     let group = visit.group.contact_group;
@@ -205,7 +240,7 @@ async fn bulk(visit: InGroup<ToManage>, request: Request) -> Result<Response, Pr
     }
 }
 
-async fn task(visit: &InGroup<ToManage>, typed: &Typed) -> Result<BulkTask, CrmError> {
+async fn task(visit: &InGroup<ToManage>, typed: &Sent) -> Result<BulkTask, CrmError> {
     let crm = &visit.visitor.web.crm;
     let items = typed.selection();
     if matches!(&items, Selection::Ids(ids) if ids.is_empty()) {
@@ -213,7 +248,8 @@ async fn task(visit: &InGroup<ToManage>, typed: &Typed) -> Result<BulkTask, CrmE
         return Err(CrmError::Invalid(vec![reason.to_owned()]));
     }
     let place = Where::Group(visit.group.contact_group);
-    let people = crm.people_named(place, &names(typed.get("people"))).await?;
+    let names = names(typed.get("people"))?;
+    let people = crm.people_named(place, &names).await?;
     let task = typed.task(people)?;
     Ok(BulkTask { task, items })
 }
@@ -221,7 +257,7 @@ async fn task(visit: &InGroup<ToManage>, typed: &Typed) -> Result<BulkTask, CrmE
 /// Shows what would come of it, with a button that does it; or what is wrong.
 fn page(
     visit: &InGroup<ToManage>,
-    typed: Typed,
+    typed: Sent,
     foreseen: Result<Foreseen, Vec<String>>,
 ) -> Response {
     let (foreseen, error) = match foreseen {
@@ -234,13 +270,10 @@ fn page(
     let is_wrong = error.is_some();
     let page = html(&BulkPage {
         frame: visit.frame("Change many"),
-        what: match typed.get("what") {
-            "add" => "Add observers",
-            "remove" => "Remove observers",
-            "replace" => "Replace all observers by",
-            "responsible" => "Make responsible",
-            _ => "Nothing",
-        },
+        what: TASKS
+            .into_iter()
+            .find(|(word, _)| *word == typed.get("what"))
+            .map_or("Change many", |(_, label)| label),
         people: typed.get("people").to_owned(),
         refused: foreseen
             .as_ref()
@@ -255,11 +288,17 @@ fn page(
             seconds => Some(format!("{} hours", seconds.div_ceil(3600))),
         },
         action: visit.to("crm/bulk"),
-        back: visit.to(typed.list()),
+        back: typed.list(visit),
+        tasks: TASKS
+            .into_iter()
+            .map(|(word, label)| (word, label, word == typed.get("what")))
+            .collect(),
+        suggestions: visit.to("crm/people/suggest"),
         fields: typed
             .fields
             .into_iter()
             .filter(|(name, _)| name != "do" && name != RESTORED)
+            .filter(|(name, _)| !is_wrong || (name != "what" && name != "people"))
             .collect(),
     });
     if is_wrong { refused(page) } else { page }

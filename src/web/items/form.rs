@@ -127,7 +127,10 @@ async fn create_typed(visit: &Visit, input: &Input) -> Result<ItemId, CrmError> 
     let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
     let mut wrong = Vec::new();
     let mut people = async |field: &str, typed: &str| {
-        let named = crm.people_named(Where::Group(group), &names(typed)).await;
+        let named = match names(typed) {
+            Ok(names) => crm.people_named(Where::Group(group), &names).await,
+            Err(error) => Err(error),
+        };
         match named {
             Ok(people) => Ok(people),
             Err(CrmError::Invalid(sentences)) => {
@@ -143,6 +146,9 @@ async fn create_typed(visit: &Visit, input: &Input) -> Result<ItemId, CrmError> 
     };
     let responsible = people("Responsible", &input.responsible).await?;
     let observers = people("Observers", &input.observers).await?;
+    if responsible.len() > 1 {
+        wrong.push("Responsible can be one person only".to_owned());
+    }
     let amount = match amount(&input.amount) {
         Ok(amount) => amount,
         Err(sentence) => {

@@ -53,8 +53,9 @@ pub(super) struct Asked {
     search: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     sort: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<ItemId>,
+    /// Number of an item.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    after: String,
 }
 
 impl Asked {
@@ -123,9 +124,9 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
     let filter = asked.filter();
     let holder = visit.holder();
     let mut connection = visit.visitor.connection().await?;
-    let after = match asked.after {
-        Some(id) => item_list::after(&mut connection, holder, id).await?,
-        None => None,
+    let after = match asked.after.parse().map(ItemId) {
+        Ok(id) => item_list::after(&mut connection, holder, id).await?,
+        Err(_) => None,
     };
     let order = (asked.sort(), after.as_ref(), ROWS + 1);
     let mut ids = item_list::page(&mut connection, holder, &filter, order).await?;
@@ -145,7 +146,7 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
     let shown: Vec<&ShownItem> = ids.iter().filter_map(|id| by_id.get(id).copied()).collect();
     let here = visit.to("crm/items");
     let restarted = Asked {
-        after: None,
+        after: String::new(),
         ..asked.clone()
     };
     let may_create = visit.access.allows(Right::CreateContacts);
@@ -160,12 +161,12 @@ async fn list(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Resp
             .collect(),
         next: ids.last().filter(|_| has_next).map(|last| {
             let next = Asked {
-                after: Some(*last),
+                after: last.to_string(),
                 ..asked.clone()
             };
             next.link(&here)
         }),
-        previous: asked.after.map(|_| restarted.link(&here)),
+        previous: after.map(|_| restarted.link(&here)),
         empty: if filter.search.is_some() || !asked.kind.is_empty() {
             "No item matches.".to_owned()
         } else {

@@ -4,10 +4,12 @@ use axum::{Router, extract::Query, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
-    domain::ItemKind,
+    domain::{Direction, ItemId, ItemKind, OrganizationSort, States},
     store::{
         item_list::{self, ItemFilter, ItemSort},
-        person, shown,
+        person,
+        search::{self, Page, Purpose},
+        shown,
     },
     web::{
         Web,
@@ -58,25 +60,7 @@ async fn people(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Re
 }
 
 async fn items(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    suggest(&visit, &asked, None).await
-}
-
-async fn customers(
-    visit: InGroup<ToView>,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Problem> {
-    let kinds = [ItemKind::Contact, ItemKind::Organization];
-    let kinds = kinds.map(|kind| kind.word().to_owned());
-    suggest(&visit, &asked, Some(kinds.into())).await
-}
-
-async fn suggest(
-    visit: &InGroup<ToView>,
-    asked: &Asked,
-    kinds: Option<Vec<String>>,
-) -> Result<Response, Problem> {
     let filter = ItemFilter {
-        kinds,
         active: Some(true),
         search: Some(asked.q.replace('\0', "")),
         ..ItemFilter::default()
@@ -88,12 +72,56 @@ async fn suggest(
     let options = ids
         .iter()
         .filter_map(|id| found.iter().find(|item| item.id == *id))
-        .map(|item| Choice {
-            value: format!("#{}", item.id),
-            label: item.fields.title(),
-            note: format!("{} #{}", kind::label(item.fields.kind()), item.id),
-        });
+        .map(|item| numbered(item.id, item.fields.title(), item.fields.kind()));
     Ok(html(&Options {
         options: options.collect(),
     }))
+}
+
+/// Contacts as they are completed everywhere, then organizations.
+async fn customers(
+    visit: InGroup<ToView>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let typed = asked.q.replace('\0', "");
+    if typed.trim().is_empty() {
+        return Ok(html(&Options {
+            options: Vec::new(),
+        }));
+    }
+    let most = u32::try_from(MOST).unwrap_or_default();
+    let (holder, any) = (visit.holder(), Purpose::Any);
+    let mut connection = visit.visitor.connection().await?;
+    let contacts = search::complete(&mut connection, holder, &typed, None, any, most).await?;
+    let query = search::Query {
+        search: Some(typed),
+        states: States::Active,
+        ids: None,
+        sort: OrganizationSort::Name,
+        direction: Direction::Ascending,
+        page: Page::First {
+            count: most,
+            after: None,
+        },
+    };
+    let organizations = search::organizations(&mut connection, holder, &query).await?;
+    let contacts = contacts.into_iter().map(|contact| {
+        let name = format!("{} {}", contact.first_name, contact.last_name);
+        numbered(contact.id, name, ItemKind::Contact)
+    });
+    let organizations = organizations.rows.into_iter().map(|(organization, _)| {
+        numbered(organization.id, organization.title, ItemKind::Organization)
+    });
+    Ok(html(&Options {
+        options: contacts.chain(organizations).collect(),
+    }))
+}
+
+/// Returns an option that means an item by its number.
+fn numbered(id: ItemId, title: String, kind: ItemKind) -> Choice {
+    Choice {
+        value: format!("#{id}"),
+        label: title,
+        note: format!("{} #{id}", kind::label(kind)),
+    }
 }

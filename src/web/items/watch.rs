@@ -1,5 +1,7 @@
 //! What is done about who watches one item, and its chat.
 
+use std::collections::HashSet;
+
 use axum::{Router, extract::Path, response::Response, routing::post};
 use serde::Deserialize;
 
@@ -7,7 +9,7 @@ use super::{find, page_of};
 use crate::{
     crm::{CrmError, WatchReport, Where},
     domain::{ItemId, PersonId},
-    rules::{Hidden, ObserverOutcome, WatchTask},
+    rules::{Hidden, ObserverOutcome, OnItem, WatchTask},
     web::{
         Web,
         flash::Flash,
@@ -58,16 +60,43 @@ pub(super) fn routes() -> Router<Web> {
         .route("/crm/items/{id}/chat", post(create_chat))
 }
 
+/// Names that are looked up at once; a change of observers may name as many.
+const MOST: usize = 100;
+
 /// Returns the names that somebody typed, without blanks and doubles.
-pub(super) fn names(typed: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for name in typed.split([',', ';', ' ', '\t', '\r', '\n']) {
-        let name = name.trim();
-        if !name.is_empty() && !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
+///
+/// # Errors
+/// [`CrmError::Invalid`] where they are too many.
+pub(super) fn names(typed: &str) -> Result<Vec<String>, CrmError> {
+    let mut seen = HashSet::new();
+    let words = typed
+        .split(|char: char| char.is_whitespace() || char.is_control() || matches!(char, ',' | ';'));
+    let names = words.filter(|name| !name.is_empty() && seen.insert(*name));
+    let names: Vec<String> = names.take(MOST + 1).map(str::to_owned).collect();
+    if names.len() > MOST {
+        let reason = format!("You can only name up to {MOST} people at one time");
+        return Err(CrmError::Invalid(vec![reason]));
     }
-    names
+    Ok(names)
+}
+
+/// Returns the people whom names mean, for whoever may put them in places; nobody else is told whether there are such people.
+async fn named(
+    visit: &Visit,
+    id: ItemId,
+    (typed, may): (&str, fn(OnItem) -> bool),
+) -> Result<Result<Vec<PersonId>, CrmError>, Problem> {
+    let (_, on) = find(visit, id).await?;
+    if !may(on) {
+        let sentence = "You have insufficient permissions to change observers of this item";
+        return Ok(Err(CrmError::Denied(sentence.to_owned())));
+    }
+    let names = match names(typed) {
+        Ok(names) => names,
+        Err(error) => return Ok(Err(error)),
+    };
+    let crm = &visit.visitor.web.crm;
+    Ok(crm.people_named(Where::Item(id), &names).await)
 }
 
 async fn add(
@@ -75,11 +104,11 @@ async fn add(
     Path(id): Path<ItemId>,
     form: Typed<People>,
 ) -> Result<Response, Problem> {
-    let crm = &visit.visitor.web.crm;
-    find(&visit, id).await?;
-    let named = crm
-        .people_named(Where::Item(id), &names(&form.values.people))
-        .await;
+    let wish = (
+        &*form.values.people,
+        OnItem::changes_observers as fn(OnItem) -> bool,
+    );
+    let named = named(&visit, id, wish).await?;
     let task = named.map(|people| WatchTask::Add {
         people,
         in_chat: true,
@@ -102,11 +131,8 @@ async fn responsible(
     Path(id): Path<ItemId>,
     form: Typed<Named>,
 ) -> Result<Response, Problem> {
-    let crm = &visit.visitor.web.crm;
-    find(&visit, id).await?;
-    let named = crm
-        .people_named(Where::Item(id), &names(&form.values.person))
-        .await;
+    let wish = (&*form.values.person, OnItem::edits as fn(OnItem) -> bool);
+    let named = named(&visit, id, wish).await?;
     let task = named.and_then(|people| match people.as_slice() {
         [] => Ok(WatchTask::Responsible { person: None }),
         [one] => Ok(WatchTask::Responsible { person: Some(*one) }),

@@ -13,6 +13,7 @@ use super::{find, page_of};
 use crate::{
     crm::{CrmError, Where, Why},
     domain::ItemId,
+    rules::Right,
     web::{
         Web,
         form::Errors,
@@ -56,7 +57,8 @@ async fn show(
 ) -> Result<Response, Problem> {
     let (item, on) = find(&visit, id).await?;
     let mut errors = Errors::default();
-    let name = asked.person.trim();
+    let name = asked.person.replace(char::is_control, " ");
+    let name = name.trim();
     let why = if name.is_empty() {
         None
     } else {
@@ -84,6 +86,12 @@ async fn show(
 }
 
 async fn why(visit: &InGroup<ToSeeItem>, id: ItemId, name: &str) -> Result<Why, CrmError> {
+    let may_ask = visit.access.allows(Right::ViewContacts);
+    let own = &visit.visitor.bearer.username;
+    if !may_ask && !name.trim_start_matches('@').eq_ignore_ascii_case(own) {
+        let reason = "Here you can only ask about yourself";
+        return Err(CrmError::Invalid(vec![reason.to_owned()]));
+    }
     let crm = &visit.visitor.web.crm;
     let named = crm
         .people_named(Where::Item(id), &[name.to_owned()])

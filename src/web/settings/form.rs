@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::page;
 use crate::{
-    crm::{CrmError, GroupSettings},
+    crm::{CrmError, GroupReport, GroupSettings},
     domain::{ChatPreset, ConnectionId, GroupId, InvitePolicy, Reassignment, RelationSource},
     rules::{ChatSettings, GroupState},
     store::{connection, group_settings, tree},
@@ -37,6 +37,8 @@ pub(super) struct Input {
     pub(super) preset: String,
     pub(super) invites: String,
     pub(super) reassignment: String,
+    /// Whether what would be lost was seen.
+    pub(super) confirmed: Option<String>,
     /// `check` or `save`.
     #[serde(rename = "do")]
     pub(super) what: String,
@@ -72,6 +74,7 @@ impl Input {
                 .reassignment
                 .map_or("", Reassignment::word)
                 .to_owned(),
+            confirmed: None,
             what: String::new(),
         })
     }
@@ -85,7 +88,13 @@ impl Input {
         }
     }
 
-    fn settings(&self) -> GroupSettings {
+    fn settings(&self) -> Result<GroupSettings, Problem> {
+        // A form of ours sends ids and nothing else.
+        let id = |text: &str| match text {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| Problem::Malformed),
+        };
+        let (source, messenger) = (id(&self.source)?, id(&self.messenger)?);
         let sources = [
             RelationSource::Author,
             RelationSource::Participants,
@@ -93,17 +102,17 @@ impl Input {
         ];
         let chosen = sources.into_iter().filter(|source| self.relates(*source));
         let own = self.relations == "own";
-        GroupSettings {
+        Ok(GroupSettings {
             crm_enabled: Some(self.crm.is_some()),
-            contact_source: Some(self.source.parse().ok().map(GroupId)),
+            contact_source: Some(source.map(GroupId)),
             automatic_relations: Some(own.then(|| chosen.collect())),
             chats: ChatSettings {
-                messenger: Some(self.messenger.parse().ok().map(ConnectionId)),
+                messenger: Some(messenger.map(ConnectionId)),
                 preset: Some(ChatPreset::from_word(&self.preset)),
                 invites: Some(InvitePolicy::from_word(&self.invites)),
                 reassignment: Some(Reassignment::from_word(&self.reassignment)),
             },
-        }
+        })
     }
 }
 
@@ -153,10 +162,21 @@ impl Choices {
                 .map(|(value, label)| ((*value).to_owned(), (*label).to_owned()))
                 .collect()
         };
-        let groups = groups
+        // Those above and below: of others nobody is told that they exist.
+        let own_path = &visit.group.path;
+        let is_around = |path: &String| {
+            let (one, other) = (format!("{path}/"), format!("{own_path}/"));
+            one.starts_with(&other) || other.starts_with(&one)
+        };
+        let mut groups: Vec<(String, String)> = groups
             .into_iter()
             .map(|group| (group.id.to_string(), group.path))
+            .filter(|(id, path)| is_around(path) || *id == input.source)
             .collect();
+        // What is chosen stays to be chosen.
+        if !input.source.is_empty() && groups.iter().all(|(id, _)| *id != input.source) {
+            groups.push((input.source.clone(), format!("Group {}", input.source)));
+        }
         let messengers = known
             .into_iter()
             .filter(|known| known.kind.is_messenger())
@@ -227,12 +247,14 @@ pub(super) async fn save(
         return page(&visit, input, Errors::default(), None).await;
     }
     let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
-    let (group, settings) = (visit.group.id, input.settings());
-    let is_check = input.what == "check";
-    let done = if is_check {
-        crm.preview_group(asker, group, settings).await
-    } else {
-        crm.set_group(asker, group, settings).await
+    let (group, settings) = (visit.group.id, input.settings()?);
+    let foreseen = crm.preview_group(asker, group, settings.clone()).await;
+    // What cannot be taken back is confirmed first.
+    let loses = |report: &GroupReport| report.relations_removed > 0 && input.confirmed.is_none();
+    let is_check = input.what == "check" || foreseen.as_ref().is_ok_and(loses);
+    let done = match foreseen {
+        Ok(_) if !is_check => crm.set_group(asker, group, settings).await,
+        foreseen => foreseen,
     };
     match done {
         Ok(report) if is_check => page(&visit, input, Errors::default(), Some(report)).await,

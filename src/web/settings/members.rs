@@ -29,7 +29,8 @@ pub(super) struct MemberLine {
 pub(super) async fn of(visit: &InGroup<ToConfigure>) -> Result<(Vec<MemberLine>, bool), Problem> {
     let mut connection = visit.visitor.connection().await?;
     let group = (visit.group.root, visit.group.id);
-    let found = membership::of_group(&mut connection, group, MOST).await?;
+    let now = visit.visitor.web.crm.clock.now();
+    let found = membership::of_group(&mut connection, group, (MOST, now)).await?;
     let moment = |at| visit.visitor.moment(at);
     let lines = found.members.into_iter().map(|member| MemberLine {
         name: if member.name.is_empty() {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{by, chosen, find, secret};
 use crate::{
-    crm::CrmError,
+    crm::{CrmError, Outage},
     store::webhook::WebhookSummary,
     web::{
         Web,
@@ -84,9 +84,9 @@ fn told(
     let flash = match done {
         Ok(text) => Flash::done(text),
         Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
-        Err(CrmError::Unavailable(_)) => Flash::warning(
-            "The tracker does not answer at the moment. Nothing was changed; try again in a minute.",
-        ),
+        Err(CrmError::Unavailable(Outage::Tracker(error))) => Flash::warning(format!(
+            "The tracker did not do it: {error}. Try again in a minute."
+        )),
         Err(other) => return Err(other.into()),
     };
     let path = visit.to(format_args!("hooks/{}", webhook.name));

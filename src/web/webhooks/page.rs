@@ -45,7 +45,7 @@ pub(super) fn routes() -> Router<Web> {
 async fn show(visit: InGroup<ToConfigure>, Path(name): Path<String>) -> Result<Response, Problem> {
     let webhook = find(&visit, &name).await?;
     let filter = LogFilter {
-        name: Some(webhook.name.clone()),
+        webhooks: Some((webhook.key.0, vec![webhook.key.1])),
         ..LogFilter::default()
     };
     let webhooks = &visit.visitor.web.webhooks;

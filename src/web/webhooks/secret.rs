@@ -36,11 +36,16 @@ pub(super) fn page(
     made: &NewSecret,
     overlap: Option<u32>,
 ) -> Response {
+    // A portal proves itself by the address that it was given.
+    let url = match webhook.kind.as_str() {
+        "bitrix24" => format!("{}?token={}", made.url, made.secret.expose_secret()),
+        _ => made.url.clone(),
+    };
     html(&SecretPage {
         frame: visit.frame("The webhook's secret"),
         name: &made.name,
         kind: &webhook.kind,
-        url: &made.url,
+        url: &url,
         secret: made.secret.expose_secret(),
         is_signing: made.kind == SecretKind::Signing,
         overlap,
