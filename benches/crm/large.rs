@@ -40,7 +40,7 @@ const GAMMA: (RootId, GroupId) = (RootId(3), GroupId(3));
 pub(crate) async fn all(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     pool.execute(
         "DELETE FROM people WHERE username IN ('boss', 'watcher');
-         INSERT INTO people (username, created_at) VALUES ('boss', now()), ('watcher', now());
+         INSERT INTO people (username, name, created_at) VALUES ('boss', '', now()), ('watcher', '', now());
          INSERT INTO groups (root_id, id, path, name, contact_group_id, created_at) VALUES (2, 2, 'beta', 'Beta', 2, now()), (3, 3, 'gamma', 'Gamma', 3, now());
          INSERT INTO memberships (root_id, group_id, person_id, level)
          SELECT root, root, people.id, 50 FROM people, unnest(ARRAY[2, 3]) AS root WHERE username IN ('boss', 'watcher')",

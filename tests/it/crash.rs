@@ -578,7 +578,7 @@ async fn a_change_of_many_items_goes_on_behind_the_last_page() {
     let mut connection = site.connect().await;
     let dan = site.demo.dan;
     let prepare = format!(
-        r#"INSERT INTO people (username, created_at) VALUES ('dan', now()), ('ivy', now());
+        r#"INSERT INTO people (username, name, created_at) VALUES ('dan', '', now()), ('ivy', '', now());
            INSERT INTO identities (connection_id, remote_id, person_id, username)
            SELECT connections.id, '{dan}', people.id, 'dan' FROM connections, people WHERE people.username = 'dan';
            INSERT INTO memberships (root_id, group_id, person_id, level)

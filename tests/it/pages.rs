@@ -563,7 +563,7 @@ async fn whoever_is_a_member_no_more_is_closed_out() {
         let acme = Place::Group(world.demo.acme);
         world.sandbox.set_member(acme, world.demo.gus, Level::Reporter);
         world
-            .until("EXISTS (SELECT FROM deliveries WHERE state = 'done' AND outcome LIKE '%member%')")
+            .until("EXISTS (SELECT FROM deliveries WHERE state = 'done' AND outcome LIKE 'user_update%')")
             .await;
         assert_eq!(world.count("observers").await, 2);
         for user in [world.demo.gus, world.demo.rita] {
