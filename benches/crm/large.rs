@@ -25,7 +25,7 @@ use liaison::{
     },
 };
 use sqlx::{Executor, PgPool};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     figure::Figure,
@@ -98,8 +98,8 @@ async fn watch(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
         pool: pool.clone(),
         clock: Arc::new(SystemClock::default()),
         trackers: Arc::default(),
-        level_fresh: Duration::from_secs(60),
-        place_fresh: Duration::from_secs(60),
+        level_fresh: Duration::from_mins(1),
+        place_fresh: Duration::from_mins(1),
     };
     let asker = Asker {
         person: person(pool, "boss").await?,
@@ -127,7 +127,7 @@ async fn watch(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     let begun = Instant::now();
     let id = crm.begin_bulk(asker, BETA.1, &task).await?;
     bell.notify_one();
-    let worker = tokio::spawn(crm.clone().work_bulk(Pace::new(bell), stop.clone()));
+    let worker = TaskTracker::new().spawn(crm.clone().work_bulk(Pace::new(bell), stop.clone()));
     let job = loop {
         let job = crm.bulk_job(asker, id).await?;
         if job.state != "running" {
@@ -138,7 +138,7 @@ async fn watch(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     changed.times.push(begun.elapsed());
     stop.cancel();
     worker.await?;
-    anyhow::ensure!(job.changed == MANY as i64, "{job:?}");
+    anyhow::ensure!(job.changed == i64::try_from(MANY)?, "{job:?}");
     let mut undone = figure("the same taken back", 30_000);
     let begun = Instant::now();
     crm.undo(asker, job.operation).await?;
@@ -151,7 +151,7 @@ async fn transfer_all(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     let mut took = figure("a group with 100,000 contacts moved", 30_000);
     let mut beside = figure("one contact created by another tenant meanwhile", 1000);
     let stop = CancellationToken::new();
-    let probe = tokio::spawn(probe(pool.clone(), stop.clone()));
+    let probe = TaskTracker::new().spawn(probe(pool.clone(), stop.clone()));
     let clock = SystemClock::default();
     let mover = Mover {
         operation: OperationId(clock.id()),
@@ -174,7 +174,7 @@ async fn transfer_all(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
     stop.cancel();
     beside.times = probe.await.context("the probe ended")??;
     anyhow::ensure!(
-        moved.report.contacts.moved == MANY as i64,
+        moved.report.contacts.moved == i64::try_from(MANY)?,
         "{:?}",
         moved.report
     );

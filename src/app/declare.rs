@@ -169,6 +169,8 @@ impl Declaration<'_> {
             preset: declared.chat_preset,
             invites: declared.invite_policy,
             reassignment: declared.reassignment,
+            replies: declared.replies,
+            reactions: declared.reactions,
         };
         policy::declare(tx, (stored.root, stored.id), policies).await?;
         let members: Vec<(PersonId, Level)> = declared

@@ -93,5 +93,7 @@ pub(super) async fn find(pool: &PgPool, username: &str) -> anyhow::Result<Person
     let mut connection = pool.acquire().await?;
     person::find(&mut connection, username)
         .await?
-        .with_context(|| format!("there is no active person {username}"))
+        .with_context(|| {
+            format!("there is no active person {username}: declare a [[person]] in the configuration and start the service once")
+        })
 }

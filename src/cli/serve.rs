@@ -63,6 +63,12 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
     };
     let service = Service::start(config, parts).await?;
     let mut signals = StopSignals::listen()?;
+    if config.group.is_empty() {
+        // A forgotten file looks like lost data otherwise.
+        tracing::warn!(
+            "no group is declared: is this the configuration that was meant? --config or LIAISON_CONFIG names its file"
+        );
+    }
     tracing::info!(address = %service.address, public_url = %config.server.public_url, "liaison serves");
     signals.wait().await;
     tracing::info!("liaison stops");

@@ -55,7 +55,7 @@ async fn run(pool: &sqlx::PgPool, command: TokenCommand) -> anyhow::Result<()> {
             expires,
         } => {
             let owner = person::find(&mut connection, &person).await?.with_context(|| {
-                format!("there is no active person {person}: declare a [[person]] in the configuration")
+                format!("there is no active person {person}: declare a [[person]] in the configuration and start the service once")
             })?;
             let token = random_token("lia_");
             let ends = expires.map(|days| now + TimeDelta::days(days.into()));

@@ -19,7 +19,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::domain::{ChatPreset, ConnectionKind, InvitePolicy, Reassignment, RelationSource};
+use crate::domain::{
+    ChatPreset, ConnectionKind, InvitePolicy, Reactions, Reassignment, RelationSource, Replies,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -285,6 +287,12 @@ pub struct Group {
     /// What becomes of a responsible person who is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reassignment: Option<Reassignment>,
+    /// Which comments with commands are answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replies: Option<Replies>,
+    /// Whether a reaction on a comment with commands says how they went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Reactions>,
     /// Members, for groups whose tracker does not tell.
     #[serde(default)]
     pub members: Vec<Member>,

@@ -280,6 +280,10 @@ fn validate_group(group: &Group, index: usize, config: &Config, problems: &mut P
     if let Some(messenger) = &group.messenger {
         validate_messenger(&messenger.connection, at("messenger"), config, problems);
     }
+    if group.tracker.is_some() && !group.members.is_empty() {
+        let why = "the group has a tracker, which says who may do what in it: leave members out, or the tracker";
+        problems.push((at("members"), why.to_owned()));
+    }
     for member in &group.members {
         if !config
             .person

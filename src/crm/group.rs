@@ -136,7 +136,7 @@ async fn messengers(
     root: RootId,
     settings: &GroupSettings,
 ) -> Result<Vec<ConnectionId>, Failure> {
-    if settings.chats.messenger.flatten().is_none() {
+    if settings.policies.messenger.flatten().is_none() {
         return Ok(Vec::new());
     }
     let known = connection::of_tenant(connection, root).await?.into_iter();
@@ -152,9 +152,11 @@ fn said(state: &GroupState) -> Value {
         "crm_enabled": state.crm_enabled,
         "contact_source": state.contact_source,
         "automatic_relations": state.automatic_relations.as_ref().map(words),
-        "messenger": state.chats.messenger,
-        "chat_preset": state.chats.preset,
-        "invite_policy": state.chats.invites,
-        "reassignment": state.chats.reassignment,
+        "messenger": state.policies.messenger,
+        "chat_preset": state.policies.preset,
+        "invite_policy": state.policies.invites,
+        "reassignment": state.policies.reassignment,
+        "replies": state.policies.replies,
+        "reactions": state.policies.reactions,
     })
 }

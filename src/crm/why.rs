@@ -73,7 +73,7 @@ impl Crm {
         if let Some(on) = on.filter(|on| on.access.allows(Right::ViewContacts)) {
             let level = level_word(on.access.contact_group);
             reasons.push(format!(
-                "{level} in the group {path}, who see all its items"
+                "{level} in the group {path}, which sees all its items"
             ));
         }
         if responsible {

@@ -1,4 +1,4 @@
-//! Words about the chats of items: who reads what in them, and a group's policies.
+//! Words about the chats of items, who reads what in them, and a group's policies.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,22 @@ words! {
         Keep = "keep",
         /// He goes.
         Drop = "drop",
+    }
+
+    /// Which comments with commands are answered.
+    Replies {
+        /// Each.
+        Always = "always",
+        /// Those that ask something, and those of which something was not done.
+        WhenNeeded = "when_needed",
+    }
+
+    /// Whether a reaction on a comment with commands says how they went.
+    Reactions {
+        /// On each.
+        Always = "always",
+        /// On none.
+        Never = "never",
     }
 }
 

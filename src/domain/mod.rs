@@ -19,7 +19,9 @@ mod place;
 mod record;
 mod via;
 
-pub use chat::{ChatHistory, ChatPreset, ChatState, InvitePolicy, Reassignment};
+pub use chat::{
+    ChatHistory, ChatPreset, ChatState, InvitePolicy, Reactions, Reassignment, Replies,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{ConnectionKind, UnknownKind};
 pub use contact::{

@@ -162,9 +162,8 @@ impl<'a> ContactDraft<'a> {
             Token::Angle(text) | Token::Bracket(text) => (text, false),
             Token::Separator => return Ok(()),
         };
-        let organization =
-            strip_key(text, "organization:").filter(|_| matches!(token, Token::Bracket(_)));
-        if let Some(organization) = organization {
+        // Also without brackets: whoever leaves them out means no name of a person.
+        if let Some(organization) = strip_key(text, "organization:") {
             return self.take_organization(organization);
         }
         if let Some(email) = email(text) {
@@ -358,6 +357,10 @@ mod tests {
             ),
             (
                 r"ann@example.com Ann Lee \[organization:Acme\]",
+                ("Ann", "Lee", Some("Acme")),
+            ),
+            (
+                "ann@example.com Ann Lee organization:Acme",
                 ("Ann", "Lee", Some("Acme")),
             ),
         ];

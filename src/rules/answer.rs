@@ -159,6 +159,13 @@ impl Plan {
         })
     }
 
+    /// Returns whether the answer says what a reaction does not: what was asked for, or what was not done and why.
+    pub fn informs(&self) -> bool {
+        self.lines
+            .iter()
+            .any(|line| !line.is_done() || line.is_asked_for())
+    }
+
     /// Returns the reaction that sums up the answer.
     pub fn reaction(&self) -> Reaction {
         if self.lines.iter().all(Line::is_done) {
@@ -170,6 +177,17 @@ impl Plan {
 }
 
 impl Line {
+    /// Returns whether it is what somebody wanted to know.
+    fn is_asked_for(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Help(_) => true,
+            Self::Items { outcomes, .. } => outcomes
+                .iter()
+                .any(|(_, outcome)| matches!(outcome, ItemOutcome::Watchers { .. })),
+            _ => false,
+        }
+    }
+
     fn is_done(&self) -> bool {
         match self {
             Self::Contacts {

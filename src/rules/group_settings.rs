@@ -1,8 +1,9 @@
-//! The settings of a group: its CRM on or off, where its contacts are held, its messenger and what counts in its chats.
+//! The settings of a group: its CRM on or off, where its contacts are held, its messenger and its policies.
 
 use super::{Access, Refused, Right};
 use crate::domain::{
-    ChatPreset, ConnectionId, GroupId, InvitePolicy, Level, Reassignment, RelationSource,
+    ChatPreset, ConnectionId, GroupId, InvitePolicy, Level, Reactions, Reassignment,
+    RelationSource, Replies,
 };
 
 /// What is to change about a group's CRM.
@@ -14,14 +15,14 @@ pub struct GroupSettings {
     pub contact_source: Option<Option<GroupId>>,
     /// By what issues are related by themselves to the contacts whose addresses they show; the inner none for "as the parent has it".
     pub automatic_relations: Option<Option<Vec<RelationSource>>>,
-    /// What is to change about its chats.
-    pub chats: ChatSettings,
+    /// What is to change about its messenger and policies.
+    pub policies: PolicySettings,
 }
 
-/// What is to change about the chats of a group and of those below it that have no say of their own; the inner none for "as the parent
-/// has it".
+/// What is to change about the messenger and policies of a group and of those below it that have no say of their own; the inner none for
+/// "as the parent has it".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ChatSettings {
+pub struct PolicySettings {
     /// The messenger in which chats are made and people are told things.
     pub messenger: Option<Option<ConnectionId>>,
     /// What leaving a chat means.
@@ -30,11 +31,15 @@ pub struct ChatSettings {
     pub invites: Option<Option<InvitePolicy>>,
     /// What becomes of a responsible person who is replaced.
     pub reassignment: Option<Option<Reassignment>>,
+    /// Which comments are answered.
+    pub replies: Option<Option<Replies>>,
+    /// Whether reactions are put on comments.
+    pub reactions: Option<Option<Reactions>>,
 }
 
-/// What a group says about its chats; none for "as the parent has it".
+/// What a group says about its messenger and policies; none for "as the parent has it".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ChatState {
+pub struct PolicyState {
     /// The messenger.
     pub messenger: Option<ConnectionId>,
     /// What leaving a chat means.
@@ -43,6 +48,10 @@ pub struct ChatState {
     pub invites: Option<InvitePolicy>,
     /// What becomes of a responsible person who is replaced.
     pub reassignment: Option<Reassignment>,
+    /// Which comments are answered.
+    pub replies: Option<Replies>,
+    /// Whether reactions are put on comments.
+    pub reactions: Option<Reactions>,
 }
 
 /// A group's settings.
@@ -54,8 +63,8 @@ pub struct GroupState {
     pub contact_source: Option<GroupId>,
     /// By what issues are related by themselves, if the group has a say of its own.
     pub automatic_relations: Option<Vec<RelationSource>>,
-    /// What it says about its chats.
-    pub chats: ChatState,
+    /// Its messenger and policies.
+    pub policies: PolicyState,
     /// Whether the configuration file declares the group; it says all of this then but for the contact source.
     pub managed: bool,
 }
@@ -84,24 +93,32 @@ pub fn configure(
             .automatic_relations
             .clone()
             .unwrap_or_else(|| state.automatic_relations.clone()),
-        chats: ChatState {
-            messenger: settings.chats.messenger.unwrap_or(state.chats.messenger),
-            preset: settings.chats.preset.unwrap_or(state.chats.preset),
-            invites: settings.chats.invites.unwrap_or(state.chats.invites),
+        policies: PolicyState {
+            messenger: settings
+                .policies
+                .messenger
+                .unwrap_or(state.policies.messenger),
+            preset: settings.policies.preset.unwrap_or(state.policies.preset),
+            invites: settings.policies.invites.unwrap_or(state.policies.invites),
             reassignment: settings
-                .chats
+                .policies
                 .reassignment
-                .unwrap_or(state.chats.reassignment),
+                .unwrap_or(state.policies.reassignment),
+            replies: settings.policies.replies.unwrap_or(state.policies.replies),
+            reactions: settings
+                .policies
+                .reactions
+                .unwrap_or(state.policies.reactions),
         },
         managed: state.managed,
     };
     let mut reasons = Vec::new();
-    if state.managed && wanted.chats != state.chats {
+    if state.managed && wanted.policies != state.policies {
         let reason = "Messenger and policies of this group are chosen in the configuration file";
         reasons.push(reason.to_owned());
     }
-    let messenger = wanted.chats.messenger;
-    if messenger != state.chats.messenger
+    let messenger = wanted.policies.messenger;
+    if messenger != state.policies.messenger
         && messenger.is_some_and(|messenger| !messengers.contains(&messenger))
     {
         reasons.push(
@@ -159,11 +176,13 @@ mod tests {
         crm_enabled: false,
         contact_source: None,
         automatic_relations: None,
-        chats: ChatState {
+        policies: PolicyState {
             messenger: None,
             preset: None,
             invites: None,
             reassignment: None,
+            replies: None,
+            reactions: None,
         },
         managed: false,
     };
@@ -270,10 +289,10 @@ mod tests {
     #[test]
     fn a_messenger_is_one_that_the_tenant_may_use() {
         let wanted = |messenger| GroupSettings {
-            chats: ChatSettings {
+            policies: PolicySettings {
                 messenger: Some(messenger),
                 preset: Some(Some(ChatPreset::Legacy)),
-                ..ChatSettings::default()
+                ..PolicySettings::default()
             },
             ..GroupSettings::default()
         };
@@ -282,8 +301,8 @@ mod tests {
             configure(&access, (GROUP, state), &wanted(messenger), None, &known)
         };
         let chosen = decide(&STATE, Some(ConnectionId(7))).unwrap();
-        assert_eq!(chosen.chats.messenger, Some(ConnectionId(7)));
-        assert_eq!(chosen.chats.preset, Some(ChatPreset::Legacy));
+        assert_eq!(chosen.policies.messenger, Some(ConnectionId(7)));
+        assert_eq!(chosen.policies.preset, Some(ChatPreset::Legacy));
         assert!(matches!(
             decide(&STATE, Some(ConnectionId(8))),
             Err(Refused::Invalid(_))

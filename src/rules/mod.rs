@@ -25,7 +25,7 @@ mod tests;
 
 pub use answer::{Audience, Line, Outcome, Refusal, audience};
 pub use chat::{Comings, Compared, MemberStanding, Orders, Present, SeenMember, WantedMember};
-pub use group_settings::{ChatSettings, ChatState, GroupSettings, GroupState, configure};
+pub use group_settings::{GroupSettings, GroupState, PolicySettings, PolicyState, configure};
 pub use issue_contacts::{
     Candidate, ContactNames, ContactOutcome, ContactsPlan, IssueContacts, MAX_NAMED, NamedContact,
     SetContacts, may_set_contacts, set_contacts,

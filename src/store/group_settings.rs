@@ -5,9 +5,10 @@ use sqlx::PgConnection;
 use super::{StoreError, operation::Act};
 use crate::{
     domain::{
-        ChatPreset, ConnectionId, GroupId, InvitePolicy, Reassignment, RelationSource, RootId,
+        ChatPreset, ConnectionId, GroupId, InvitePolicy, Reactions, Reassignment, RelationSource,
+        Replies, RootId,
     },
-    rules::{ChatState, GroupState},
+    rules::{GroupState, PolicyState},
 };
 
 /// Locks a group's settings, and those of the whole tree against another change of contact sources; returns them.
@@ -34,7 +35,7 @@ pub async fn read(
 ) -> Result<Option<GroupState>, StoreError> {
     let state = sqlx::query!(
         r#"SELECT crm_enabled, contact_source_id AS "contact_source: GroupId", automatic_relations, managed,
-                  messenger_id AS "messenger: ConnectionId", chat_preset, invite_policy, reassignment
+                  messenger_id AS "messenger: ConnectionId", chat_preset, invite_policy, reassignment, replies, reactions
            FROM groups WHERE root_id = $1 AND id = $2"#,
         root.0,
         group.0,
@@ -50,7 +51,7 @@ pub async fn read(
                 .filter_map(|word| RelationSource::from_word(word))
                 .collect()
         }),
-        chats: ChatState {
+        policies: PolicyState {
             messenger: state.messenger,
             preset: state.chat_preset.as_deref().and_then(ChatPreset::from_word),
             invites: state
@@ -61,6 +62,8 @@ pub async fn read(
                 .reassignment
                 .as_deref()
                 .and_then(Reassignment::from_word),
+            replies: state.replies.as_deref().and_then(Replies::from_word),
+            reactions: state.reactions.as_deref().and_then(Reactions::from_word),
         },
         managed: state.managed,
     }))
@@ -80,17 +83,19 @@ pub async fn write(
     });
     sqlx::query!(
         "UPDATE groups SET crm_enabled = $3, contact_source_id = $4, automatic_relations = $5,
-                messenger_id = $6, chat_preset = $7, invite_policy = $8, reassignment = $9
+                messenger_id = $6, chat_preset = $7, invite_policy = $8, reassignment = $9, replies = $10, reactions = $11
          WHERE root_id = $1 AND id = $2",
         root.0,
         group.0,
         state.crm_enabled,
         state.contact_source.map(|group| group.0),
         sources.as_deref(),
-        state.chats.messenger.map(|id| id.0),
-        state.chats.preset.map(ChatPreset::word),
-        state.chats.invites.map(InvitePolicy::word),
-        state.chats.reassignment.map(Reassignment::word),
+        state.policies.messenger.map(|id| id.0),
+        state.policies.preset.map(ChatPreset::word),
+        state.policies.invites.map(InvitePolicy::word),
+        state.policies.reassignment.map(Reassignment::word),
+        state.policies.replies.map(Replies::word),
+        state.policies.reactions.map(Reactions::word),
     )
     .execute(connection)
     .await?;

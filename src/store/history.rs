@@ -157,17 +157,57 @@ pub async fn standing(
             },
         };
         let operations = standing.entry((row.issue, row.actor)).or_default();
-        match operations
-            .last_mut()
-            .filter(|last| last.id == row.operation)
-        {
-            Some(last) => last.changes.push(change),
-            None => operations.push(PastOperation {
-                id: row.operation,
-                command: row.command,
-                changes: vec![change],
-            }),
+        put(operations, (row.operation, row.command), change);
+    }
+    Ok(standing)
+}
+
+/// Returns a person's last operations in the chat of an item that still stand, newest first.
+pub async fn standing_in_chat(
+    connection: &mut PgConnection,
+    root: RootId,
+    (item, person): (ItemId, PersonId),
+) -> Result<Vec<PastOperation>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT history.operation AS "operation: OperationId", history.action, history.item_id AS "item!: ItemId",
+                  history.detail ->> 'command' AS "command!", history.detail, history.at
+           FROM (SELECT operation, max(id) AS id FROM history
+                 WHERE root_id = $1 AND item_id = $2 AND actor_id = $3 AND via = 'chat'
+                   AND undone_by IS NULL AND detail ->> 'command' <> 'undo'
+                 GROUP BY operation ORDER BY max(id) DESC LIMIT $4) AS last
+           JOIN history ON history.root_id = $1 AND history.operation = last.operation
+           WHERE history.item_id IS NOT NULL
+           ORDER BY last.id DESC, history.id"#,
+        root.0,
+        item.0,
+        person.0,
+        REMEMBERED,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut standing = Vec::new();
+    for row in rows {
+        // Nothing else is changed by a command in a chat.
+        if let Some(change) = watch_history::read(&row.action, row.item, &row.detail, row.at) {
+            let change = PastChange::Watched(change);
+            put(&mut standing, (row.operation, row.command), change);
         }
     }
     Ok(standing)
+}
+
+/// Adds a change to the last operation, or as another one.
+fn put(
+    operations: &mut Vec<PastOperation>,
+    (id, command): (OperationId, String),
+    change: PastChange,
+) {
+    match operations.last_mut().filter(|last| last.id == id) {
+        Some(last) => last.changes.push(change),
+        None => operations.push(PastOperation {
+            id,
+            command,
+            changes: vec![change],
+        }),
+    }
 }

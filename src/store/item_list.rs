@@ -234,6 +234,26 @@ pub async fn observed(
     Ok(rows.into_iter().map(|row| (row.root, row.item)).collect())
 }
 
+/// Returns the items that a person observes or is responsible for, the newest first.
+pub async fn watched(
+    connection: &mut PgConnection,
+    person: PersonId,
+    limit: i64,
+) -> Result<Vec<ItemId>, StoreError> {
+    let items = sqlx::query_scalar!(
+        r#"SELECT item AS "item!: ItemId" FROM (
+               (SELECT item_id AS item FROM observers WHERE person_id = $1 ORDER BY root_id DESC, item_id DESC LIMIT $2)
+               UNION
+               (SELECT id FROM items WHERE responsible_id = $1 ORDER BY root_id DESC, id DESC LIMIT $2)) AS watched
+           ORDER BY item DESC LIMIT $2"#,
+        person.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(items)
+}
+
 /// Returns the items that issues are related to, up to `limit` of each, the oldest first.
 pub async fn of_issues(
     connection: &mut PgConnection,

@@ -1,10 +1,11 @@
 //! Operations: what belongs together in the history, written, read back to be undone, and shown page by page.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{StoreError, relation, watch_history};
 use crate::{
@@ -284,6 +285,47 @@ pub struct HistoryEntry {
     pub undone_by: Option<OperationId>,
 }
 
+/// How much was done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Changes, counted up to [`Self::COUNTED`].
+    pub changes: i64,
+    /// Whether it was taken back.
+    pub is_undone: bool,
+}
+
+impl Extent {
+    /// Up to how many changes are counted.
+    pub const COUNTED: i64 = 1_000;
+}
+
+/// Returns how much operations did, each that is known.
+pub async fn extents(
+    connection: &mut PgConnection,
+    root: RootId,
+    operations: &[OperationId],
+) -> Result<HashMap<OperationId, Extent>, StoreError> {
+    let ids: Vec<Uuid> = operations.iter().map(|operation| operation.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT wanted AS "operation!: OperationId", known.changes AS "changes!", known.is_undone AS "is_undone!"
+           FROM unnest($2::uuid[]) AS wanted
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS changes, bool_or(undone_by IS NOT NULL) AS is_undone
+               FROM (SELECT undone_by FROM history WHERE root_id = $1 AND operation = wanted LIMIT $3) AS counted) AS known
+           WHERE known.changes > 0"#,
+        root.0,
+        &ids,
+        Extent::COUNTED,
+    )
+    .fetch_all(connection)
+    .await?;
+    let extent = |changes, is_undone| Extent { changes, is_undone };
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.operation, extent(row.changes, row.is_undone)))
+        .collect())
+}
+
 /// Returns the history of an item and of those merged into it, newest first, before a place in it.
 pub async fn of_item(
     connection: &mut PgConnection,
@@ -299,10 +341,12 @@ pub async fn of_item(
                SELECT loser::bigint FROM merged
                JOIN history ON root_id = $1 AND item_id = merged.id AND action = 'item_merged' AND undone_by IS NULL
                CROSS JOIN jsonb_array_elements_text(detail -> 'losers') AS loser)
-           SELECT id, operation AS "operation: OperationId", at, actor_id AS "actor: PersonId", via, action,
-                  item_id AS "item: ItemId", issue_id AS "issue: IssueId", detail, undone_by AS "undone_by: OperationId"
-           FROM history WHERE root_id = $1 AND item_id = ANY (ARRAY (SELECT id FROM merged)) AND id < $3
-           ORDER BY history.id DESC LIMIT $4"#,
+           SELECT entry.id, entry.operation AS "operation: OperationId", entry.at, entry.actor_id AS "actor: PersonId", entry.via, entry.action,
+                  entry.item_id AS "item: ItemId", entry.issue_id AS "issue: IssueId", entry.detail, entry.undone_by AS "undone_by: OperationId"
+           -- Item by item, each from the end of its own: in one go, the end of the whole history may be walked instead.
+           FROM merged CROSS JOIN LATERAL (
+               SELECT * FROM history WHERE root_id = $1 AND item_id = merged.id AND id < $3 ORDER BY history.id DESC LIMIT $4) AS entry
+           ORDER BY entry.id DESC LIMIT $4"#,
         root.0,
         item.0,
         before,
@@ -334,8 +378,10 @@ pub async fn of_items(
                    SELECT loser::bigint FROM merged
                    JOIN history ON root_id = wanted.root AND item_id = merged.id AND action = 'item_merged' AND undone_by IS NULL
                    CROSS JOIN jsonb_array_elements_text(detail -> 'losers') AS loser)
-               SELECT * FROM history WHERE root_id = wanted.root AND item_id = ANY (ARRAY (SELECT id FROM merged)) AND id < $3
-               ORDER BY history.id DESC LIMIT $4) AS entry
+               SELECT own.* FROM merged CROSS JOIN LATERAL (
+                   SELECT * FROM history WHERE root_id = wanted.root AND item_id = merged.id AND id < $3
+                   ORDER BY history.id DESC LIMIT $4) AS own
+               ORDER BY own.id DESC LIMIT $4) AS entry
            ORDER BY entry.id DESC"#,
         &roots,
         &ids,

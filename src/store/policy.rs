@@ -1,12 +1,12 @@
-//! A group's policies about observers and chats, and its messenger: its own, or what the nearest group above says.
+//! A group's policies, and its messenger: its own, or what the nearest group above says.
 
 use sqlx::PgConnection;
 
 use super::StoreError;
 use crate::{
     domain::{
-        ChatPreset, ConnectionId, ConnectionKind, GroupId, InvitePolicy, PersonId, Reassignment,
-        RootId,
+        ChatPreset, ConnectionId, ConnectionKind, GroupId, InvitePolicy, PersonId, Reactions,
+        Reassignment, Replies, RootId,
     },
     rules::Policies,
 };
@@ -96,6 +96,10 @@ pub struct Declared {
     pub invites: Option<InvitePolicy>,
     /// What becomes of a responsible person who is replaced.
     pub reassignment: Option<Reassignment>,
+    /// Which comments are answered.
+    pub replies: Option<Replies>,
+    /// Whether reactions are put on comments.
+    pub reactions: Option<Reactions>,
 }
 
 /// Makes the policies of a declared group what the configuration says.
@@ -105,13 +109,16 @@ pub async fn declare(
     declared: Declared,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE groups SET messenger_id = $3, chat_preset = $4, invite_policy = $5, reassignment = $6 WHERE root_id = $1 AND id = $2",
+        "UPDATE groups SET messenger_id = $3, chat_preset = $4, invite_policy = $5, reassignment = $6, replies = $7, reactions = $8
+         WHERE root_id = $1 AND id = $2",
         root.0,
         group.0,
         declared.messenger.map(|id| id.0),
         declared.preset.map(ChatPreset::word),
         declared.invites.map(InvitePolicy::word),
         declared.reassignment.map(Reassignment::word),
+        declared.replies.map(Replies::word),
+        declared.reactions.map(Reactions::word),
     )
     .execute(connection)
     .await?;

@@ -8,8 +8,8 @@ use sqlx::{PgConnection, types::Json};
 use super::{StoreError, comment::SeenComment};
 use crate::{
     domain::{
-        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, ReplyId,
-        RootId, Visibility, WebhookId,
+        Comment, ConnectionId, GroupId, IssueFacts, IssueId, Level, PersonId, ProjectId, Reactions,
+        Replies, ReplyId, RootId, Visibility, WebhookId,
     },
     quick_action::Signature,
 };
@@ -44,6 +44,10 @@ pub struct Place {
     pub contact_group_remote: Option<String>,
     /// The issue, if met before, and whether what is known of it is what the comment says.
     pub issue: Option<(IssueId, bool)>,
+    /// Which comments of the project's group are answered.
+    pub replies: Replies,
+    /// Whether reactions are put on them.
+    pub reactions: Reactions,
     /// Whether the issue is confidential, where something newer is known than what the comment says.
     pub newer_confidential: Option<bool>,
 }
@@ -101,6 +105,7 @@ pub async fn surroundings(
         r#"SELECT known.webhook_since AS "webhook_since!", known.project AS "project?: ProjectId", known.visibility AS "visibility?",
                   known.within AS "within?", known.crm_enabled AS "crm_enabled?",
                   known.contact_group AS "contact_group?: GroupId", known.contact_group_remote AS "contact_group_remote?",
+                  known.answering AS "answering?: Vec<Option<String>>",
                   known.issue AS "issue?: IssueId", known.title AS "title?", known.state AS "state?", known.confidential AS "confidential?",
                   known.author AS "author?", known.assignees AS "assignees?", known.issue_version AS "issue_version?",
                   known.person AS "person?: PersonId", known.active AS "active?", known.is_bot AS "is_bot?",
@@ -115,6 +120,17 @@ pub async fn surroundings(
                       (home.path = scope.path OR starts_with(home.path, scope.path || '/')) AS within,
                       (home.crm_enabled AND holder.crm_enabled) AS crm_enabled, holder.id AS contact_group,
                       CASE WHEN holder.connection_id = $2 THEN holder.remote_id END AS contact_group_remote,
+                      -- Climbed only where the group does not say it all itself: this is read for every comment.
+                      CASE WHEN home.parent_id IS NULL OR (home.replies IS NOT NULL AND home.reactions IS NOT NULL)
+                           THEN ARRAY[home.replies, home.reactions]
+                           ELSE (WITH RECURSIVE up AS (
+                                     SELECT home.parent_id, home.replies, home.reactions, 0 AS height
+                                     UNION ALL
+                                     SELECT groups.parent_id, groups.replies, groups.reactions, height + 1
+                                     FROM up JOIN groups ON groups.root_id = $1 AND groups.id = up.parent_id)
+                                 SELECT ARRAY[(array_agg(replies ORDER BY height) FILTER (WHERE replies IS NOT NULL))[1],
+                                              (array_agg(reactions ORDER BY height) FILTER (WHERE reactions IS NOT NULL))[1]]
+                                 FROM up) END AS answering,
                       issues.id AS issue, issues.title, issues.state, issues.confidential, issues.author_remote_id AS author,
                       issues.assignee_remote_ids AS assignees, issues.remote_updated_at AS issue_version,
                       people.id AS person, people.active, identities.is_bot,
@@ -160,6 +176,9 @@ pub async fn surroundings(
     }
     let level = |number: Option<i16>| number.map(|number| Level::from_number(number.into()));
     let known = stated().zip(rows).map(|(comment, row)| {
+        let answering = |at: usize| row.answering.as_ref()?.get(at)?.as_deref();
+        let replies = answering(0).and_then(Replies::from_word);
+        let reactions = answering(1).and_then(Reactions::from_word);
         let unchanged = row.title.as_ref() == Some(&comment.issue.title)
             && row.state.as_ref() == Some(&comment.issue.state)
             && row.confidential == Some(comment.issue.confidential)
@@ -181,6 +200,8 @@ pub async fn surroundings(
                     contact_group,
                     contact_group_remote: row.contact_group_remote,
                     issue: row.issue.map(|issue| (issue, unchanged || newer_known)),
+                    replies: replies.unwrap_or(Replies::Always),
+                    reactions: reactions.unwrap_or(Reactions::Always),
                     newer_confidential: row.confidential.filter(|_| newer_known),
                 }),
             actor: row.person.map(|person| Actor {

@@ -4,14 +4,13 @@ use std::sync::LazyLock;
 
 use axum::{
     Router,
-    extract::Path,
     response::{IntoResponse, Response},
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::header;
 
-use super::{Web, problem::Problem};
+use super::{Web, params::Path, problem::Problem};
 use crate::crypto::fingerprint;
 
 /// A file as it is served.

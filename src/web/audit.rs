@@ -1,13 +1,14 @@
 //! `/audit`: what was done in a group and those below it, by whom and through what. For whoever may configure the group.
 
 use askama::Template;
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use super::{
     Web,
     frame::{Frame, html},
     history::{self, Entry},
+    params::Query,
     problem::Problem,
     visit::{InGroup, ToConfigure},
 };

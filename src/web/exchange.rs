@@ -7,7 +7,7 @@ use std::io::Cursor;
 use askama::Template;
 use axum::{
     Router,
-    extract::{FromRequest, Multipart, Query, Request},
+    extract::{FromRequest, Multipart, Request},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -20,6 +20,7 @@ use super::{
     Web, body,
     frame::{Frame, html},
     kind::Kind,
+    params::Query,
     problem::Problem,
     visit::{InGroup, ToExport, ToImport},
 };

@@ -9,7 +9,10 @@ use crate::{
     crm::{HistoryEntry, HistoryOf, HistoryPage},
     domain::{IssueId, ItemId, OperationId, PersonId, Via},
     rules::Right,
-    store::{shown, tree},
+    store::{
+        operation::{self, Extent},
+        shown, tree,
+    },
 };
 
 /// Entries that a page shows.
@@ -32,10 +35,19 @@ pub(super) struct Entry {
     pub(super) issue: Option<(String, String)>,
     /// What became of the fields.
     pub(super) changes: Vec<Change>,
-    /// The operation that a button takes back.
-    pub(super) undo: Option<OperationId>,
+    /// What a button takes back; of the entries of one operation the first has it.
+    pub(super) undo: Option<Undo>,
     /// Whether it was taken back.
     pub(super) is_undone: bool,
+}
+
+/// What a button takes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Undo {
+    /// The operation.
+    pub(super) operation: OperationId,
+    /// All changes that it takes back, where they are several and more than the entry tells.
+    pub(super) changes: Option<String>,
 }
 
 /// What became of a field.
@@ -76,6 +88,8 @@ pub(super) async fn told<R>(
     let mut connection = visit.visitor.connection().await?;
     let names = Names::of(&mut connection, people).await?;
     let items = shown::items(&mut connection, &items).await?;
+    let operations: Vec<OperationId> = entries.iter().map(|entry| entry.operation).collect();
+    let extents = operation::extents(&mut connection, visit.group.root, &operations).await?;
     drop(connection);
     // Whoever merely observes an item, or configures a group whose CRM is off, reads of no other.
     let may_view = visit.access.allows(Right::ViewContacts);
@@ -89,8 +103,22 @@ pub(super) async fn told<R>(
         .collect();
     let is_told = |item: Option<ItemId>| item.is_none_or(|item| titles.contains_key(&item.0));
     let may_undo = visit.access.allows(Right::CreateContacts);
+    let mut offered = HashSet::new();
+    let mut undo = |entry: &HistoryEntry| {
+        let is_offered = may_undo && entry.undone_by.is_none() && is_undoable(&entry.action);
+        // It takes back the whole operation, and says so.
+        (is_offered && offered.insert(entry.operation)).then(|| Undo {
+            operation: entry.operation,
+            changes: match extents.get(&entry.operation).map(|extent| extent.changes) {
+                None | Some(0 | 1) => None,
+                Some(Extent::COUNTED..) => Some(format!("{} or more changes", Extent::COUNTED)),
+                Some(changes) => Some(format!("{changes} changes")),
+            },
+        })
+    };
     let now = visit.visitor.web.crm.clock.now();
     let entry = |entry: HistoryEntry| Entry {
+        undo: undo(&entry),
         who: match entry.actor {
             None if entry.via == Via::CommandLine => "An administrator".to_owned(),
             None if entry.via == Via::Automatic => "Liaison".to_owned(),
@@ -113,8 +141,6 @@ pub(super) async fn told<R>(
         } else {
             changes(&entry.detail, &titles)
         },
-        undo: Some(entry.operation)
-            .filter(|_| may_undo && entry.undone_by.is_none() && is_undoable(&entry.action)),
         is_undone: entry.undone_by.is_some(),
     };
     Ok(entries.into_iter().map(entry).collect())

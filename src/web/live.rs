@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Query, State},
+    extract::State,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -25,6 +25,7 @@ use tokio::sync::{
 use super::{
     Web,
     cookie::Cookie,
+    params::Query,
     problem::Problem,
     visit::{InGroup, ToView},
 };

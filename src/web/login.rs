@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use askama::Template;
 use axum::{
     Router,
-    extract::{ConnectInfo, FromRequestParts, Query, State},
+    extract::{ConnectInfo, FromRequestParts, State},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -20,6 +20,7 @@ use super::{
     flash::Flash,
     form::{RESTORED, Typed},
     frame::{Frame, html},
+    params::Query,
     problem::Problem,
 };
 use crate::{domain::PersonId, store::person};

@@ -24,6 +24,7 @@ mod live;
 mod login;
 mod moment;
 mod openid;
+mod params;
 mod people;
 mod problem;
 mod settings;

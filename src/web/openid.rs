@@ -5,7 +5,7 @@
 
 use axum::{
     Router,
-    extract::{Query, State},
+    extract::State,
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -18,6 +18,7 @@ use super::{
     Web,
     cookie::Cookie,
     login::{self, Address, Input, Place},
+    params::Query,
     problem::Problem,
 };
 use crate::{auth::OpenIdError, crypto::random_token};

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::Path,
     response::Response,
     routing::{get, post},
 };
@@ -17,6 +16,7 @@ use super::{
     form::{Errors, Typed, refused},
     frame::{Frame, html},
     moment::Moment,
+    params::Path,
     problem::Problem,
     visit::SignedIn,
 };
@@ -43,6 +43,16 @@ struct Input {
     days: String,
 }
 
+impl Input {
+    /// As the form first shows it.
+    fn blank() -> Self {
+        Self {
+            days: "90".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "tokens.html")]
 struct TokensPage {
@@ -59,7 +69,8 @@ struct Line {
     id: i64,
     name: String,
     created: Moment,
-    expires: Option<Moment>,
+    /// The day on which it ends.
+    expires: Option<String>,
 }
 
 /// Returns the routes.
@@ -70,11 +81,7 @@ pub(super) fn routes() -> Router<Web> {
 }
 
 async fn list(visitor: SignedIn) -> Result<Response, Problem> {
-    let input = Input {
-        days: "90".to_owned(),
-        ..Input::default()
-    };
-    page(&visitor, (input, Errors::default()), None).await
+    page(&visitor, (Input::blank(), Errors::default()), None).await
 }
 
 async fn create(visitor: SignedIn, form: Typed<Input>) -> Result<Response, Problem> {
@@ -117,7 +124,7 @@ async fn create(visitor: SignedIn, form: Typed<Input>) -> Result<Response, Probl
     token::create(&mut connection, visitor.bearer.person, name, &hash, times).await?;
     drop(connection);
     let shown = Some(made.expose_secret().to_owned());
-    page(&visitor, (Input::default(), Errors::default()), shown).await
+    page(&visitor, (Input::blank(), Errors::default()), shown).await
 }
 
 async fn revoke(visitor: SignedIn, Path(id): Path<i64>) -> Result<Response, Problem> {
@@ -145,7 +152,7 @@ async fn in_force(visitor: &SignedIn) -> Result<Vec<Line>, Problem> {
             id: token.id,
             name: token.name,
             created: visitor.moment(token.created_at),
-            expires: token.expires_at.map(|at| visitor.moment(at)),
+            expires: token.expires_at.map(|at| at.format("%Y-%m-%d").to_string()),
         })
         .collect())
 }

@@ -14,7 +14,8 @@ use crate::{
     store::{
         chat::{self, Chat},
         commanded::{self, Spoken},
-        operation::{Act, Commanded},
+        history,
+        operation::{self, Act, Commanded},
         room::{self, Account, Subject},
     },
 };
@@ -30,12 +31,13 @@ pub(super) struct Commander<'a> {
 }
 
 /// The commands that need no issue.
-const IN_CHATS: [CommandName; 5] = [
+const IN_CHATS: [CommandName; 6] = [
     CommandName::AddObservers,
     CommandName::RemoveObservers,
     CommandName::Observers,
     CommandName::Responsible,
     CommandName::CreateChat,
+    CommandName::Undo,
 ];
 
 /// Nobody's standing.
@@ -102,13 +104,24 @@ impl<'a> Commander<'a> {
             is_member: self.access.contact_group > Level::None,
             on: Some(self.chat.connection),
         };
+        let operations = if needs.undo > 0 {
+            let whose = (self.chat.item, self.person);
+            history::standing_in_chat(connection, self.root, whose).await?
+        } else {
+            Vec::new()
+        };
+        let past: Vec<i64> = operations
+            .iter()
+            .take(needs.undo)
+            .flat_map(|operation| operation.items().map(|item| item.0))
+            .collect();
         let snapshot = Snapshot {
             access: self.access,
             contacts: Vec::new(),
             organizations: Vec::new(),
-            operations: Vec::new(),
+            operations,
             ids: Vec::new(),
-            watch: commanded::snapshot(connection, spoken, &needs.watch, &[]).await?,
+            watch: commanded::snapshot(connection, spoken, &needs.watch, &past).await?,
         };
         let plan = plan(&here, snapshot, &*self.hearing.worker.clock);
         for operation in &plan.operations {
@@ -142,7 +155,7 @@ impl<'a> Commander<'a> {
             actor: Some(self.person),
             via: Via::Chat,
             at: clock.now(),
-            undoes: None,
+            undoes: operation.undoes,
             command: Some(Commanded {
                 word: operation.command.word(),
                 issue: None,
@@ -150,6 +163,9 @@ impl<'a> Commander<'a> {
             }),
         };
         let following = commanded::apply(connection, &act, operation).await?;
+        if act.undoes.is_some() {
+            operation::mark_undone(connection, &act).await?;
+        }
         let place = (act.root, act.group);
         let reachable = commanded::reachable(connection, place, &following).await?;
         let why = (act.actor, act.via, act.operation);

@@ -9,7 +9,7 @@ use crate::{
     connector::gitlab,
     domain::{
         Comment, CommentChange, CommentRef, Effect, EffectId, IssueFacts, IssueId, Lane, Level,
-        ReplyId,
+        Reactions, Replies, ReplyId,
     },
     queue::{InboxVerdict, NewEffect},
     quick_action::{Dialect, Found, Parsed, Signature, added, parse},
@@ -248,7 +248,10 @@ impl Run<'_> {
         }
         let verdict = match &plan {
             Some(plan) => {
-                self.answer(plan, answered, &mut state);
+                // One that was answered before is told all that follows: readers would take the old answer for the whole.
+                if answered.is_some() || self.place.replies == Replies::Always || plan.informs() {
+                    self.answer(plan, answered, &mut state);
+                }
                 self.ran(plan)
             }
             None if answered.is_none() && comment.change == CommentChange::Edited => {
@@ -322,7 +325,12 @@ impl Run<'_> {
             reaction: plan.reaction(),
             cause: cause.clone(),
         };
+        let react = (self.place.reactions == Reactions::Always)
+            .then(|| (effect(job, react_lane, react), None));
         let state = &outcome.state;
+        if state.reply_lines.is_empty() {
+            return react.into_iter().collect();
+        }
         let reply = Effect::Reply {
             on,
             reply: state.reply,
@@ -337,10 +345,8 @@ impl Run<'_> {
             names: state.reply_names,
             comment_internal: state.is_internal,
         });
-        vec![
-            (effect(job, react_lane, react), None),
-            (effect(job, reply_lane, reply), answer),
-        ]
+        let reply = (effect(job, reply_lane, reply), answer);
+        react.into_iter().chain([reply]).collect()
     }
 }
 

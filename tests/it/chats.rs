@@ -501,6 +501,56 @@ async fn a_command_in_a_chat_runs_once_and_is_answered_in_its_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_a_chat_is_taken_back_in_the_chat() {
+    let world = World::new().await;
+    world.reassign("ann").await;
+    let room = world.make_chat().await;
+    world.wait_members(&room, &["ann"]).await;
+    let says = |who: &str, text: &str| {
+        let asked = world.messenger.say(&World::user(who), &room, text);
+        asked.unwrap()
+    };
+    says("ann", "!crm add_observers @bob @eve");
+    world.wait_members(&room, &["ann", "bob", "eve"]).await;
+    // It was not his to take back.
+    says("bob", "!crm undo");
+    world.quiet().await;
+    let answer = world.texts(&room).pop().unwrap();
+    assert_eq!(
+        answer,
+        "- `undo`: there is nothing of yours to take back here"
+    );
+    assert_eq!(
+        world.observers().await,
+        observing(&[("bob", true), ("eve", true)])
+    );
+
+    let undo = says("ann", "!crm undo");
+    world.wait_members(&room, &["ann"]).await;
+    world.quiet().await;
+    let answer = world.texts(&room).pop().unwrap();
+    assert!(
+        answer.starts_with("- `undo`: 2 changes of `add_observers` taken back"),
+        "{answer}"
+    );
+    assert_eq!(world.observers().await, observing(&[]));
+    // Heard twice it does nothing more, and it is not taken back itself.
+    let said = world.texts(&room).len();
+    world.messenger.tell_again(&undo);
+    world.quiet().await;
+    assert_eq!(world.texts(&room).len(), said);
+    says("ann", "!crm undo");
+    world.quiet().await;
+    let answer = world.texts(&room).pop().unwrap();
+    assert_eq!(
+        answer,
+        "- `undo`: there is nothing of yours to take back here"
+    );
+    assert_eq!(world.observers().await, observing(&[]));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_given_a_code_and_becomes_who_he_proves_to_be() {
     let world = World::new().await;
     world.reassign("ann").await;

@@ -578,7 +578,7 @@ async fn a_change_of_many_items_goes_on_behind_the_last_page() {
     let mut connection = site.connect().await;
     let dan = site.demo.dan;
     let prepare = format!(
-        r#"INSERT INTO people (username, name, created_at) VALUES ('dan', '', now()), ('ivy', '', now());
+        r"INSERT INTO people (username, name, created_at) VALUES ('dan', '', now()), ('ivy', '', now());
            INSERT INTO identities (connection_id, remote_id, person_id, username)
            SELECT connections.id, '{dan}', people.id, 'dan' FROM connections, people WHERE people.username = 'dan';
            INSERT INTO memberships (root_id, group_id, person_id, level)
@@ -590,7 +590,7 @@ async fn a_change_of_many_items_goes_on_behind_the_last_page() {
                   jsonb_build_object('task', jsonb_build_object('what', 'add', 'people', ARRAY (SELECT id FROM people WHERE username = 'ivy'),
                                                                 'in_chat', true, 'history', NULL),
                                      'items', jsonb_build_object('filter', jsonb_build_object('kinds', ARRAY['deal']))),
-                  {MANY}, now() FROM groups"#
+                  {MANY}, now() FROM groups"
     );
     connection.execute(AssertSqlSafe(prepare)).await.unwrap();
     connection

@@ -1287,7 +1287,7 @@ async fn what_a_comment_did_is_taken_back_by_its_operation() {
         );
         assert_eq!(
             world.ask(order, dan, "/undo").await,
-            "- `undo`: there is nothing of yours to take back on this issue"
+            "- `undo`: there is nothing of yours to take back here"
         );
     })
     .await;

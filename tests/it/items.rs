@@ -777,7 +777,7 @@ async fn items_over_the_api_and_in_comments() {
         let said = world.ask(world.demo.order, world.demo.rita, "@liaison remove_observers @rita").await;
         assert!(said.contains("you have no right to do this"), "{said}");
         let said = world.ask(world.demo.order, world.demo.dan, "@liaison remove_observers @rita @nemo").await;
-        assert!(said.contains("`@rita` removed · `@nemo` nobody here is called so"), "{said}");
+        assert!(said.contains("`@rita` removed · `@nemo`: nobody here is called so"), "{said}");
         let said = world.ask(world.demo.order, world.demo.dan, "@liaison undo").await;
         assert!(said.contains("1 change"), "{said}");
         let observers: i64 = world.count("observers").await;

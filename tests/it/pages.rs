@@ -674,11 +674,13 @@ async fn many_are_changed_at_once_and_back() {
     .await;
 }
 
+/// Where API tokens are managed, on GitLab's path.
+const TOKENS: &str = "/-/user_settings/personal_access_tokens";
+
 #[tokio::test]
 async fn a_token_is_shown_once_and_revoked_by_whose_it_is() {
     run(async |world| {
         introduce(world).await;
-        const TOKENS: &str = "/-/user_settings/personal_access_tokens";
         let mona = Visitor::of(world, world.demo.mona).await;
         let refused = mona.post(TOKENS, &[("name", " "), ("days", "0")]).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);

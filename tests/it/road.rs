@@ -187,7 +187,7 @@ async fn undo_takes_back_the_last_command_of_the_person() {
         world.ask(issue, dan, "/remove_contacts ada@example.com").await;
         assert_eq!(world.ask(issue, dan, "/undo").await, "- `undo`: 1 change of `remove_contacts` taken back");
         assert_eq!(world.issue_contacts(issue).await.len(), 2);
-        assert_eq!(world.ask(issue, dan, "/undo").await, "- `undo`: there is nothing of yours to take back on this issue");
+        assert_eq!(world.ask(issue, dan, "/undo").await, "- `undo`: there is nothing of yours to take back here");
         assert_eq!(world.ask(issue, rita, "/undo").await, "- `undo`: 2 changes of `add_contacts` taken back");
         assert_eq!(world.issue_contacts(issue).await, [""; 0]);
 
@@ -371,6 +371,57 @@ async fn names_do_not_follow_an_issue_into_the_open() {
         let answer = world.answer_note(incident, comment).await;
         assert!(answer.internal, "{}", answer.body);
         assert!(answer.body.contains("Ada Byron"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_chooses_what_is_answered_and_whether_reactions_say_it_too() {
+    run(async |world| {
+        let rita = world.demo.rita;
+        let policy = async |replies: Option<&str>, reactions: Option<&str>| {
+            sqlx::query("UPDATE groups SET replies = $1, reactions = $2 WHERE parent_id IS NULL")
+                .bind(replies)
+                .bind(reactions)
+                .execute(&world.pool)
+                .await
+                .unwrap();
+        };
+        policy(Some("when_needed"), None).await;
+        // In a group of its own, and in one further down that says nothing.
+        for issue in [world.demo.order, world.demo.form] {
+            let comment = world.sandbox.comment(issue, rita, "/add_contacts ada@example.com").unwrap();
+            world.settled().await;
+            assert!(world.bot_notes(issue).is_empty(), "all was done");
+            assert_eq!(world.sandbox.awards(comment).len(), 1);
+            assert_eq!(world.issue_contacts(issue).await, ["ada@example.com"]);
+            // The answer to what is asked later says nothing of what was passed over.
+            world.sandbox.edit_comment(comment, rita, "/add_contacts ada@example.com\n/add_contacts nobody@example.com").unwrap();
+            world.settled().await;
+            let notes = world.bot_notes(issue);
+            assert_eq!(notes.len(), 1);
+            let text = without_marker(&notes[0].body);
+            assert_eq!(text, "- `add_contacts`: `nobody@example.com` not found");
+            // An answer that is there is told all that follows.
+            world.sandbox.edit_comment(comment, rita, "/add_contacts ada@example.com\n/add_contacts nobody@example.com\n/remove_contacts ada@example.com").unwrap();
+            world.settled().await;
+            let notes = world.bot_notes(issue);
+            assert_eq!(notes.len(), 1);
+            let text = without_marker(&notes[0].body);
+            assert!(text.ends_with("- `remove_contacts`: `ada@example.com` removed"), "{text}");
+        }
+        policy(None, Some("never")).await;
+        let comment = world.sandbox.comment(world.demo.order, rita, "/add_contacts ada@example.com").unwrap();
+        world.settled().await;
+        assert_eq!(world.bot_notes(world.demo.order).len(), 2);
+        assert!(world.sandbox.awards(comment).is_empty());
+        // The nearest group counts.
+        sqlx::query("UPDATE groups SET reactions = 'always' WHERE parent_id IS NOT NULL").execute(&world.pool).await.unwrap();
+        let comment = world.sandbox.comment(world.demo.form, rita, "/add_contacts ada@example.com").unwrap();
+        world.settled().await;
+        let below: bool = sqlx::query_scalar("SELECT bool_or(parent_id IS NOT NULL) FROM groups WHERE id IN (SELECT group_id FROM projects)").fetch_one(&world.pool).await.unwrap();
+        assert!(below, "a project of a group further down takes part");
+        assert_eq!(world.sandbox.awards(comment).len(), 1);
     })
     .await;
 }

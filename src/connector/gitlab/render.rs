@@ -144,7 +144,7 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
             )
         }
         Line::NothingToUndo => format!(
-            "- {}: there is nothing of yours to take back on this issue",
+            "- {}: there is nothing of yours to take back here",
             code_span(CommandName::Undo.word())
         ),
         Line::Refused { command, refusal } => {

@@ -1,11 +1,6 @@
 //! Buttons: deactivate and reactivate, delete, and take back.
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    response::Response,
-    routing::post,
-};
+use axum::{Router, extract::State, response::Response, routing::post};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -13,11 +8,13 @@ use super::find;
 use crate::{
     crm::CrmError,
     domain::{ContactPatch, ItemId, OperationId, OrganizationPatch},
+    store::shown,
     web::{
         Web,
         flash::Flash,
         form::Typed,
         kind::Kind,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToManage, ToView},
     },
@@ -141,9 +138,27 @@ async fn undo(
     // Only within the group, since the flash's button leads through its pages.
     let is_within = asked.return_to.starts_with(&format!("{}/", visit.base));
     let path = if is_within {
-        asked.return_to
+        existing(&visit, asked.return_to).await?
     } else {
         visit.to("crm/contacts")
     };
     Ok(visit.visitor.say(flash, &path))
+}
+
+/// Returns the path of an item, or of the list that it was in where it is there no more; other paths as they are.
+async fn existing(visit: &InGroup<ToView>, path: String) -> Result<String, Problem> {
+    let Some((list, id)) = path.rsplit_once('/') else {
+        return Ok(path);
+    };
+    let is_item = ["contacts", "organizations", "items"]
+        .iter()
+        .any(|folder| list == visit.to(format_args!("crm/{folder}")));
+    let Some(id) = id.parse().ok().filter(|_| is_item) else {
+        return Ok(path);
+    };
+    let mut connection = visit.visitor.connection().await?;
+    let is_there = !shown::items(&mut connection, &[ItemId(id)])
+        .await?
+        .is_empty();
+    Ok(if is_there { path } else { list.to_owned() })
 }

@@ -4,7 +4,7 @@
 //! decides. The form carries when what it began with had been changed last.
 
 use askama::Template;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use chrono::DateTime;
 use serde::Deserialize;
 
@@ -18,6 +18,7 @@ use crate::{
         form::{Errors, Typed, came_second, refused},
         frame::{Frame, html},
         kind::Kind,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToManage},
     },

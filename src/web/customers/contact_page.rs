@@ -1,7 +1,7 @@
 //! `/crm/contacts/{id}`: a contact with its issues and its history.
 
 use askama::Template;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         issues::{IssueLink, newest},
         items::{self, Watchers},
         moment::Moment,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToView},
     },

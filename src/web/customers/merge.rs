@@ -1,12 +1,7 @@
 //! `/crm/contacts/{id}/merge` and its twin for organizations: two of a kind side by side, field by field, and one that stays.
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::{Path, Query},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, response::Response, routing::get};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -23,6 +18,7 @@ use crate::{
         form::{Errors, Typed},
         frame::{Frame, html},
         kind::Kind,
+        params::{Path, Query},
         problem::Problem,
         visit::{InGroup, ToMerge},
     },
@@ -127,7 +123,7 @@ async fn show(
         Some(other) => Some(find(visit, kind, other).await?),
         None => {
             if !with.trim().is_empty() {
-                errors.push("Merge with names nobody here: choose one of the list");
+                errors.push("Merge with what is no name of the list: choose one of it");
             }
             None
         }

@@ -1,7 +1,7 @@
 //! `/crm/organizations/new` and `/crm/organizations/{id}/edit`: the form of an organization, as that of a contact.
 
 use askama::Template;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use chrono::DateTime;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::{
         form::{Errors, Typed, came_second, refused},
         frame::{Frame, html},
         kind::Kind,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToManage},
     },

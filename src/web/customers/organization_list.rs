@@ -1,6 +1,6 @@
 //! `/crm/organizations`: the list of organizations.
 
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 
 use super::list::{self, Words};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     web::{
         Web,
         kind::Kind,
+        params::Query,
         problem::Problem,
         table::{Asked, Cell, Sort},
         visit::{InGroup, ToView},

@@ -1,7 +1,7 @@
 //! `/crm/organizations/{id}`: an organization with its contacts, their issues, and its history.
 
 use askama::Template;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 
 use crate::{
     domain::ItemId,
@@ -14,6 +14,7 @@ use crate::{
         issues::{IssueLink, newest},
         items::{self, Watchers},
         moment::Moment,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToView},
     },

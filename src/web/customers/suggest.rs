@@ -1,6 +1,6 @@
 //! Options for whoever types into a combobox: a fragment of a page, asked for while typing.
 
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     web::{
         Web,
         frame::html,
+        params::Query,
         problem::Problem,
         suggestion::{Choice, Options},
         visit::{InGroup, ToView},

@@ -1,7 +1,7 @@
 //! `/deliveries`: the log, newest first, by webhook and by what came of it.
 
 use askama::Template;
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use crate::{
     web::{
         Web,
         frame::{Frame, html},
+        params::Query,
         problem::Problem,
         table::{Cell, Tab, Table},
         visit::{InGroup, ToConfigure},

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::Path,
     response::Response,
     routing::{get, post},
 };
@@ -19,6 +18,7 @@ use crate::{
         flash::Flash,
         frame::{Frame, html},
         moment::Moment,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToConfigure},
     },

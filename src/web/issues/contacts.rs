@@ -2,7 +2,6 @@
 
 use axum::{
     Router,
-    extract::{Path, Query},
     response::Response,
     routing::{get, post},
 };
@@ -18,6 +17,7 @@ use crate::{
         flash::Flash,
         form::Typed,
         frame::html,
+        params::{Path, Query},
         problem::Problem,
         suggestion::{Choice, Options},
         visit::{InGroup, ToView},

@@ -2,7 +2,6 @@
 
 use axum::{
     Extension, Router,
-    extract::Path,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -10,7 +9,7 @@ use axum::{
 use crate::{
     rules::Right,
     store::tree,
-    web::{Web, dispatch::Place, frame::base, problem::Problem, visit::SignedIn},
+    web::{Web, dispatch::Place, frame::base, params::Path, problem::Problem, visit::SignedIn},
 };
 
 /// Returns the route within a project.

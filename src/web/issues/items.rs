@@ -1,6 +1,6 @@
 //! The items of an issue beside its contacts: leads, deals and so on, related and no longer.
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
 use super::page;
@@ -11,6 +11,7 @@ use crate::{
         Web,
         flash::Flash,
         form::Typed,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToView},
     },

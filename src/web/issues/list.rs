@@ -1,7 +1,7 @@
 //! `/issues`: the issues of a group and those below it, or those of them that a customer is on, with their contacts.
 
 use askama::Template;
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use super::{IssueLink, seen};
@@ -14,6 +14,7 @@ use crate::{
     web::{
         Web,
         frame::{Frame, html},
+        params::Query,
         problem::Problem,
         table::{Cell, Table},
         visit::{InGroup, ToView},

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::Path,
     response::Response,
     routing::{get, post},
 };
@@ -24,6 +23,7 @@ use crate::{
         form::{Errors, Typed},
         frame::{Frame, base, html},
         kind,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToView},
     },

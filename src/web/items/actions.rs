@@ -1,6 +1,6 @@
 //! Buttons of a lead, deal, invoice or custom item: archive and restore, delete, merge, convert, link.
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
 use super::find;
@@ -11,6 +11,7 @@ use crate::{
         Web,
         flash::Flash,
         form::Typed,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToManage, ToMerge},
     },
@@ -26,9 +27,20 @@ struct Other {
 /// What the deal has that the lead had not.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Converted {
-    amount: String,
-    currency: String,
+pub(super) struct Converted {
+    pub(super) amount: String,
+    pub(super) currency: String,
+}
+
+impl Converted {
+    /// Returns what follows the path of the lead's page, so that it shows the form with this in it.
+    fn query(&self) -> String {
+        let typed = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("amount", &self.amount)
+            .append_pair("currency", &self.currency)
+            .finish();
+        format!("?{typed}")
+    }
 }
 
 impl Other {
@@ -165,8 +177,7 @@ async fn convert(
         Some(Ok(amount)) => Some(amount),
         Some(Err(_)) => {
             let reason = "Amount is no number: write it like 1250.50";
-            let error = CrmError::Invalid(vec![reason.to_owned()]);
-            return told(&visit, id, Err(error));
+            return Ok(convert_again(&visit, id, &form.values, reason));
         }
     };
     let conversion = Conversion {
@@ -180,8 +191,24 @@ async fn convert(
             let text = "The lead is a deal now.";
             told(&visit, deal, Ok((text, Some(operation))))
         }
-        Err(error) => told(&visit, id, Err(error)),
+        Err(CrmError::Invalid(reasons)) => {
+            Ok(convert_again(&visit, id, &form.values, &reasons.join(". ")))
+        }
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Shows the form again with what was typed.
+fn convert_again(
+    visit: &InGroup<ToManage>,
+    id: ItemId,
+    typed: &Converted,
+    reason: &str,
+) -> Response {
+    let path = visit.to(format_args!("crm/items/{id}{}", typed.query()));
+    visit
+        .visitor
+        .say(Flash::warning(format!("{reason}.")), &path)
 }
 
 async fn link(

@@ -1,12 +1,7 @@
 //! `/crm/items/new` and `/crm/items/{id}/edit`: the form of a lead, deal, invoice or custom item.
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::{Path, Query},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, response::Response, routing::get};
 use chrono::DateTime;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -25,6 +20,7 @@ use crate::{
         form::{Errors, Typed, came_second, refused},
         frame::{Frame, html},
         kind,
+        params::{Path, Query},
         problem::Problem,
         visit::{InGroup, ToManage},
     },

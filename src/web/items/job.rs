@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::Path,
     response::Response,
     routing::{get, post},
 };
@@ -11,12 +10,16 @@ use axum::{
 use crate::{
     domain::{BulkJobId, OperationId},
     rules::{Right, WatchTask},
-    store::bulk_job::{Job, Selection},
+    store::{
+        bulk_job::{Job, Selection},
+        operation,
+    },
     web::{
         Web,
         flash::Flash,
         frame::{Frame, html},
         moment::Moment,
+        params::Path,
         people::Names,
         problem::Problem,
         visit::{InGroup, ToManage, ToView},
@@ -41,6 +44,8 @@ struct JobPage {
     operation: OperationId,
     may_stop: bool,
     may_undo: bool,
+    /// Whether it was taken back.
+    is_undone: bool,
     /// Where the group's pages are.
     base: String,
     /// Where changes are told.
@@ -73,6 +78,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<BulkJobId>) -> Result<Respo
     let mut connection = visit.visitor.connection().await?;
     let everybody = people.iter().copied().chain([job.actor]);
     let names = Names::of(&mut connection, everybody).await?;
+    let extents = operation::extents(&mut connection, job.root, &[job.operation]).await?;
     drop(connection);
     let named: Vec<String> = people
         .iter()
@@ -91,6 +97,7 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<BulkJobId>) -> Result<Respo
         Selection::Ids(_) => "of the chosen rows",
         Selection::Filter(_) => "of all that match",
     };
+    let is_undone = extents.values().any(|extent| extent.is_undone);
     let may_change = visit.access.allows(Right::CreateContacts);
     let is_running = job.state == "running";
     Ok(html(&JobPage {
@@ -107,7 +114,8 @@ async fn show(visit: InGroup<ToView>, Path(id): Path<BulkJobId>) -> Result<Respo
         finished: job.finished_at.map(|at| visit.visitor.moment(at)),
         operation: job.operation,
         may_stop: may_change && is_running,
-        may_undo: may_change && !is_running && job.changed > 0,
+        may_undo: may_change && !is_running && job.changed > 0 && !is_undone,
+        is_undone,
         state: job.state,
         live: visit.live.clone(),
         base: visit.base.clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::{Deserialize, Serialize};
 
 use super::BulkForm;
@@ -19,6 +19,7 @@ use crate::{
         Web,
         frame::{Frame, html},
         kind,
+        params::Query,
         people::Names,
         problem::Problem,
         table::{Cell, Search, Tab, Table},

@@ -5,12 +5,11 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::Path,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 
-use super::{Watchers, find, list::kind_name};
+use super::{Watchers, actions::Converted, find, list::kind_name};
 use crate::{
     domain::{ItemFields, ItemId, ItemKind},
     rules::{OnItem, Right},
@@ -26,6 +25,7 @@ use crate::{
         issues::{IssueLink, newest},
         kind,
         moment::Moment,
+        params::{Path, Query},
         problem::Problem,
         visit::{InGroup, ToSeeItem},
     },
@@ -58,6 +58,8 @@ struct ItemPage {
     live: String,
     /// Where this page is.
     item: String,
+    /// What was typed to make a deal of it.
+    converted: Converted,
     is_lead: bool,
     is_record: bool,
     may_edit: bool,
@@ -71,7 +73,11 @@ pub(super) fn routes() -> Router<Web> {
     Router::new().route("/crm/items/{id}", get(show))
 }
 
-async fn show(visit: InGroup<ToSeeItem>, Path(id): Path<ItemId>) -> Result<Response, Problem> {
+async fn show(
+    visit: InGroup<ToSeeItem>,
+    Path(id): Path<ItemId>,
+    Query(converted): Query<Converted>,
+) -> Result<Response, Problem> {
     let (item, on) = find(&visit, id).await?;
     let of = item.fields.kind();
     let is_record = !matches!(of, ItemKind::Contact | ItemKind::Organization);
@@ -79,13 +85,13 @@ async fn show(visit: InGroup<ToSeeItem>, Path(id): Path<ItemId>) -> Result<Respo
     if !is_record && may_list {
         return Ok(Redirect::to(&visit.to(kind::path(of, id))).into_response());
     }
-    page(&visit, &item, on, (is_record, may_list)).await
+    page(&visit, (&item, on), converted, (is_record, may_list)).await
 }
 
 async fn page(
     visit: &InGroup<ToSeeItem>,
-    item: &ShownItem,
-    on: OnItem,
+    (item, on): (&ShownItem, OnItem),
+    converted: Converted,
     (is_record, may_list): (bool, bool),
 ) -> Result<Response, Problem> {
     let links = if may_list {
@@ -120,6 +126,7 @@ async fn page(
         live: visit.live.clone(),
         base: visit.base.clone(),
         item: visit.path.clone(),
+        converted,
         is_lead: item.fields.kind() == ItemKind::Lead,
         is_record,
         may_edit: on.edits(),

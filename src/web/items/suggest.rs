@@ -1,6 +1,6 @@
 //! Options for whoever types into a combobox: people of the tenant, and items.
 
-use axum::{Router, extract::Query, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         Web,
         frame::html,
         kind,
+        params::Query,
         problem::Problem,
         suggestion::{Choice, Options},
         visit::{InGroup, ToView},

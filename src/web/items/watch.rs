@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
 use super::{find, page_of};
@@ -14,6 +14,7 @@ use crate::{
         Web,
         flash::Flash,
         form::Typed,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToSeeItem},
     },

@@ -1,12 +1,7 @@
 //! `/crm/items/{id}/why`: why somebody can see an item, or cannot.
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::{Path, Query},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use super::{find, page_of};
@@ -18,6 +13,7 @@ use crate::{
         Web,
         form::Errors,
         frame::{Frame, html},
+        params::{Path, Query},
         problem::Problem,
         visit::{InGroup, ToSeeItem},
     },

@@ -1,6 +1,6 @@
 //! The connections that a group may use, and how they do.
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 
 use crate::{
     domain::ConnectionKind,
@@ -9,6 +9,7 @@ use crate::{
         Web,
         flash::Flash,
         moment::Moment,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToConfigure},
     },

@@ -6,8 +6,11 @@ use serde::Deserialize;
 use super::page;
 use crate::{
     crm::{CrmError, GroupReport, GroupSettings},
-    domain::{ChatPreset, ConnectionId, GroupId, InvitePolicy, Reassignment, RelationSource},
-    rules::{ChatSettings, GroupState},
+    domain::{
+        ChatPreset, ConnectionId, GroupId, InvitePolicy, Reactions, Reassignment, RelationSource,
+        Replies,
+    },
+    rules::{GroupState, PolicySettings},
     store::{connection, group_settings, tree},
     web::{
         flash::Flash,
@@ -37,6 +40,8 @@ pub(super) struct Input {
     pub(super) preset: String,
     pub(super) invites: String,
     pub(super) reassignment: String,
+    pub(super) replies: String,
+    pub(super) reactions: String,
     /// Whether what would be lost was seen.
     pub(super) confirmed: Option<String>,
     /// `check` or `save`.
@@ -62,17 +67,31 @@ impl Input {
             author: checked(relates(RelationSource::Author)),
             participants: checked(relates(RelationSource::Participants)),
             description: checked(relates(RelationSource::Description)),
-            messenger: state.chats.messenger.map(|on| id(on.0)).unwrap_or_default(),
-            preset: state.chats.preset.map_or("", ChatPreset::word).to_owned(),
+            messenger: state
+                .policies
+                .messenger
+                .map(|on| id(on.0))
+                .unwrap_or_default(),
+            preset: state
+                .policies
+                .preset
+                .map_or("", ChatPreset::word)
+                .to_owned(),
             invites: state
-                .chats
+                .policies
                 .invites
                 .map_or("", InvitePolicy::word)
                 .to_owned(),
             reassignment: state
-                .chats
+                .policies
                 .reassignment
                 .map_or("", Reassignment::word)
+                .to_owned(),
+            replies: state.policies.replies.map_or("", Replies::word).to_owned(),
+            reactions: state
+                .policies
+                .reactions
+                .map_or("", Reactions::word)
                 .to_owned(),
             confirmed: None,
             what: String::new(),
@@ -106,11 +125,13 @@ impl Input {
             crm_enabled: Some(self.crm.is_some()),
             contact_source: Some(source.map(GroupId)),
             automatic_relations: Some(own.then(|| chosen.collect())),
-            chats: ChatSettings {
+            policies: PolicySettings {
                 messenger: Some(messenger.map(ConnectionId)),
                 preset: Some(ChatPreset::from_word(&self.preset)),
                 invites: Some(InvitePolicy::from_word(&self.invites)),
                 reassignment: Some(Reassignment::from_word(&self.reassignment)),
+                replies: Some(Replies::from_word(&self.replies)),
+                reactions: Some(Reactions::from_word(&self.reactions)),
             },
         })
     }
@@ -132,6 +153,8 @@ pub(super) struct Choices {
     pub(super) presets: Vec<Choice>,
     pub(super) invites: Vec<Choice>,
     pub(super) reassignments: Vec<Choice>,
+    pub(super) replies: Vec<Choice>,
+    pub(super) reactions: Vec<Choice>,
 }
 
 impl Choices {
@@ -145,22 +168,6 @@ impl Choices {
             "The default"
         } else {
             "As the group above has it"
-        };
-        let list = |chosen: &str, first: &str, all: Vec<(String, String)>| {
-            let first = (String::new(), first.to_owned());
-            std::iter::once(first)
-                .chain(all)
-                .map(|(value, label)| Choice {
-                    is_chosen: value == chosen,
-                    value,
-                    label,
-                })
-                .collect()
-        };
-        let words = |all: &[(&str, &str)]| -> Vec<(String, String)> {
-            all.iter()
-                .map(|(value, label)| ((*value).to_owned(), (*label).to_owned()))
-                .collect()
         };
         // Those above and below: of others nobody is told that they exist.
         let own_path = &visit.group.path;
@@ -204,30 +211,53 @@ impl Choices {
                 },
                 messengers,
             ),
-            presets: list(
-                &input.preset,
-                above,
-                words(&[
-                    ("current", "They stay observers"),
-                    ("legacy", "They stop being observers"),
-                ]),
-            ),
-            invites: list(
-                &input.invites,
-                above,
-                words(&[
-                    ("readers", "Anyone who may read the item"),
-                    ("editors", "Those who may edit the item"),
-                    ("approval", "Nobody without approval"),
-                ]),
-            ),
-            reassignments: list(
-                &input.reassignment,
-                above,
-                words(&[("keep", "Becomes an observer"), ("drop", "Leaves the item")]),
-            ),
+            presets: list(&input.preset, above, words(&PRESETS)),
+            invites: list(&input.invites, above, words(&INVITES)),
+            reassignments: list(&input.reassignment, above, words(&REASSIGNMENTS)),
+            replies: list(&input.replies, above, words(&REPLIES)),
+            reactions: list(&input.reactions, above, words(&REACTIONS)),
         })
     }
+}
+
+/// Policies by the words that they are stored with, and what they are called here.
+const PRESETS: [(&str, &str); 2] = [
+    ("current", "They stay observers"),
+    ("legacy", "They stop being observers"),
+];
+const INVITES: [(&str, &str); 3] = [
+    ("readers", "Anyone who may read the item"),
+    ("editors", "Those who may edit the item"),
+    ("approval", "Nobody without approval"),
+];
+const REASSIGNMENTS: [(&str, &str); 2] =
+    [("keep", "Becomes an observer"), ("drop", "Leaves the item")];
+const REPLIES: [(&str, &str); 2] = [
+    ("always", "Each"),
+    (
+        "when_needed",
+        "Those that ask something or were not done in full",
+    ),
+];
+const REACTIONS: [(&str, &str); 2] = [("always", "On each"), ("never", "On none")];
+
+fn words(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter()
+        .map(|(value, label)| ((*value).to_owned(), (*label).to_owned()))
+        .collect()
+}
+
+/// Returns a list of choices that begins with one of nothing.
+fn list(chosen: &str, first: &str, all: Vec<(String, String)>) -> Vec<Choice> {
+    let first = (String::new(), first.to_owned());
+    std::iter::once(first)
+        .chain(all)
+        .map(|(value, label)| Choice {
+            is_chosen: value == chosen,
+            value,
+            label,
+        })
+        .collect()
 }
 
 async fn state(visit: &InGroup<ToConfigure>) -> Result<GroupState, Problem> {

@@ -45,6 +45,8 @@ struct SettingsPage {
     presets: Vec<Choice>,
     invites: Vec<Choice>,
     reassignments: Vec<Choice>,
+    replies: Vec<Choice>,
+    reactions: Vec<Choice>,
     members: Vec<MemberLine>,
     /// Whether the group's tracker tells levels.
     has_tracker: bool,
@@ -105,6 +107,8 @@ async fn page(
         presets: choices.presets,
         invites: choices.invites,
         reassignments: choices.reassignments,
+        replies: choices.replies,
+        reactions: choices.reactions,
         members,
         has_tracker,
         is_root: visit.group.root.0 == visit.group.id.0,

@@ -1,6 +1,6 @@
 //! Types of items of a root group's own.
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         Web,
         flash::Flash,
         form::Typed,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToConfigure},
     },

@@ -1,6 +1,6 @@
 //! What is done with a webhook: installed, tried, given a new secret, paused, deleted; its events chosen.
 
-use axum::{Router, extract::Path, response::Response, routing::post};
+use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
 use super::{by, chosen, find, secret};
@@ -11,6 +11,7 @@ use crate::{
         Web,
         flash::Flash,
         form::Typed,
+        params::Path,
         problem::Problem,
         visit::{InGroup, ToConfigure},
     },
@@ -81,6 +82,16 @@ fn told(
     webhook: &WebhookSummary,
     done: Result<String, CrmError>,
 ) -> Result<Response, Problem> {
+    told_of(visit, webhook, "", done)
+}
+
+/// The same, with a project that the page goes on with.
+fn told_of(
+    visit: &InGroup<ToConfigure>,
+    webhook: &WebhookSummary,
+    project: &str,
+    done: Result<String, CrmError>,
+) -> Result<Response, Problem> {
     let flash = match done {
         Ok(text) => Flash::done(text),
         Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
@@ -89,7 +100,13 @@ fn told(
         )),
         Err(other) => return Err(other.into()),
     };
-    let path = visit.to(format_args!("hooks/{}", webhook.name));
+    let mut path = visit.to(format_args!("hooks/{}", webhook.name));
+    if !project.is_empty() {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("project", project)
+            .finish();
+        path = format!("{path}?{query}");
+    }
     Ok(visit.visitor.say(flash, &path))
 }
 
@@ -100,8 +117,8 @@ async fn install(
 ) -> Result<Response, Problem> {
     let webhook = find(&visit, &name).await?;
     let (webhooks, by) = (&visit.visitor.web.webhooks, by(&visit.visitor));
-    let project = Some(form.values.project.as_str());
-    let done = webhooks.install(by, webhook.key, project).await;
+    let project = form.values.project.as_str();
+    let done = webhooks.install(by, webhook.key, Some(project)).await;
     let done = done.map(|installed| {
         let hook = installed.hook;
         if installed.was_there {
@@ -110,7 +127,7 @@ async fn install(
             format!("Hook {hook} is installed in the tracker. Send a test to see it work.")
         }
     });
-    told(&visit, &webhook, done)
+    told_of(&visit, &webhook, project, done)
 }
 
 async fn test(
@@ -120,10 +137,11 @@ async fn test(
 ) -> Result<Response, Problem> {
     let webhook = find(&visit, &name).await?;
     let (webhooks, by) = (&visit.visitor.web.webhooks, by(&visit.visitor));
-    let project = Some(form.values.project.as_str());
-    let done = webhooks.test(by, webhook.key, project).await;
+    let project = form.values.project.as_str();
+    let done = webhooks.test(by, webhook.key, Some(project)).await;
     let text = "The tracker was asked to send a test: it is below once it has arrived.";
-    told(&visit, &webhook, done.map(|()| text.to_owned()))
+    let done = done.map(|()| text.to_owned());
+    told_of(&visit, &webhook, project, done)
 }
 
 async fn rotate(

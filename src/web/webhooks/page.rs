@@ -1,7 +1,8 @@
 //! `/hooks/{name}`: a webhook, how it does, what it received last, and what can be done with it.
 
 use askama::Template;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{Router, response::Response, routing::get};
+use serde::Deserialize;
 
 use super::{EventChoice, find};
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
         Web, deliveries,
         frame::{Frame, html},
         moment::Moment,
+        params::{Path, Query},
         problem::Problem,
         table::{Cell, Table},
         visit::{InGroup, ToConfigure},
@@ -19,6 +21,14 @@ use crate::{
 
 /// Deliveries that the page shows; the log has all.
 const NEWEST: i64 = 10;
+
+/// What the page goes on with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// The project into which the webhook was installed a moment ago.
+    project: String,
+}
 
 #[derive(Template)]
 #[template(path = "webhooks/page.html")]
@@ -30,6 +40,7 @@ struct WebhookPage {
     last: Option<Moment>,
     refused: Option<Moment>,
     events: Vec<EventChoice>,
+    project: String,
     table: Table,
     /// Where the group's pages are.
     base: String,
@@ -42,7 +53,11 @@ pub(super) fn routes() -> Router<Web> {
     Router::new().route("/hooks/{name}", get(show))
 }
 
-async fn show(visit: InGroup<ToConfigure>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn show(
+    visit: InGroup<ToConfigure>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
     let webhook = find(&visit, &name).await?;
     let filter = LogFilter {
         webhooks: Some((webhook.key.0, vec![webhook.key.1])),
@@ -59,6 +74,7 @@ async fn show(visit: InGroup<ToConfigure>, Path(name): Path<String>) -> Result<R
         last: webhook.health.last_delivery_at.map(moment),
         refused: webhook.health.last_refused_at.map(moment),
         events: EventChoice::all(webhook.events.as_deref()),
+        project: asked.project,
         table: deliveries::table(&visit, &newest),
         item: visit.to(format_args!("hooks/{}", webhook.name)),
         base: visit.base.clone(),

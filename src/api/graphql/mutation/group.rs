@@ -10,7 +10,7 @@ use crate::{
     },
     crm::GroupSettings,
     domain::{self, ConnectionId, RootId},
-    rules::ChatSettings,
+    rules::PolicySettings,
     store::connection,
 };
 
@@ -50,6 +50,26 @@ enum Reassignment {
     Drop,
 }
 
+/// Which comments with commands are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Replies", name = "CrmReplies")]
+enum Replies {
+    /// Each.
+    Always,
+    /// Those that ask something, and those of which something was not done.
+    WhenNeeded,
+}
+
+/// Whether a reaction on a comment with commands says how they went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Reactions", name = "CrmReactions")]
+enum Reactions {
+    /// On each.
+    Always,
+    /// On none.
+    Never,
+}
+
 /// What is to change of a group; what is left out stays.
 #[derive(InputObject)]
 #[graphql(name = "GroupUpdateInput")]
@@ -72,6 +92,10 @@ struct UpdateInput {
     invite_policy: MaybeUndefined<InvitePolicy>,
     /// What becomes of a responsible person who is replaced; null for "as the parent has it".
     reassignment: MaybeUndefined<Reassignment>,
+    /// Which comments with commands are answered; null for "as the parent has it".
+    replies: MaybeUndefined<Replies>,
+    /// Whether a reaction on a comment with commands says how they went; null for "as the parent has it".
+    reactions: MaybeUndefined<Reactions>,
     /// Whether only to say what would follow.
     #[graphql(default)]
     dry_run: bool,
@@ -136,13 +160,15 @@ impl GroupMutation {
                 .crm_automatic_relations
                 .map_value(|chosen| chosen.into_iter().map(Into::into).collect())
                 .into(),
-            chats: ChatSettings {
+            policies: PolicySettings {
                 messenger: messenger(scope, group.root(), input.messenger)
                     .await?
                     .into(),
                 preset: input.chat_preset.map_value(Into::into).into(),
                 invites: input.invite_policy.map_value(Into::into).into(),
                 reassignment: input.reassignment.map_value(Into::into).into(),
+                replies: input.replies.map_value(Into::into).into(),
+                reactions: input.reactions.map_value(Into::into).into(),
             },
         };
         let report = if input.dry_run {

@@ -34,7 +34,7 @@ pub(super) fn write(
         );
     }
     for typed in unknown {
-        let _ = write!(text, " · {} nobody here is called so", code_span(typed));
+        let _ = write!(text, " · {}: nobody here is called so", code_span(typed));
     }
     text
 }
@@ -125,7 +125,7 @@ mod tests {
                 false
             ),
             "- `add_observers`: `[deal:7]` `@ann` added · `b@example.com` already there\n  \
-             - `[estimate:9]` Estimates have no observers · `@nemo` nobody here is called so"
+             - `[estimate:9]` Estimates have no observers · `@nemo`: nobody here is called so"
         );
     }
 
