@@ -256,12 +256,10 @@ pub fn plan(commands: &[Found], snapshot: Snapshot, clock: &dyn Clock) -> Plan {
 
 fn execute(name: CommandName, argument: &str, working: &mut Working, clock: &dyn Clock) -> Line {
     let right = match name {
-        CommandName::AddContacts | CommandName::RemoveContacts | CommandName::Undo => {
-            Some(Right::RelateContacts)
-        }
+        CommandName::AddContacts | CommandName::RemoveContacts => Some(Right::RelateContacts),
         CommandName::Contacts => Some(Right::ViewIssueContacts),
         CommandName::CreateContact => Some(Right::CreateContacts),
-        // What may be done with an item is decided item by item.
+        // What may be done with an item is decided item by item, and what may be taken back by what was done.
         _ => None,
     };
     if let Some(right) = right.filter(|&right| !working.access.allows(right)) {

@@ -287,6 +287,25 @@ fn later_commands_see_earlier_ones_and_undo_goes_back_through_them() {
 }
 
 #[test]
+fn undo_takes_the_right_to_do_what_is_taken_back() {
+    let clock = ManualClock::at(DateTime::UNIX_EPOCH);
+    let mut before = snapshot();
+    before.access.project = Level::Guest;
+    before.operations = vec![PastOperation {
+        id: OperationId(clock.id()),
+        command: "add_contacts".into(),
+        changes: vec![PastChange::Related(ItemId(1))],
+    }];
+    let plan = decide("/undo\n/undo", before);
+    let refused = Line::Refused {
+        command: CommandName::Undo,
+        refusal: Refusal::NoRight(Right::RelateContacts),
+    };
+    assert_eq!(plan.lines, [refused, Line::NothingToUndo]);
+    assert!(plan.operations.is_empty());
+}
+
+#[test]
 fn undo_leaves_what_others_rely_on_and_is_used_up_all_the_same() {
     let clock = ManualClock::at(DateTime::UNIX_EPOCH);
     let mut before = snapshot();

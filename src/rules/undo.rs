@@ -16,11 +16,18 @@ pub(super) fn undo(working: &mut Working, clock: &dyn Clock) -> Line {
     let Some(operation) = working.pop_standing() else {
         return Line::NothingToUndo;
     };
-    let creates = |change: &PastChange| matches!(change, PastChange::Created { .. });
-    if operation.changes.iter().any(creates) && !working.access.allows(Right::CreateContacts) {
+    let required = operation.changes.iter().filter_map(|change| match change {
+        PastChange::Created { .. } => Some(Right::CreateContacts),
+        PastChange::Related(_) | PastChange::Unrelated(_) => Some(Right::RelateContacts),
+        PastChange::Watched(_) => None,
+    });
+    if let Some(right) = required
+        .into_iter()
+        .find(|right| !working.access.allows(*right))
+    {
         return Line::Refused {
             command: CommandName::Undo,
-            refusal: Refusal::NoRight(Right::CreateContacts),
+            refusal: Refusal::NoRight(right),
         };
     }
     let mut changes = Vec::new();

@@ -227,7 +227,8 @@ pub async fn named(
 }
 
 /// Returns those of whom a tenant knows and whose username or a word of whose name begins so, as (username, name): members, those of whom the
-/// tracker told a level there, and those who watch its items. An account on a connection that others use too is not enough to be shown.
+/// tracker told a level there, those who watch its items, and those with an account on a tracker that is its alone. An account on one that other
+/// tenants use too is not enough to be shown.
 pub async fn suggest(
     connection: &mut PgConnection,
     root: RootId,
@@ -245,7 +246,11 @@ pub async fn suggest(
                                                AND remote_user_id = identities.remote_id AND level > 0
                              WHERE identities.person_id = people.id AND NOT is_bot)
                   OR EXISTS (SELECT FROM observers WHERE root_id = $1 AND person_id = people.id)
-                  OR EXISTS (SELECT FROM items WHERE root_id = $1 AND responsible_id = people.id))
+                  OR EXISTS (SELECT FROM items WHERE root_id = $1 AND responsible_id = people.id)
+                  OR EXISTS (SELECT FROM identities
+                             JOIN (SELECT connection_id FROM groups WHERE connection_id IS NOT NULL GROUP BY connection_id
+                                   HAVING bool_and(root_id = $1)) AS own USING (connection_id)
+                             WHERE identities.person_id = people.id AND NOT is_bot))
            ORDER BY lower(username) LIMIT $3"#,
         root.0,
         typed,

@@ -133,7 +133,10 @@ async fn two_become_one_and_two_again() {
         visit(world, &browser, CONTACTS).await;
         browser.shows("Active 1").await;
         browser.click("tbody a").await;
-        browser.click(".history button").await;
+        // It says that more than one change is taken back.
+        browser.click(".history summary").await;
+        browser.shows("changes are taken back").await;
+        browser.click(".history details[open] button").await;
         browser.shows("It was undone.").await;
         visit(world, &browser, CONTACTS).await;
         browser.shows("Active 2").await;

@@ -136,8 +136,16 @@ const refresh = () => {
     later = setTimeout(refresh, 2000);
     return;
   }
-  htmx.ajax("GET", location.href, { target: `#${part.id}`, select: `#${part.id}`, swap: "outerHTML" });
+  const headers = { "X-Refresh": "yes" };
+  htmx.ajax("GET", location.href, { target: `#${part.id}`, select: `#${part.id}`, swap: "outerHTML", headers });
 };
+// Neither is somebody who began while the page was on its way.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { requestConfig, target } = event.detail;
+  if (!requestConfig.headers["X-Refresh"] || !isBusy(target)) return;
+  event.detail.shouldSwap = false;
+  later = setTimeout(refresh, 2000);
+});
 listen();
 document.addEventListener("visibilitychange", () => {
   listen();

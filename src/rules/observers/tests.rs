@@ -443,8 +443,8 @@ fn row_14_a_person_who_is_gone_observes_nothing() {
     let watching = deal(&[]).without(R);
     assert_eq!(
         (watching.changes.len(), watching.settle),
-        (0, true),
-        "it stays his until it is handed over"
+        (1, true),
+        "it stays his until it is handed over, and nothing puts him into its chat"
     );
     assert_eq!(deal(&[]).without(BOB), Watching::default());
 }

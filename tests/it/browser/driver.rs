@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -58,25 +58,32 @@ impl Drop for Browser {
     }
 }
 
+/// Starts a driver; returns it with the port that it listens on, unless it ends.
+fn drive(folder: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(folder.join("chromedriver"))
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    });
+    if port.is_none() {
+        driver.wait().unwrap();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     pub(super) async fn start() -> Self {
         let folder = folder().await;
-        let mut driver = Command::new(folder.join("chromedriver"))
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.split_once("successfully on port ")?
-                    .1
-                    .trim_end_matches('.')
-                    .parse::<u16>()
-                    .ok()
-            })
+        // Of several that start at once, two may choose the same port: then one ends, and another chooses anew.
+        let (driver, port) = std::iter::repeat_with(|| drive(&folder))
+            .take(5)
+            .find_map(|driven| driven)
             .unwrap();
         let base: Url = format!("http://127.0.0.1:{port}/").parse().unwrap();
         let limits = Limits {
@@ -277,6 +284,8 @@ impl Browser {
         };
         let shot = self.ask(Method::GET, "screenshot", &Value::Null).await;
         let png = STANDARD.decode(shot.as_str().unwrap()).unwrap();
-        fs::write(PathBuf::from(folder).join(format!("{name}.png")), png).unwrap();
+        let folder = PathBuf::from(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), png).unwrap();
     }
 }
