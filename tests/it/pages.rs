@@ -405,7 +405,7 @@ async fn an_item_is_made_edited_archived_converted_and_brought_back() {
         for sentence in [
             "Title can&#39;t be blank",
             "Amount is no number",
-            "Responsible is unknown",
+            "Responsible cannot be found",
             "kept as typed",
         ] {
             assert!(

@@ -136,8 +136,14 @@ fn write_line(line: &Line, dialect: &Dialect<'_>, counts: bool) -> String {
                     format!("; {kept} could not be, because the contact is gone or in use by now")
                 }
             };
+            // What was written in it stays readable for those who are in it.
+            let stays = if command == CommandName::CreateChat.word() {
+                "; the chat stays"
+            } else {
+                ""
+            };
             format!(
-                "- {}: {} of {} taken back{kept}",
+                "- {}: {} of {} taken back{kept}{stays}",
                 code_span(CommandName::Undo.word()),
                 plural(*changes, "change", "changes"),
                 code_span(command)

@@ -66,20 +66,23 @@ pub async fn issues(
             let with_contacts = matches!(among, Among::Organization(_));
             sqlx::query_as!(
                 ListedIssue,
-                r#"SELECT issues.id AS "id: IssueId", project.path AS "project_path!", iid, title, state
-                   FROM (
-                       SELECT DISTINCT issue_id FROM issue_items
-                       WHERE root_id = $1 AND issue_id < $3
-                         AND item_id IN (SELECT $5 UNION ALL SELECT items.id FROM items WHERE $6 AND root_id = $1 AND organization_id = $5)
-                   ) AS related
-                   JOIN issues ON issues.root_id = $1 AND issues.id = related.issue_id
+                r#"SELECT DISTINCT ON (found.id) found.id AS "id: IssueId", found.path AS "project_path!", found.iid, found.title, found.state
+                   FROM (SELECT $5 AS id UNION ALL
+                         SELECT items.id FROM items WHERE $6 AND root_id = $1 AND organization_id = $5) AS item
+                   -- Item by item, from the newest: in one go, the relations of the whole tenant are walked for the few of one contact.
                    CROSS JOIN LATERAL (
-                       SELECT projects.path FROM projects
-                       JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
-                       JOIN groups AS scope ON scope.root_id = $1 AND scope.id = $2
-                       WHERE projects.root_id = $1 AND projects.id = issues.project_id
-                         AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))) AS project
-                   ORDER BY issues.id DESC LIMIT $4"#,
+                       SELECT issues.id, project.path, issues.iid, issues.title, issues.state
+                       FROM issue_items
+                       JOIN issues ON issues.root_id = $1 AND issues.id = issue_items.issue_id
+                       CROSS JOIN LATERAL (
+                           SELECT projects.path FROM projects
+                           JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
+                           JOIN groups AS scope ON scope.root_id = $1 AND scope.id = $2
+                           WHERE projects.root_id = $1 AND projects.id = issues.project_id
+                             AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))) AS project
+                       WHERE issue_items.item_id = item.id AND issue_items.root_id = $1 AND issue_items.issue_id < $3
+                       ORDER BY issue_items.issue_id DESC LIMIT $4) AS found
+                   ORDER BY found.id DESC LIMIT $4"#,
                 root.0,
                 group.0,
                 before,

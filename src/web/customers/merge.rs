@@ -123,7 +123,7 @@ async fn show(
         Some(other) => Some(find(visit, kind, other).await?),
         None => {
             if !with.trim().is_empty() {
-                errors.push("Merge with what is no name of the list: choose one of it");
+                errors.push("Merge with one of the list: choose it there");
             }
             None
         }

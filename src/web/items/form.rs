@@ -133,7 +133,7 @@ async fn create_typed(visit: &Visit, input: &Input) -> Result<ItemId, CrmError> 
                 wrong.extend(
                     sentences
                         .iter()
-                        .map(|why| format!("{field} is unknown. {why}")),
+                        .map(|why| format!("{field} cannot be found. {why}")),
                 );
                 Ok(Vec::new())
             }

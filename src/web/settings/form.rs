@@ -293,7 +293,7 @@ pub(super) async fn save(
                 (None, _) => Flash::done("Nothing was to be changed."),
                 (_, 0) => Flash::done("The settings were saved."),
                 (_, lost) => Flash::done(format!(
-                    "The settings were saved. {lost} relations between issues and contacts are gone."
+                    "The settings were saved. Relations between issues and contacts that are gone: {lost}."
                 )),
             };
             Ok(visit.visitor.say(flash, &visit.to("settings")))
