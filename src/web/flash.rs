@@ -45,6 +45,15 @@ impl Flash {
         }
     }
 
+    /// Adds what somebody should know of what was done.
+    pub(super) fn but(self, text: &str) -> Self {
+        Self {
+            text: format!("{} {text}", self.text),
+            is_warning: true,
+            ..self
+        }
+    }
+
     /// Adds a button that takes an operation back.
     pub(super) fn with_undo(self, operation: OperationId) -> Self {
         Self {

@@ -490,6 +490,29 @@ async fn an_item_is_made_edited_archived_converted_and_brought_back() {
 }
 
 #[tokio::test]
+async fn who_names_somebody_without_a_level_is_told() {
+    run(async |world| {
+        introduce(world).await;
+        let stranger = person_of(world, world.demo.stranger).await;
+        sqlx::query("UPDATE people SET username = 'sam' WHERE id = $1")
+            .bind(stranger.0)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        let dan = Visitor::of(world, world.demo.dan).await;
+        let item = deal(&dan, "Chairs", &[]).await;
+        for (path, field) in [("observers", "people"), ("responsible", "person")] {
+            for (named, is_stranger) in [("gus", false), ("sam", true)] {
+                let page = dan.done(&format!("{item}/{path}"), &[(field, named)]).await;
+                let is_told = page.contains("Not all of them can see it");
+                assert_eq!(is_told, is_stranger, "{path} {named}: {page}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_observer_sees_his_item_and_nothing_else() {
     run(async |world| {
         introduce(world).await;
@@ -510,6 +533,11 @@ async fn an_observer_sees_his_item_and_nothing_else() {
 
         let seen = gus.page(&item).await;
         assert!(seen.contains("Chairs") && !seen.contains("/edit"), "{seen}");
+        let home = gus.page("/").await;
+        assert!(
+            home.contains("Chairs") && home.contains(&item) && !home.contains("Tables"),
+            "{home}"
+        );
         for path in [
             other.as_str(),
             &format!("{BASE}/crm/items"),

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// People whose level is asked for after they were named: each may be a question to the tracker.
+const MOST_ASKED: usize = 5;
+
 /// People by their names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -152,11 +155,18 @@ async fn change(
 ) -> Result<Response, Problem> {
     let (item, on) = find(visit, id).await?;
     let (crm, asker) = (&visit.visitor.web.crm, visit.visitor.asker());
+    let brought = match &task {
+        Ok(task) if task.brings() => task.people(),
+        _ => Vec::new(),
+    };
     let done = match task {
         Ok(task) => crm.change_watchers(asker, &[id], &task, false).await,
         Err(error) => Err(error),
     };
     let flash = match done {
+        Ok(report) if has_strangers(visit, id, &brought).await? => said(&report).but(
+            "Not all of them can see it: it takes a level in the group. “Why can somebody see this?” tells who.",
+        ),
         Ok(report) => said(&report),
         Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
         Err(CrmError::Denied(sentence)) => Flash::warning(format!("{sentence}.")),
@@ -169,6 +179,17 @@ async fn change(
         Err(other) => return Err(other),
     };
     Ok(visit.visitor.say(flash, &path))
+}
+
+/// Returns whether somebody, of the first few of those who were named, may not read the item, though he observes it or is responsible for it.
+async fn has_strangers(visit: &Visit, id: ItemId, people: &[PersonId]) -> Result<bool, Problem> {
+    for person in people.iter().take(MOST_ASKED) {
+        let access = visit.visitor.web.crm.items_access(*person, &[id]).await?;
+        if !access.get(&id).is_some_and(|on| on.reads()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns what came of a change of one item.
