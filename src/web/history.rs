@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) who: String,
     /// What he did, after his name.
     pub(super) what: String,
+    /// The other item that it was done with: title and path; the path is empty where it is not the reader's to see.
+    pub(super) other: Option<(String, String)>,
     /// The item, where the history is not of one: title and path.
     pub(super) item: Option<(String, String)>,
     /// When.
@@ -82,6 +84,7 @@ pub(super) async fn told<R>(
     let issues = issues(visit, &entries).await?;
     let people = people_in(&entries);
     let mut items: Vec<ItemId> = entries.iter().flat_map(organizations_in).collect();
+    items.extend(entries.iter().filter_map(other_in));
     if with_items {
         items.extend(entries.iter().filter_map(|entry| entry.item));
     }
@@ -124,7 +127,16 @@ pub(super) async fn told<R>(
             None if entry.via == Via::Automatic => "Liaison".to_owned(),
             actor => names.get(actor),
         },
-        what: what(&entry, &names),
+        what: match entry.issue.filter(|issue| issues.contains_key(issue)) {
+            Some(_) if !entry.action.ends_with("related") => {
+                format!("{} on", what(&entry, &names))
+            }
+            _ => what(&entry, &names),
+        },
+        other: other_in(&entry).map(|other| {
+            let known = titles.get(&other.0).cloned();
+            known.unwrap_or_else(|| ("another one".to_owned(), String::new()))
+        }),
         item: entry
             .item
             .filter(|_| with_items)
@@ -199,23 +211,29 @@ fn person(part: &Value, name: &str) -> Option<PersonId> {
 fn what(entry: &HistoryEntry, names: &Names) -> String {
     let detail = &entry.detail;
     let whom = || names.get(person(detail, "person"));
+    let is_himself = entry.actor.is_some() && entry.actor == person(detail, "person");
     let text = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default();
     match entry.action.as_str() {
+        "item_created" if other_in(entry).is_some() => "made it of".to_owned(),
         "item_created" => "created it".to_owned(),
         "item_edited" => "changed it".to_owned(),
         "item_deleted" => "deleted it".to_owned(),
-        "item_merged" => "merged it with another one".to_owned(),
+        "item_merged" if other_in(entry).is_some() => "merged it into".to_owned(),
+        "item_merged" => "merged another one into it".to_owned(),
         "item_moved" => "moved it here".to_owned(),
-        "item_converted" => "made a deal of it".to_owned(),
+        "item_converted" => "made a deal of it:".to_owned(),
         "item_related" => "added it to".to_owned(),
         "item_unrelated" => "removed it from".to_owned(),
-        "item_linked" => "linked it to another one".to_owned(),
-        "item_unlinked" => "linked it to another one no longer".to_owned(),
+        "item_linked" => "linked it to".to_owned(),
+        "item_unlinked" => "took away its link to".to_owned(),
+        "observer_added" if is_himself => "began to observe it".to_owned(),
         "observer_added" => format!("added {} as an observer", whom()),
+        "observer_removed" if is_himself => "observes it no longer".to_owned(),
         "observer_removed" => format!("removed {} from its observers", whom()),
         "observer_changed" => {
             let comes = |part: &str| detail.get(part)?.get("in_chat")?.as_bool();
             match (comes("before"), comes("after")) {
+                (Some(true), Some(false)) if is_himself => "left its chat".to_owned(),
                 (Some(true), Some(false)) => format!("took {} out of its chat", whom()),
                 (Some(false), Some(true)) => format!("put {} back into its chat", whom()),
                 _ => format!("changed how {} observes it", whom()),
@@ -234,7 +252,7 @@ fn what(entry: &HistoryEntry, names: &Names) -> String {
             }
         }
         "chat_created" => "had its chat made".to_owned(),
-        "chat_moved" => "joined its chat with another one".to_owned(),
+        "chat_moved" => "gave its chat to".to_owned(),
         "group_configured" => "changed the group’s settings".to_owned(),
         "webhook_created" => format!("made the webhook {}", text("webhook")),
         "webhook_rotated" => format!("gave the webhook {} a new secret", text("webhook")),
@@ -325,6 +343,14 @@ fn organizations_in(entry: &HistoryEntry) -> Vec<ItemId> {
         .filter_map(|part| entry.detail.get(*part)?.get("organization")?.as_i64())
         .map(ItemId)
         .collect()
+}
+
+/// Returns the other item that something was done with.
+fn other_in(entry: &HistoryEntry) -> Option<ItemId> {
+    ["linked", "into", "converted_from"]
+        .iter()
+        .find_map(|name| entry.detail.get(*name)?.as_i64())
+        .map(ItemId)
 }
 
 #[cfg(test)]

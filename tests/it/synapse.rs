@@ -186,8 +186,31 @@ impl Homeserver {
         homeserver
     }
 
-    /// Runs the homeserver beside a shell that ends it when the tests end: a process that is killed ends nothing itself.
+    /// Runs the homeserver and waits until it answers.
     async fn run(&self) {
+        self.launch();
+        let deadline = Instant::now() + START;
+        while !self.is_up().await {
+            let read = |name| fs::read_to_string(self.folder.path().join(name));
+            assert!(
+                Instant::now() <= deadline,
+                "Synapse does not answer:\n{:?}\n{:?}",
+                read("out"),
+                read("hs.log")
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            // While nobody listened, the port may have become that of somebody's connection, for as long as that is open.
+            if read("out").is_ok_and(|out| out.contains("Address already in use")) {
+                self.stop();
+                fs::remove_file(self.folder.path().join("out")).unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.launch();
+            }
+        }
+    }
+
+    /// Starts the homeserver beside a shell that ends it when the tests end: a process that is killed ends nothing itself.
+    fn launch(&self) {
         let script = r#""$1/python" -m synapse.app.homeserver -c "$2/homeserver.json" >>"$2/out" 2>&1 </dev/null &
             server=$!
             read -r line
@@ -203,18 +226,6 @@ impl Homeserver {
             .spawn()
             .unwrap();
         *self.running.lock().unwrap() = Some(child);
-        let deadline = Instant::now() + START;
-        while !self.is_up().await {
-            if Instant::now() > deadline {
-                let read = |name| fs::read_to_string(self.folder.path().join(name));
-                panic!(
-                    "Synapse does not answer:\n{:?}\n{:?}",
-                    read("out"),
-                    read("hs.log")
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// The way to the homeserver of this thread, and so of this test: connections end with the runtime that opened them.

@@ -203,7 +203,8 @@ async fn remove(Shared(server): Shared<Homeserver>, Json(deed): Json<Deed>) -> J
 }
 
 async fn direct(Shared(server): Shared<Homeserver>, Json(deed): Json<Deed>) -> Json<Value> {
-    answered(server.write_to_bot(&deed.r#as, "Hello"))
+    let room = server.write_to_bot(&deed.r#as, "Hello");
+    Json(room.map_or_else(refusal, |room| json!({ "room": room })))
 }
 
 async fn events(

@@ -38,7 +38,7 @@ async fn the_printed_file_registers_liaison_at_the_homeserver() {
         "rooms",
     ];
     let error = site.fail(&[&create[..], &["--signing"]].concat()).await;
-    assert!(error.contains("do not sign"), "{error}");
+    assert!(error.contains("does not sign"), "{error}");
     let made = site.succeed(&create).await;
     assert!(
         made.contains("liaison webhook registration rooms"),
@@ -48,7 +48,7 @@ async fn the_printed_file_registers_liaison_at_the_homeserver() {
         .fail(&[&create[..6], &["--name", "more"]].concat())
         .await;
     assert!(
-        error.contains("webhook rooms takes all that connection matrix tells"),
+        error.contains("Connection matrix has webhook rooms, which takes all that it tells"),
         "{error}"
     );
     let error = site.fail(&["webhook", "registration", "acme-gitlab"]).await;

@@ -68,7 +68,7 @@ async function act(what, more) {
   });
   const said = await answer.json();
   element("status").textContent = said.error ? `Refused: ${said.error}` : "Done.";
-  return !said.error;
+  return said.error ? undefined : said;
 }
 
 async function refresh() {
@@ -92,7 +92,11 @@ async function refresh() {
 
 element("as").addEventListener("change", (event) => { chosen.as = event.target.value; refresh(); });
 element("room").addEventListener("change", (event) => { chosen.room = event.target.value; refresh(); });
-element("direct").addEventListener("click", () => act("direct", {}));
+element("direct").addEventListener("click", async () => {
+  const made = await act("direct", {});
+  if (made) chosen.room = made.room;
+  refresh();
+});
 element("adding").addEventListener("submit", (event) => {
   event.preventDefault();
   act("add", { who: element("who").value });
