@@ -176,9 +176,9 @@ impl Service {
             let pace = Pace::new(worker.wake.bulk_jobs());
             let bulk = worker.crm.clone().work_bulk(pace, worker.stop.clone());
             worker.tasks.spawn(bulk);
+            worker.tasks.spawn(find_lost(worker.clone()));
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
-        worker.tasks.spawn(find_lost(worker.clone()));
         worker.tasks.spawn(queue::tell(
             parts.pool.clone(),
             Arc::clone(&wake),

@@ -213,12 +213,23 @@ impl Hearing<'_> {
         connection: &mut PgConnection,
         chats: &[(RootId, ChatId)],
     ) -> Result<(), Trouble> {
+        let mut unseen = Vec::new();
         for &(root, chat) in chats {
-            let lane = Lane::of_chat(chat);
-            if queue::is_waiting(connection, root, Queue::Call, lane).await? {
-                continue;
+            if !queue::is_waiting(connection, root, Queue::Call, Lane::of_chat(chat)).await? {
+                unseen.push((root, chat));
             }
-            let effect = self.effect(lane, Effect::SettleChat { chat });
+        }
+        self.settle_chats(connection, &unseen).await
+    }
+
+    /// The same, whether or not looks wait already: for what is committed only with them.
+    pub(super) async fn settle_chats(
+        &self,
+        connection: &mut PgConnection,
+        chats: &[(RootId, ChatId)],
+    ) -> Result<(), Trouble> {
+        for &(root, chat) in chats {
+            let effect = self.effect(Lane::of_chat(chat), Effect::SettleChat { chat });
             let now = self.worker.clock.now();
             queue::enqueue(connection, root, vec![effect], now, self.worker.lease).await?;
         }

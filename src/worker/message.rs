@@ -146,7 +146,8 @@ async fn recognised(
     let mut chats = member::of_stranger(&mut tx, on, &facts.remote_id).await?;
     // Where he is being met at this moment he is no stranger yet.
     chats.extend(of_item.filter(|chat| !chats.contains(chat)));
-    hearing.have_settled(&mut tx, &chats).await?;
+    // Also where a look waits already: it may begin before the account is committed, and would hold him for a stranger.
+    hearing.settle_chats(&mut tx, &chats).await?;
     tx.commit().await?;
     hearing.announce(Queue::Call);
     Ok(Some(Account {

@@ -433,6 +433,7 @@ fn configure(
             "rc_message": unlimited,
             "rc_login": { "address": unlimited, "account": unlimited },
             "rc_joins": { "local": unlimited },
+            "rc_joins_per_room": unlimited,
             "rc_invites": { "per_room": unlimited, "per_user": unlimited, "per_issuer": unlimited },
         });
         let (Value::Object(fields), Value::Object(limits)) = (&mut config, limits) else {

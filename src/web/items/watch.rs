@@ -164,7 +164,7 @@ async fn change(
         Err(error) => Err(error),
     };
     let flash = match done {
-        Ok(report) if has_strangers(visit, id, &brought).await? => said(&report).but(
+        Ok(report) if has_strangers(visit, id, &brought).await => said(&report).but(
             "Not all of them can see it: it takes a level in the group. “Why can somebody see this?” tells who.",
         ),
         Ok(report) => said(&report),
@@ -181,15 +181,19 @@ async fn change(
     Ok(visit.visitor.say(flash, &path))
 }
 
-/// Returns whether somebody, of the first few of those who were named, may not read the item, though he observes it or is responsible for it.
-async fn has_strangers(visit: &Visit, id: ItemId, people: &[PersonId]) -> Result<bool, Problem> {
+/// Returns whether it is known that somebody, of the first few of those who were named, may not read the item, though he observes it or is
+/// responsible for it.
+async fn has_strangers(visit: &Visit, id: ItemId, people: &[PersonId]) -> bool {
     for person in people.iter().take(MOST_ASKED) {
-        let access = visit.visitor.web.crm.items_access(*person, &[id]).await?;
+        // The change is made: a tracker that does not answer now is no reason to say that it was not.
+        let Ok(access) = visit.visitor.web.crm.items_access(*person, &[id]).await else {
+            continue;
+        };
         if !access.get(&id).is_some_and(|on| on.reads()) {
-            return Ok(true);
+            return true;
         }
     }
-    Ok(false)
+    false
 }
 
 /// Returns what came of a change of one item.
