@@ -141,6 +141,7 @@ impl Webhooks {
             }
         };
         is_name(name)?;
+        are_events(new.events)?;
         let mut tx = self.pool.begin().await.map_err(outage)?;
         let on = connection_named(&mut tx, by, (new.group.0, new.connection)).await?;
         sends_hooks(on.kind, new.signing)?;
@@ -185,6 +186,7 @@ impl Webhooks {
     ) -> Result<(NewSecret, u32), CrmError> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await.map_err(outage)?;
+        webhook::lock(&mut tx, webhook).await.map_err(store)?;
         let found = self.own(&mut tx, webhook).await?;
         let signed = found
             .secrets
@@ -227,6 +229,7 @@ impl Webhooks {
         state: &'static str,
     ) -> Result<(), CrmError> {
         let mut tx = self.pool.begin().await.map_err(outage)?;
+        webhook::lock(&mut tx, webhook).await.map_err(store)?;
         let found = if state == "deleted" {
             self.own(&mut tx, webhook).await?
         } else {
@@ -252,11 +255,9 @@ impl Webhooks {
         webhook: (RootId, WebhookId),
         events: Option<&[HookEvent]>,
     ) -> Result<(), CrmError> {
-        if events.is_some_and(<[HookEvent]>::is_empty) {
-            let reason = "Events can't be empty: pause the webhook instead";
-            return Err(Refused::because(reason).into());
-        }
+        are_events(events)?;
         let mut tx = self.pool.begin().await.map_err(outage)?;
+        webhook::lock(&mut tx, webhook).await.map_err(store)?;
         let found = self.find(&mut tx, webhook).await?;
         webhook::set_events(&mut tx, webhook, events)
             .await
@@ -283,7 +284,8 @@ impl Webhooks {
     ) -> Result<Installed, CrmError> {
         let mut connection = self.pool.acquire().await.map_err(outage)?;
         let found = self.find(&mut connection, webhook).await?;
-        let remote = self.remote(&mut connection, by, &found, project).await?;
+        drop(connection);
+        let remote = self.remote(by, &found, project).await?;
         let mut settings = HookSettings {
             url: self.url(&found.name),
             token: None,
@@ -298,7 +300,6 @@ impl Webhooks {
                 SecretKind::Signing => settings.signing_token.get_or_insert(secret),
             };
         }
-        drop(connection);
         let said = |error| said(error, remote.scope);
         let hooks = remote.client.hooks(remote.scope, &remote.id).await;
         let hooks = hooks.map_err(said)?;
@@ -345,8 +346,8 @@ impl Webhooks {
     ) -> Result<(), CrmError> {
         let mut connection = self.pool.acquire().await.map_err(outage)?;
         let found = self.find(&mut connection, webhook).await?;
-        let remote = self.remote(&mut connection, by, &found, project).await?;
         drop(connection);
+        let remote = self.remote(by, &found, project).await?;
         let said = |error| said(error, remote.scope);
         let url = self.url(&found.name);
         let hooks = remote.client.hooks(remote.scope, &remote.id).await;
@@ -405,7 +406,6 @@ impl Webhooks {
     /// events are nobody's here.
     async fn remote(
         &self,
-        connection: &mut PgConnection,
         by: By,
         found: &Webhook,
         project: Option<&str>,
@@ -429,7 +429,10 @@ impl Webhooks {
             .ok_or(CrmError::Unavailable(Outage::NotConfigured(
                 found.connection,
             )))?;
-        let namespace = group::remote(connection, found.root, found.group).await;
+        let mut connection = self.pool.acquire().await.map_err(outage)?;
+        let namespace = group::remote(&mut connection, found.root, found.group).await;
+        // The tracker may take its time.
+        drop(connection);
         // What the group stands for in another tracker means nothing in this one.
         let namespace = namespace
             .map_err(store)?
@@ -557,6 +560,15 @@ async fn connection_named(
         );
         Refused::because(reason).into()
     })
+}
+
+/// Refuses a choice of no events at all: such a webhook would ignore everything.
+fn are_events(events: Option<&[HookEvent]>) -> Result<(), Refused> {
+    if events.is_some_and(<[HookEvent]>::is_empty) {
+        let reason = "Events can't be empty: a webhook that is to act on nothing is paused";
+        return Err(Refused::because(reason));
+    }
+    Ok(())
 }
 
 /// Refuses webhooks of kinds that send nothing to one, and signatures of those that do not sign.

@@ -130,7 +130,7 @@ pub async fn deliveries(
            WHERE root.root_id = root.id AND ($7::bigint IS NULL OR root.id = $7)
            ORDER BY line.id DESC LIMIT $3"#,
         filter.name,
-        filter.state.as_ref().filter(|_| !is_dead),
+        filter.state,
         limit,
         webhooks.as_deref(),
         filter.before.map(|id| id.0),
@@ -142,7 +142,6 @@ pub async fn deliveries(
     .await?;
     Ok(rows
         .into_iter()
-        .filter(|row| !is_dead || row.state == "dead")
         .map(|row| DeliverySummary {
             id: row.id,
             through: (row.root, row.webhook_id),

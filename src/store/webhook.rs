@@ -462,6 +462,21 @@ pub async fn secrets(
         .unwrap_or_default())
 }
 
+/// Holds a webhook against other changes until the transaction ends. What is read of it afterwards is as it is.
+pub async fn lock(
+    connection: &mut PgConnection,
+    (root, id): (RootId, WebhookId),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT FROM webhooks WHERE root_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        root.0,
+        id.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
 /// Sets the state of a webhook: active, paused or deleted.
 pub async fn set_state(
     connection: &mut PgConnection,

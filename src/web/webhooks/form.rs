@@ -70,10 +70,6 @@ async fn create(visit: InGroup<ToConfigure>, form: Typed<Input>) -> Result<Respo
     if form.is_restored {
         return page(&visit, input, Errors::default(), words).await;
     }
-    if events.as_ref().is_some_and(Vec::is_empty) {
-        let errors = Errors::new(vec!["Events can't be empty".to_owned()]);
-        return Ok(refused(page(&visit, input, errors, words).await?));
-    }
     let wanted = NewWebhook {
         group: (visit.group.root, visit.group.id),
         path: &visit.group.path,

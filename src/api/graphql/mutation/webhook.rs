@@ -203,6 +203,10 @@ impl WebhookMutation {
         let scope = Scope::of(context)?;
         let (by, id) = (webhook::by(scope)?, input.id.read()?);
         let found = webhook::find(scope, id).await?;
+        if input.events.is_some() && input.state == Some(WebhookState::Deleted) {
+            let text = "events of a webhook that is deleted mean nothing: leave them out";
+            return Err(Refusal::Argument(text.to_owned()).into());
+        }
         let webhooks = &scope.api.webhooks;
         let mut errors = Vec::new();
         if let Some(given) = input.events {
@@ -247,7 +251,9 @@ impl WebhookMutation {
         let how = (input.overlap_hours, input.signing);
         let rotated = scope.api.webhooks.rotate(by, found.key, how).await;
         let made = told(rotated)?.map(|(made, _)| made);
-        Ok(secret_payload(input.client_mutation_id, Some(found), made))
+        // As it is now, with the secrets that are in force.
+        let now = webhook::find(scope, input.id.read()?).await?;
+        Ok(secret_payload(input.client_mutation_id, Some(now), made))
     }
 
     /// Creates or updates the hook in the tracker, through its API.
