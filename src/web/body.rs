@@ -1,4 +1,5 @@
-//! Bodies of requests, read whole within limits of size and time before anything else is done for them.
+//! Bodies of requests, read whole within limits of size and time: forms before anything else is done for them, files once it is known who
+//! sends them and that he may.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::problem::Problem;
 /// Largest form, in bytes: fields that are far too long are given back with a word on their limits.
 pub(super) const MAX_FORM: usize = 1 << 20;
 /// Largest form with a file in it, in bytes.
-pub(super) const MAX_UPLOAD: usize = 32 << 20;
+const MAX_UPLOAD: usize = 32 << 20;
 /// Longest that a form may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest that a file may take to arrive.
@@ -37,18 +38,25 @@ fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
 }
 
-/// Returns the request with its body read. Only forms have one.
+/// Returns the request with its body read. Only forms have one; one with a file is left for [`collect_upload`].
 pub(super) async fn collect(request: Request) -> Result<Request, Problem> {
     if request.method() != Method::POST {
         let (head, _) = request.into_parts();
         return Ok(Request::from_parts(head, Body::empty()));
     }
+    if is_upload(request.headers()) {
+        return Ok(request);
+    }
+    read(request, (MAX_FORM, TIMEOUT)).await
+}
+
+/// Returns the request with the file in it read: for pages that take one, after the right to send it was looked at.
+pub(super) async fn collect_upload(request: Request) -> Result<Request, Problem> {
+    read(request, (MAX_UPLOAD, UPLOAD_TIMEOUT)).await
+}
+
+async fn read(request: Request, (most, longest): (usize, Duration)) -> Result<Request, Problem> {
     let (head, body) = request.into_parts();
-    let (most, longest) = if is_upload(&head.headers) {
-        (MAX_UPLOAD, UPLOAD_TIMEOUT)
-    } else {
-        (MAX_FORM, TIMEOUT)
-    };
     let bytes = match tokio::time::timeout(longest, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) => {

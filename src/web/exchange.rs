@@ -98,6 +98,7 @@ impl FromRequest<Web> for Input {
         if !body::is_upload(request.headers()) {
             return Err(Problem::Malformed);
         }
+        let request = body::collect_upload(request).await?;
         let form = Multipart::from_request(request, web).await;
         let mut form = form.map_err(|_| Problem::Malformed)?;
         let mut input = Self::default();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{moment::Moment, people::Names, problem::Problem, visit::InGroup};
 use crate::{
     crm::{HistoryEntry, HistoryOf, HistoryPage},
-    domain::{IssueId, ItemId, OperationId, PersonId, Via},
+    domain::{IssueId, ItemId, OperationId, PersonId, ProjectId, Via},
     rules::Right,
     store::{
         operation::{self, Extent},
@@ -177,11 +177,18 @@ async fn issues<R>(
         .collect();
     let mut connection = visit.visitor.connection().await?;
     let nodes = tree::issues(&mut connection, &seen).await?;
+    let projects: Vec<ProjectId> = nodes.iter().map(|issue| issue.project).collect();
+    let projects = tree::projects(&mut connection, &projects).await?;
+    let paths: HashMap<ProjectId, String> = projects
+        .into_iter()
+        .map(|project| (project.id, project.path))
+        .collect();
+    // By their projects: customers may be those of issues of groups beside this one.
     let label = |issue: tree::IssueNode| {
-        let path = visit.to(format_args!("issues/{}", issue.id));
-        (issue.id, (format!("#{} {}", issue.iid, issue.title), path))
+        let path = format!("/{}/-/issues/{}", paths.get(&issue.project)?, issue.iid);
+        Some((issue.id, (format!("#{} {}", issue.iid, issue.title), path)))
     };
-    Ok(nodes.into_iter().map(label).collect())
+    Ok(nodes.into_iter().filter_map(label).collect())
 }
 
 /// Returns everybody whom entries name.

@@ -490,6 +490,37 @@ async fn an_item_is_made_edited_archived_converted_and_brought_back() {
 }
 
 #[tokio::test]
+async fn whoever_is_responsible_takes_back_what_he_did_about_observers() {
+    run(async |world| {
+        introduce(world).await;
+        let dan = Visitor::of(world, world.demo.dan).await;
+        let item = deal(&dan, "Chairs", &[("responsible", "gus")]).await;
+        let gus = Visitor::of(world, world.demo.gus).await;
+        let page = gus
+            .done(&format!("{item}/observers"), &[("people", "rita")])
+            .await;
+        assert!(page.contains("Observers: 1 added."), "{page}");
+        let operation = hidden(&page, "operation");
+        let undone = gus
+            .done(
+                &format!("{BASE}/crm/undo"),
+                &[("operation", &operation), ("return_to", &item)],
+            )
+            .await;
+        assert!(undone.contains("It was undone."), "{undone}");
+        assert_eq!(world.count("observers").await, 0);
+        // What he may not take back he may not name either.
+        let created = dan.page(&item).await;
+        let operation = hidden(&created, "operation");
+        let seen = gus
+            .post(&format!("{BASE}/crm/undo"), &[("operation", &operation)])
+            .await;
+        assert_eq!(seen.status, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_names_somebody_without_a_level_is_told() {
     run(async |world| {
         introduce(world).await;

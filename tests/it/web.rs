@@ -961,6 +961,32 @@ async fn an_issue_gets_and_loses_contacts() {
 }
 
 #[tokio::test]
+async fn a_file_is_waited_for_once_it_is_known_who_may_send_it() {
+    run(async |world| {
+        let gus = Visitor::of(world, world.demo.gus).await;
+        let address = world.url.socket_addrs(|| None).unwrap()[0];
+        for (path, cookie, expected) in [
+            ("/groups/acme/-/crm/import", "", "HTTP/1.1 303"),
+            ("/groups/acme/-/crm/import", &*gus.cookie, "HTTP/1.1 404"),
+            ("/users/sign_in", "", "HTTP/1.1 400"),
+        ] {
+            // All is announced, and nothing of it sent.
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {address}\r\nSec-Fetch-Site: same-origin\r\nCookie: {cookie}\r\n\
+                 Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 33000000\r\n\r\n"
+            );
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            let answered = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+            answered.unwrap().unwrap();
+            assert_eq!(std::str::from_utf8(&answer), Ok(expected), "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn files_come_in_and_go_out() {
     run(async |world| {
         let mona = Visitor::of(world, world.demo.mona).await;

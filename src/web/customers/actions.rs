@@ -8,6 +8,7 @@ use super::find;
 use crate::{
     crm::CrmError,
     domain::{ContactPatch, ItemId, OperationId, OrganizationPatch},
+    rules::Right,
     store::shown,
     web::{
         Web,
@@ -16,7 +17,7 @@ use crate::{
         kind::Kind,
         params::Path,
         problem::Problem,
-        visit::{InGroup, ToManage, ToView},
+        visit::{InGroup, ToManage, ToSeeItem},
     },
 };
 
@@ -118,7 +119,8 @@ async fn delete(
 
 async fn undo(
     State(web): State<Web>,
-    visit: InGroup<ToView>,
+    // Whoever is responsible for an item takes back what he did about its observers.
+    visit: InGroup<ToSeeItem>,
     form: Typed<Undo>,
 ) -> Result<Response, Problem> {
     let asked = form.values;
@@ -139,14 +141,16 @@ async fn undo(
     let is_within = asked.return_to.starts_with(&format!("{}/", visit.base));
     let path = if is_within {
         existing(&visit, asked.return_to).await?
-    } else {
+    } else if visit.access.allows(Right::ViewContacts) {
         visit.to("crm/contacts")
+    } else {
+        "/".to_owned()
     };
     Ok(visit.visitor.say(flash, &path))
 }
 
 /// Returns the path of an item, or of the list that it was in where it is there no more; other paths as they are.
-async fn existing(visit: &InGroup<ToView>, path: String) -> Result<String, Problem> {
+async fn existing(visit: &InGroup<ToSeeItem>, path: String) -> Result<String, Problem> {
     let Some((list, id)) = path.rsplit_once('/') else {
         return Ok(path);
     };
@@ -157,8 +161,9 @@ async fn existing(visit: &InGroup<ToView>, path: String) -> Result<String, Probl
         return Ok(path);
     };
     let mut connection = visit.visitor.connection().await?;
-    let is_there = !shown::items(&mut connection, &[ItemId(id)])
-        .await?
-        .is_empty();
+    let found = shown::items(&mut connection, &[ItemId(id)]).await?;
+    let is_there = found
+        .iter()
+        .any(|item| (item.root, item.group) == visit.holder());
     Ok(if is_there { path } else { list.to_owned() })
 }

@@ -166,7 +166,7 @@ async fn read(visit: &InGroup<ToManage>, input: &Input) -> Result<(ContactForm, 
         organization: None,
     };
     let name = input.organization.trim();
-    let mut organization_known = true;
+    let mut organization_known = name.is_empty();
     if !name.is_empty() && !name.contains('\0') {
         let mut connection = visit.visitor.connection().await?;
         form.organization =

@@ -164,7 +164,8 @@ async fn change(
         Err(error) => Err(error),
     };
     let flash = match done {
-        Ok(report) if has_strangers(visit, id, &brought).await => said(&report).but(
+        Ok(report)
+            if report.refused.is_empty() && has_strangers(visit, id, &brought).await => said(&report).but(
             "Not all of them can see it: it takes a level in the group. “Why can somebody see this?” tells who.",
         ),
         Ok(report) => said(&report),
@@ -174,9 +175,8 @@ async fn change(
     };
     // Whoever took himself off the list may see it no longer.
     let path = match find(visit, id).await {
-        Ok(_) => page_of(visit, &item, on),
         Err(Problem::NotFound) => "/".to_owned(),
-        Err(other) => return Err(other),
+        _ => page_of(visit, &item, on),
     };
     Ok(visit.visitor.say(flash, &path))
 }
@@ -187,7 +187,7 @@ async fn has_strangers(visit: &Visit, id: ItemId, people: &[PersonId]) -> bool {
     for person in people.iter().take(MOST_ASKED) {
         // The change is made: a tracker that does not answer now is no reason to say that it was not.
         let Ok(access) = visit.visitor.web.crm.items_access(*person, &[id]).await else {
-            continue;
+            return false;
         };
         if !access.get(&id).is_some_and(|on| on.reads()) {
             return true;
