@@ -66,4 +66,13 @@ impl TokenStore for StoredTokens {
         }
         .boxed()
     }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), TokenStoreError>> {
+        async move {
+            let mut connection = self.pool.acquire().await.map_err(failed)?;
+            let released = connection_token::release(&mut connection, self.connection);
+            released.await.map_err(failed)
+        }
+        .boxed()
+    }
 }

@@ -128,3 +128,14 @@ pub async fn save(
     .await?;
     Ok(())
 }
+
+/// Ends a claim that brought nothing: somebody else may try.
+pub async fn release(connection: &mut PgConnection, id: ConnectionId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE connection_tokens SET refreshing_until = NULL WHERE connection_id = $1",
+        id.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -23,6 +23,7 @@ mod remote;
 mod reply;
 mod retry;
 mod step;
+mod strangers;
 mod talk;
 mod tell;
 mod tree;

@@ -617,6 +617,9 @@ async fn the_portals_limits_are_kept() {
 struct Kept {
     tokens: Mutex<Tokens>,
     claims: AtomicUsize,
+    /// How often it does not take what is to be stored.
+    refusals: AtomicUsize,
+    releases: AtomicUsize,
 }
 
 impl TokenStore for Kept {
@@ -644,7 +647,17 @@ impl TokenStore for Kept {
     }
 
     fn save<'a>(&'a self, tokens: &'a Tokens) -> BoxFuture<'a, Result<(), TokenStoreError>> {
+        let refusals = self.refusals.load(Ordering::Relaxed);
+        if refusals > 0 {
+            self.refusals.store(refusals - 1, Ordering::Relaxed);
+            return async { Err(TokenStoreError("away".into())) }.boxed();
+        }
         *self.tokens.lock().unwrap() = tokens.clone();
+        async { Ok(()) }.boxed()
+    }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), TokenStoreError>> {
+        self.releases.fetch_add(1, Ordering::Relaxed);
         async { Ok(()) }.boxed()
     }
 }
@@ -656,6 +669,8 @@ fn oauth(portal: &Portal, refresh: &str) -> (Client, Arc<Kept>) {
             refresh: refresh.into(),
         }),
         claims: AtomicUsize::new(0),
+        refusals: AtomicUsize::new(0),
+        releases: AtomicUsize::new(0),
     });
     let application = Application {
         server: portal.url.clone(),
@@ -685,10 +700,27 @@ async fn an_ended_token_is_renewed_once_for_all_callers() {
 }
 
 #[tokio::test]
+async fn renewed_tokens_outlive_a_store_that_is_away() {
+    let portal = Portal::start().await;
+    let (client, kept) = oauth(&portal, "canary-refresh-0");
+    kept.refusals.store(2, Ordering::Relaxed);
+    for _ in 0..2 {
+        client.whoami().await.unwrap_err();
+    }
+    // The only ones that are worth anything are not lost, and not asked for again.
+    client.whoami().await.unwrap();
+    assert_eq!(portal.with(|state| state.renewals), 1);
+    let refresh = kept.tokens.lock().unwrap().refresh.clone();
+    assert_eq!(refresh.expose_secret(), "canary-refresh-1");
+    portal.end().await;
+}
+
+#[tokio::test]
 async fn tokens_that_cannot_be_renewed_are_explained() {
     let portal = Portal::start().await;
-    let (client, _) = oauth(&portal, "s3cr3t-and-used-up");
+    let (client, kept) = oauth(&portal, "s3cr3t-and-used-up");
     let error = client.whoami().await.unwrap_err();
+    assert_eq!(kept.releases.load(Ordering::Relaxed), 1);
     let told = format!("{error} {error:?}");
     assert!(
         told.contains("invalid_grant") && told.contains("install the application anew"),

@@ -15,11 +15,8 @@ use crate::{
         identity,
         room::{self as rooms, Subject},
     },
-    worker::trouble::Trouble,
+    worker::{strangers::a_few, trouble::Trouble},
 };
-
-/// Accounts that are asked about at one look; more are asked about at the next ones.
-const ASKED: usize = 20;
 
 /// What somebody may do with the items of the chat's group.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +37,7 @@ impl Settling<'_> {
         drop(connection);
         let strangers = seats.iter().filter(|seat| seat.user.is_none());
         let addresses = strangers.filter_map(|seat| Some((seat.person, seat.email.as_deref()?)));
-        for (person, email) in addresses.take(ASKED) {
+        for (person, email) in a_few(addresses) {
             let Some(user) = self.remote.client.user_by_email(email).await? else {
                 continue;
             };
@@ -85,7 +82,7 @@ impl Settling<'_> {
             .filter(|user| !seen.accounts.contains_key(*user))
             .filter_map(|user| seen.member(user))
             .filter(|member| !member.is_bot && !member.is_guest)
-            .take(ASKED)
+            // All, however many: they are asked about now or never, since the next look knows that they are there.
             .collect();
         let met = self.meet(&strangers).await?;
         if met {

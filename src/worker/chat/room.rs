@@ -37,8 +37,13 @@ impl Settling<'_> {
             return self.make_room(chat, subject).await;
         };
         if known == Some(ChatState::Closed) {
-            self.remote.client.set_open(room, true).await?;
-            self.keep_state(chat, ChatState::Open).await?;
+            match self.remote.client.set_open(room, true).await? {
+                Put::Done | Put::AlreadySo => self.keep_state(chat, ChatState::Open).await?,
+                // Comparing finds that out, too.
+                Put::Refused(Refusal::ChatGone) => {}
+                // Nobody could write in it.
+                Put::Refused(refusal) => return Err(Trouble::Hopeless(refusal.to_string())),
+            }
         }
         Ok(Some(room.clone()))
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 
-use super::{Remote, Worker, trouble::Trouble};
+use super::{Remote, Worker, strangers::a_few, trouble::Trouble};
 use crate::{
     connector::{
         bitrix24::{self, PortalItem, PortalWrite},
@@ -33,9 +33,6 @@ use crate::{
         room::{self, Subject},
     },
 };
-
-/// People who are looked for in the portal, or of it, at one comparison; more at the next ones.
-const ASKED: usize = 20;
 
 /// One comparison.
 pub(super) struct Equalizing<'a> {
@@ -110,7 +107,7 @@ impl Equalizing<'_> {
         let users: Vec<String> = users_of(theirs).into_iter().collect();
         let known = room::accounts(&mut connection, self.remote.id, &users).await?;
         drop(connection);
-        for (person, email) in ours.iter().take(ASKED) {
+        for (person, email) in a_few(&ours) {
             if let Some(user) = client.user_by_email(email).await? {
                 let mut connection = self.worker.pool.acquire().await?;
                 let account = (self.remote.id, user.as_str(), user.as_str());
@@ -118,7 +115,7 @@ impl Equalizing<'_> {
             }
         }
         let unknown = users.iter().filter(|user| !known.contains_key(*user));
-        for user in unknown.take(ASKED) {
+        for user in a_few(unknown) {
             let facts = client.user(user).await?;
             let Some(email) = facts.and_then(|facts| facts.email) else {
                 continue;

@@ -58,6 +58,9 @@ pub trait TokenStore: Send + Sync {
 
     /// Stores renewed tokens and ends the claim.
     fn save<'a>(&'a self, tokens: &'a Tokens) -> BoxFuture<'a, Result<(), TokenStoreError>>;
+
+    /// Ends a claim that brought nothing.
+    fn release(&self) -> BoxFuture<'_, Result<(), TokenStoreError>>;
 }
 
 /// An application that a portal installed.
@@ -75,8 +78,16 @@ pub struct Application {
 pub struct OAuth {
     application: Application,
     store: Arc<dyn TokenStore>,
-    /// The token for calls, once read. Held while it is renewed, so that others wait and find the new one.
-    access: Mutex<Option<SecretString>>,
+    /// Held while tokens are renewed, so that others wait and find the new ones.
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The token for calls, once read.
+    access: Option<SecretString>,
+    /// What a renewal brought and the store did not take. Nothing else is worth anything any more, so nothing is done before it is stored.
+    unsaved: Option<Tokens>,
 }
 
 impl fmt::Debug for OAuth {
@@ -106,17 +117,29 @@ impl OAuth {
         Self {
             application,
             store,
-            access: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
     /// Returns the token for calls. An empty one is refused by the portal like one that ended, and then renewed.
     pub(super) async fn token(&self) -> Result<SecretString, CallError> {
-        let mut access = self.access.lock().await;
-        if access.is_none() {
-            *access = self.store.access().await.map_err(|error| failed(&error))?;
+        let mut held = self.held.lock().await;
+        self.keep(&mut held).await?;
+        if held.access.is_none() {
+            held.access = self.store.access().await.map_err(|error| failed(&error))?;
         }
-        Ok(access.clone().unwrap_or_else(|| "none".into()))
+        Ok(held.access.clone().unwrap_or_else(|| "none".into()))
+    }
+
+    /// Stores what a renewal brought, from when on it counts.
+    async fn keep(&self, held: &mut Held) -> Result<(), CallError> {
+        if let Some(tokens) = &held.unsaved {
+            let saved = self.store.save(tokens).await;
+            saved.map_err(|error| failed(&error))?;
+            held.access = Some(tokens.access.clone());
+            held.unsaved = None;
+        }
+        Ok(())
     }
 
     /// Renews the token that the portal refused, unless somebody did already; returns the new one.
@@ -125,25 +148,33 @@ impl OAuth {
         egress: &Egress,
         worn: &SecretString,
     ) -> Result<SecretString, CallError> {
-        let mut access = self.access.lock().await;
-        match &*access {
+        let mut held = self.held.lock().await;
+        self.keep(&mut held).await?;
+        match &held.access {
             Some(current) if current.expose_secret() != worn.expose_secret() => {
                 return Ok(current.clone());
             }
             _ => {}
         }
         for _ in 0..WAITS {
-            let claim = self.store.claim(access.as_ref()).await;
+            let claim = self.store.claim(held.access.as_ref()).await;
             match claim.map_err(|error| failed(&error))? {
                 Claim::Mine(refresh) => {
-                    let tokens = self.ask(egress, &refresh).await?;
-                    let saved = self.store.save(&tokens).await;
-                    saved.map_err(|error| failed(&error))?;
-                    *access = Some(tokens.access.clone());
-                    return Ok(tokens.access);
+                    let tokens = match self.ask(egress, &refresh).await {
+                        Ok(tokens) => tokens,
+                        Err(error) => {
+                            // Where this fails too, the claim ends by itself.
+                            let _ = self.store.release().await;
+                            return Err(error);
+                        }
+                    };
+                    let access = tokens.access.clone();
+                    held.unsaved = Some(tokens);
+                    self.keep(&mut held).await?;
+                    return Ok(access);
                 }
                 Claim::Renewed(token) => {
-                    *access = Some(token.clone());
+                    held.access = Some(token.clone());
                     return Ok(token);
                 }
                 Claim::Busy => tokio::time::sleep(WAIT).await,
