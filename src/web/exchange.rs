@@ -12,12 +12,13 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::header;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::{
     Web, body,
+    form::refused,
     frame::{Frame, html},
     kind::Kind,
     params::Query,
@@ -132,11 +133,7 @@ async fn import(
     match run(&visit, kind, &input).await {
         Ok(told) => Ok(page(&visit, kind, input, Ok(Some(told)))),
         Err(ImportError::Store(error)) => Err(error.into()),
-        Err(refused) => {
-            let mut page = page(&visit, kind, input, Err(refused.to_string()));
-            *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(page)
-        }
+        Err(error) => Ok(refused(page(&visit, kind, input, Err(error.to_string())))),
     }
 }
 

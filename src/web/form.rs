@@ -22,6 +22,9 @@ const FORMS: [&str; 6] = [
     super::tokens::PATH,
 ];
 
+/// What whoever comes second is told.
+pub(super) const OVERTAKEN: &str = "Somebody else saved this since you opened it. Where it differs from what you typed, what is there now stands below the field: saving again replaces it.";
+
 /// Returns whether what is sent to a path can be shown again instead of being carried out.
 pub(super) fn shows_itself(path: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
@@ -71,6 +74,16 @@ pub(super) fn came_second(page: Response) -> Response {
 fn with_status(mut page: Response, status: StatusCode) -> Response {
     *page.status_mut() = status;
     page
+}
+
+/// Returns what was typed into a field that may be left empty.
+pub(super) fn optional(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.trim().is_empty())
+}
+
+/// Returns what somebody else put into a field, where it differs from what was typed.
+pub(super) fn differing(typed: &str, now: String) -> Option<String> {
+    (typed.trim() != now).then_some(now)
 }
 
 /// What is wrong with what was typed: sentences that begin with the name of a field, as the rules word them, and others.

@@ -2,7 +2,14 @@
 
 use askama::Template;
 
-use crate::store::search::Completion;
+use super::{
+    problem::Problem,
+    visit::{InGroup, ToView},
+};
+use crate::{
+    domain::{Direction, OrganizationSort, States},
+    store::search::{self, Completion, OrganizationRow, Page},
+};
 
 /// An option.
 #[derive(Debug)]
@@ -33,4 +40,27 @@ impl From<Completion> for Choice {
 pub(super) struct Options {
     /// The options.
     pub(super) options: Vec<Choice>,
+}
+
+/// Returns the first active organizations by their names in which something is found.
+pub(super) async fn organizations_like(
+    visit: &InGroup<ToView>,
+    typed: String,
+    count: u32,
+) -> Result<Vec<OrganizationRow>, Problem> {
+    let query = search::Query {
+        search: Some(typed),
+        states: States::Active,
+        ids: None,
+        sort: OrganizationSort::Name,
+        direction: Direction::Ascending,
+        page: Page::First { count, after: None },
+    };
+    let mut connection = visit.visitor.connection().await?;
+    let found = search::organizations(&mut connection, visit.holder(), &query).await?;
+    Ok(found
+        .rows
+        .into_iter()
+        .map(|(organization, _)| organization)
+        .collect())
 }

@@ -8,14 +8,14 @@ use axum::{Router, response::Response, routing::get};
 use chrono::DateTime;
 use serde::Deserialize;
 
-use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
+use super::form::{self, FormPlace};
 use crate::{
     crm::CrmError,
     domain::{ContactForm, ContactPatch, ItemId},
     store::search::{self, ContactRow},
     web::{
         Web,
-        form::{Errors, Typed, came_second, refused},
+        form::{Errors, OVERTAKEN, Typed, came_second, differing, optional, refused},
         frame::{Frame, html},
         kind::Kind,
         params::Path,

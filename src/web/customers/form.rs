@@ -11,9 +11,6 @@ use crate::{
     },
 };
 
-/// What whoever comes second is told.
-pub(super) const OVERTAKEN: &str = "Somebody else saved this since you opened it. Where it differs from what you typed, what is there now stands below the field: saving again replaces it.";
-
 /// Where a form is.
 #[derive(Debug)]
 pub(super) struct FormPlace {
@@ -55,14 +52,4 @@ pub(super) fn saved(
     let text = format!("The {} was {done}.", kind.word());
     let path = visit.to(format_args!("{}/{id}", kind.folder()));
     visit.visitor.say(Flash::done(text), &path)
-}
-
-/// Returns what was typed into a field that may be left empty.
-pub(super) fn optional(text: &str) -> Option<String> {
-    Some(text.to_owned()).filter(|text| !text.trim().is_empty())
-}
-
-/// Returns what somebody else put into a field, where it differs from what was typed.
-pub(super) fn differing(typed: &str, now: String) -> Option<String> {
-    (typed.trim() != now).then_some(now)
 }

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::{Router, response::Response, routing::get};
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::find;
@@ -15,7 +14,7 @@ use crate::{
     web::{
         Web,
         flash::Flash,
-        form::{Errors, Typed},
+        form::{Errors, Typed, refused},
         frame::{Frame, html},
         kind::Kind,
         params::{Path, Query},
@@ -133,17 +132,14 @@ async fn show(
         Some(right) => Some(sides(visit, &left, &right).await?),
         None => None,
     };
-    let mut page = html(&MergePage {
+    let page = html(&MergePage {
         frame: visit.frame(format!("Merge {}", left.fields.title())),
         place: place(visit, kind, &left),
         with,
         errors,
         sides,
     });
-    if is_wrong {
-        *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-    }
-    Ok(page)
+    Ok(if is_wrong { refused(page) } else { page })
 }
 
 async fn merge(

@@ -6,14 +6,14 @@ use chrono::DateTime;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
-use super::form::{self, FormPlace, OVERTAKEN, differing, optional};
+use super::form::{self, FormPlace};
 use crate::{
     crm::CrmError,
     domain::{ItemId, OrganizationForm, OrganizationPatch},
     store::search::{self, OrganizationRow},
     web::{
         Web,
-        form::{Errors, Typed, came_second, refused},
+        form::{Errors, OVERTAKEN, Typed, came_second, differing, optional, refused},
         frame::{Frame, html},
         kind::Kind,
         params::Path,

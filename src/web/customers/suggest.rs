@@ -4,14 +4,13 @@ use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
-    domain::{Direction, OrganizationSort, States},
-    store::search::{self, Page, Purpose},
+    store::search::{self, Purpose},
     web::{
         Web,
         frame::html,
         params::Query,
         problem::Problem,
-        suggestion::{Choice, Options},
+        suggestion::{Choice, Options, organizations_like},
         visit::{InGroup, ToView},
     },
 };
@@ -46,20 +45,8 @@ async fn organizations(
     visit: InGroup<ToView>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let query = search::Query {
-        search: Some(asked.q),
-        states: States::Active,
-        ids: None,
-        sort: OrganizationSort::Name,
-        direction: Direction::Ascending,
-        page: Page::First {
-            count: MOST,
-            after: None,
-        },
-    };
-    let mut connection = visit.visitor.connection().await?;
-    let found = search::organizations(&mut connection, visit.holder(), &query).await?;
-    let options = found.rows.into_iter().map(|(organization, _)| Choice {
+    let options = organizations_like(&visit, asked.q, MOST).await?;
+    let options = options.into_iter().map(|organization| Choice {
         value: organization.title.clone(),
         label: organization.title,
         note: String::new(),

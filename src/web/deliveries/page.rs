@@ -10,8 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    crm::By,
-    domain::{DeliveryId, Via},
+    domain::DeliveryId,
     queue::EffectLog,
     web::{
         Web,
@@ -21,6 +20,7 @@ use crate::{
         params::Path,
         problem::Problem,
         visit::{InGroup, ToConfigure},
+        webhooks::by,
     },
 };
 
@@ -107,12 +107,11 @@ async fn show(visit: InGroup<ToConfigure>, Path(id): Path<Uuid>) -> Result<Respo
 
 async fn replay(visit: InGroup<ToConfigure>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let group = (visit.group.root, visit.group.id);
-    let by = By {
-        person: Some(visit.visitor.bearer.person),
-        via: Via::Page,
-    };
     let webhooks = &visit.visitor.web.webhooks;
-    let flash = if webhooks.replay(by, group, DeliveryId(id)).await? {
+    let flash = if webhooks
+        .replay(by(&visit.visitor), group, DeliveryId(id))
+        .await?
+    {
         Flash::done("It was taken up again. What was done before is not done twice.")
     } else {
         Flash::warning("Nothing of it is given up any more.")

@@ -68,7 +68,7 @@ async fn add(
     form: Typed<Input>,
 ) -> Result<Response, Problem> {
     let names = names(&form.values.contact);
-    if form.is_restored || (names.ids.is_empty() && names.emails.is_empty()) {
+    if names.ids.is_empty() && names.emails.is_empty() {
         let flash =
             Flash::warning("Name a contact by its e-mail address, or choose one of the list.");
         return Ok(back(&visit, id, flash));
@@ -88,12 +88,7 @@ async fn remove(
     let remove = SetContacts::Change {
         add: ContactNames::default(),
         remove: ContactNames {
-            ids: form
-                .values
-                .id
-                .into_iter()
-                .filter(|_| !form.is_restored)
-                .collect(),
+            ids: form.values.id.into_iter().collect(),
             emails: Vec::new(),
         },
     };

@@ -214,20 +214,18 @@ async fn bulk(visit: InGroup<ToManage>, request: Request) -> Result<Response, Pr
     let group = visit.group.contact_group;
     let task = task(&visit, &typed).await;
     if typed.get("do") == "now" && !is_restored {
-        let begun = match &task {
-            Ok(task) => crm.begin_bulk(asker, group, task).await,
-            Err(_) => Err(CrmError::NotFound),
+        let begun = match task {
+            Ok(task) => crm.begin_bulk(asker, group, &task).await,
+            Err(error) => Err(error),
         };
-        match (task, begun) {
-            (Ok(_), Ok(job)) => {
+        return match begun {
+            Ok(job) => {
                 let path = visit.to(format_args!("crm/bulk/{job}"));
-                return Ok(Redirect::to(&path).into_response());
+                Ok(Redirect::to(&path).into_response())
             }
-            (Err(CrmError::Invalid(sentences)), _) | (Ok(_), Err(CrmError::Invalid(sentences))) => {
-                return Ok(page(&visit, typed, Err(sentences)));
-            }
-            (Err(other), _) | (Ok(_), Err(other)) => return Err(other.into()),
-        }
+            Err(CrmError::Invalid(sentences)) => Ok(page(&visit, typed, Err(sentences))),
+            Err(other) => Err(other.into()),
+        };
     }
     let foreseen = match task {
         Ok(task) => crm.foresee_bulk(asker, group, &task).await,

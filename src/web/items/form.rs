@@ -17,7 +17,7 @@ use crate::{
     web::{
         Web,
         flash::Flash,
-        form::{Errors, Typed, came_second, refused},
+        form::{Errors, OVERTAKEN, Typed, came_second, differing, optional, refused},
         frame::{Frame, html},
         kind,
         params::{Path, Query},
@@ -25,9 +25,6 @@ use crate::{
         visit::{InGroup, ToManage},
     },
 };
-
-/// What whoever comes second is told.
-const OVERTAKEN: &str = "Somebody else saved this since you opened it. Where it differs from what you typed, what is there now stands below the field: saving again replaces it.";
 
 /// What is typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -232,7 +229,6 @@ async fn overtaken(
     typed: Input,
     now: Input,
 ) -> Result<Response, Problem> {
-    let differing = |typed: &str, now: String| (typed.trim() != now).then_some(now);
     let theirs = Theirs {
         title: differing(&typed.title, now.title),
         stage: differing(&typed.stage, now.stage),
@@ -282,10 +278,6 @@ fn meant(choice: &str) -> (RecordKind, Option<ItemTypeId>) {
         kind.and_then(RecordKind::of).unwrap_or(RecordKind::Lead),
         None,
     )
-}
-
-fn optional(text: &str) -> Option<String> {
-    Some(text.to_owned()).filter(|text| !text.trim().is_empty())
 }
 
 fn amount(typed: &str) -> Result<Option<Decimal>, String> {

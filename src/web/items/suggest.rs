@@ -4,11 +4,11 @@ use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
-    domain::{Direction, ItemId, ItemKind, OrganizationSort, States},
+    domain::{ItemId, ItemKind},
     store::{
         item_list::{self, ItemFilter, ItemSort},
         person,
-        search::{self, Page, Purpose},
+        search::{self, Purpose},
         shown,
     },
     web::{
@@ -17,7 +17,7 @@ use crate::{
         kind,
         params::Query,
         problem::Problem,
-        suggestion::{Choice, Options},
+        suggestion::{Choice, Options, organizations_like},
         visit::{InGroup, ToView},
     },
 };
@@ -94,25 +94,15 @@ async fn customers(
     let (holder, any) = (visit.holder(), Purpose::Any);
     let mut connection = visit.visitor.connection().await?;
     let contacts = search::complete(&mut connection, holder, &typed, None, any, most).await?;
-    let query = search::Query {
-        search: Some(typed),
-        states: States::Active,
-        ids: None,
-        sort: OrganizationSort::Name,
-        direction: Direction::Ascending,
-        page: Page::First {
-            count: most,
-            after: None,
-        },
-    };
-    let organizations = search::organizations(&mut connection, holder, &query).await?;
+    drop(connection);
+    let organizations = organizations_like(&visit, typed, most).await?;
     let contacts = contacts.into_iter().map(|contact| {
         let name = format!("{} {}", contact.first_name, contact.last_name);
         numbered(contact.id, name, ItemKind::Contact)
     });
-    let organizations = organizations.rows.into_iter().map(|(organization, _)| {
-        numbered(organization.id, organization.title, ItemKind::Organization)
-    });
+    let organizations = organizations
+        .into_iter()
+        .map(|organization| numbered(organization.id, organization.title, ItemKind::Organization));
     Ok(html(&Options {
         options: contacts.chain(organizations).collect(),
     }))

@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<Web> {
 }
 
 /// Returns who changes a webhook.
-fn by(visitor: &SignedIn) -> By {
+pub(super) fn by(visitor: &SignedIn) -> By {
     By {
         person: Some(visitor.bearer.person),
         via: Via::Page,
