@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::StoreError;
 use crate::{
     crypto::digest,
-    domain::{ConnectionId, PersonId},
+    domain::{ConnectionId, DeliveryId, PersonId},
 };
 
 /// How long a code may be entered, in minutes.
@@ -64,10 +64,12 @@ pub async fn by_email(
     }
 }
 
-/// Remembers a code that an account was given; those that ended are forgotten. Returns false where the account has enough codes.
+/// Remembers a code that an account is given for a delivery; those that ended are forgotten. Returns false where the account has enough codes.
+///
+/// A delivery that is tried again has another code, and counts once: whichever of them the messenger shows works.
 pub async fn give_code(
     connection: &mut PgConnection,
-    code: &str,
+    (code, delivery): (&str, DeliveryId),
     (on, remote_id, username): (ConnectionId, &str, &str),
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
@@ -75,9 +77,10 @@ pub async fn give_code(
         .execute(&mut *connection)
         .await?;
     let given = sqlx::query!(
-        "INSERT INTO link_codes (digest, connection_id, remote_id, username, created_at, expires_at)
-         SELECT $1, $2, $3, $4, $5, $6
-         WHERE (SELECT count(*) FROM link_codes WHERE connection_id = $2 AND remote_id = $3) < $7",
+        "INSERT INTO link_codes (digest, connection_id, remote_id, username, created_at, expires_at, delivery_id)
+         SELECT $1, $2, $3, $4, $5, $6, $8
+         WHERE (SELECT count(DISTINCT delivery_id) FROM link_codes
+                WHERE connection_id = $2 AND remote_id = $3 AND delivery_id <> $8) < $7",
         &digest(code.as_bytes())[..],
         on.0,
         remote_id,
@@ -85,6 +88,7 @@ pub async fn give_code(
         now,
         now + TimeDelta::minutes(CODE_MINUTES),
         CODES,
+        delivery.0,
     )
     .execute(connection)
     .await?;

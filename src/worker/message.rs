@@ -199,9 +199,8 @@ async fn give_code(hearing: &Hearing<'_>, message: &ChatMessage) -> Result<Inbox
     let on = hearing.remote.id;
     let mut tx = hearing.worker.pool.begin().await?;
     let account = (on, &*facts.remote_id, &*facts.username);
-    let code = random_code();
-    let now = hearing.worker.clock.now();
-    if !identity::give_code(&mut tx, &code, account, now).await? {
+    let (code, now) = (random_code(), hearing.worker.clock.now());
+    if !identity::give_code(&mut tx, (&code, hearing.delivery.id), account, now).await? {
         tx.rollback().await?;
         return hearing.ignore("has enough codes for now").await;
     }

@@ -7,25 +7,27 @@ use http::{HeaderValue, Method, StatusCode, header};
 use liaison::{
     app::{Parts, Role, Service},
     config::{self, Overrides},
-    crypto::SealingKey,
-    domain::SystemClock,
+    crm::Crm,
+    crypto::{SealingKey, digest},
+    domain::{Clock, SystemClock, Via},
     egress::{Answer, Call, Egress, Limits},
     rules::Hidden,
-    store::portal,
+    store::{portal, token},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Row;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
-    harness::{PATIENCE, SEALING_KEY, database, pool, recorded_log},
+    harness::{PATIENCE, SEALING_KEY, database, headers, pool, recorded_log},
     observed::Observed,
     portal::{
         ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, event_body,
     },
 };
 
+const TOKEN: &str = "lia_test";
 const HOOK: &str = "/hooks/acme-portal";
 /// The deal of the portal that tests link.
 const DEAL: (i64, u64) = (2, 1663);
@@ -77,7 +79,8 @@ requests_per_second = 1000.0
             text,
             "[[person]]\nusername = \"{name}\"\nemail = \"{name}@example.com\"\n"
         );
-        members.push(format!("{{ person = \"{name}\", level = \"developer\" }}"));
+        let level = if name == "rita" { "owner" } else { "developer" };
+        members.push(format!("{{ person = \"{name}\", level = \"{level}\" }}"));
     }
     let _ = write!(
         text,
@@ -207,6 +210,24 @@ impl World {
             .await
             .unwrap()
             .get(0)
+    }
+
+    /// Creates an item, over the API; returns its global id.
+    async fn create(&self, kind: &str, mut input: Value) -> Value {
+        input["kind"] = json!(kind);
+        input["groupId"] = json!(format!("gid://gitlab/Group/{}", self.group.0));
+        let created = change(self, "itemCreate", "item { id }", input).await;
+        created["item"]["id"].clone()
+    }
+
+    /// Makes the token with which somebody asks the API.
+    async fn give_token(&self, name: &str) {
+        let person = self.person(name).await;
+        let mut connection = self.pool.acquire().await.unwrap();
+        let (digest, now) = (digest(TOKEN.as_bytes()), SystemClock::default().now());
+        token::create(&mut connection, person, "test", &digest, (now, None))
+            .await
+            .unwrap();
     }
 
     async fn post(&self, path: &str, kind: &'static str, body: Vec<u8>) -> Answer {
@@ -571,5 +592,216 @@ async fn items_become_equal_whatever_is_lost_or_said_twice() {
     world.quiet().await;
     assert_eq!(world.deal().0, [13, 30]);
     assert_eq!(world.link_problem().await, None);
+    world.end().await;
+}
+
+/// Asks the API for a change that has to be made, and waits for what follows from it.
+async fn change(world: &World, name: &str, fields: &str, input: Value) -> Value {
+    let payload = ask(world, name, fields, input).await;
+    assert_eq!(payload["errors"], json!([]), "{payload}");
+    world.quiet().await;
+    payload
+}
+
+/// Asks the API for a change.
+async fn ask(world: &World, name: &str, fields: &str, input: Value) -> Value {
+    let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
+    let query =
+        format!("mutation m($input: {kind}!) {{ {name}(input: $input) {{ errors {fields} }} }}");
+    let body = json!({ "query": query, "variables": { "input": input } });
+    let egress = Egress::new([&world.url], Limits::default()).unwrap();
+    let mut call = Call::new(Method::POST, world.url.join("/api/graphql").unwrap());
+    let bearer = format!("Bearer {TOKEN}");
+    call.headers = headers(&[
+        ("content-type", "application/json"),
+        ("authorization", &bearer),
+    ]);
+    call.body = Bytes::from(body.to_string());
+    let answer = egress.send(call).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    answer["data"][name].clone()
+}
+
+fn gid(item: i64) -> String {
+    format!("gid://liaison/Item/{item}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_an_item_becomes_of_its_chat() {
+    let world = World::new().await;
+    world.give_token("rita").await;
+    world.reassign("rita").await;
+    world.add("dev").await;
+    let chat = world.make_chat().await;
+    let item = gid(world.item.0);
+    let title = || world.portal.with(|state| state.chats[&chat].title.clone());
+    let renamed = json!({ "id": item, "title": "Chairs and tables" });
+    change(&world, "itemUpdate", "item { title }", renamed).await;
+    assert_eq!(title(), "Chairs and tables");
+    // Archived: the list is kept, and whoever leaves it leaves the chat.
+    let archived = json!({ "id": item, "active": false });
+    change(&world, "itemUpdate", "item { title }", archived).await;
+    assert_eq!(world.names().await, ["dev"]);
+    world.remove("dev").await;
+    world.quiet().await;
+    assert_eq!(world.members(chat), ["Account", "Rita", "Liaison"]);
+    let used = json!({ "id": item, "active": true });
+    change(&world, "itemUpdate", "item { title }", used).await;
+    world.add("dev").await;
+    world.quiet().await;
+    assert_eq!(world.members(chat), ["Account", "Rita", "Dev", "Liaison"]);
+    // Deleted: whoever is added in the chat then observes nothing, until the item is back.
+    let deleted = json!({ "ids": [item] });
+    let deleted = change(&world, "itemDelete", "operationId", deleted).await;
+    let add = json!({ "CHAT_ID": chat, "USERS": [13], "HIDE_HISTORY": "N" });
+    world.portal.act(11, "im.chat.user.add", &add);
+    world.quiet().await;
+    assert_eq!(world.names().await, [""; 0]);
+    let restored = json!({ "operationId": deleted["operationId"] });
+    change(&world, "itemRestore", "item { title }", restored).await;
+    assert_eq!(world.names().await, ["dev", "maya"]);
+    let everybody = ["Account", "Rita", "Dev", "Maya", "Liaison"];
+    assert_eq!(world.members(chat), everybody);
+    // Merged into another one: all are in the chat of that.
+    let other = world.create("DEAL", json!({ "title": "Sofas" })).await;
+    change(
+        &world,
+        "itemCreateChat",
+        "item { id }",
+        json!({ "id": other }),
+    )
+    .await;
+    let second = world
+        .portal
+        .with(|state| *state.chats.keys().last().unwrap());
+    assert_ne!(second, chat);
+    assert_eq!(world.members(second), ["Account", "Rita", "Liaison"]);
+    let merge = json!({ "id": other, "mergedIds": [item] });
+    change(&world, "itemMerge", "item { id }", merge).await;
+    assert_eq!(world.members(second), everybody);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_takes_over_the_chat_of_its_lead() {
+    let world = World::new().await;
+    world.give_token("rita").await;
+    let lead = json!({ "title": "Tables", "observers": ["dev"] });
+    let lead = world.create("LEAD", lead).await;
+    change(
+        &world,
+        "itemCreateChat",
+        "item { id }",
+        json!({ "id": lead }),
+    )
+    .await;
+    let chat = world
+        .portal
+        .with(|state| *state.chats.keys().next().unwrap());
+    let members = ["Account", "Rita", "Dev", "Liaison"];
+    assert_eq!(world.members(chat), members);
+    let convert = json!({ "id": lead, "title": "Tables for Byron" });
+    let fields = "item { observers { person { username } } }";
+    let deal = change(&world, "itemConvert", fields, convert).await;
+    assert_eq!(
+        deal["item"]["observers"],
+        json!([{ "person": { "username": "dev" } }])
+    );
+    let title = world.portal.with(|state| state.chats[&chat].title.clone());
+    assert_eq!(
+        (title.as_str(), world.members(chat)),
+        ("Tables for Byron", members.to_vec())
+    );
+    assert_eq!(world.portal.with(|state| state.chats.len()), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_deactivated_leaves_and_what_cannot_be_observed_has_no_chat() {
+    let world = World::new().await;
+    world.give_token("rita").await;
+    world.reassign("rita").await;
+    world.add("dev").await;
+    let chat = world.make_chat().await;
+    let pool = world.pool.clone();
+    let crm = Crm {
+        pool,
+        clock: Arc::new(SystemClock::default()),
+        trackers: Arc::default(),
+        level_fresh: Duration::ZERO,
+        place_fresh: Duration::ZERO,
+    };
+    crm.deactivate((None, Via::CommandLine), world.person("dev").await)
+        .await
+        .unwrap();
+    world.settle().await;
+    assert_eq!(world.members(chat), ["Account", "Rita", "Liaison"]);
+    assert_eq!(world.names().await, [""; 0]);
+    let estimate = world.create("ESTIMATE", json!({ "title": "Chairs" })).await;
+    let refused = "Estimates have no observers";
+    let asked = ask(
+        &world,
+        "itemCreateChat",
+        "__typename",
+        json!({ "id": estimate }),
+    )
+    .await;
+    assert_eq!(asked["errors"], json!([refused]));
+    let add = json!({ "ids": [estimate], "people": ["maya"] });
+    let asked = ask(
+        &world,
+        "itemAddObservers",
+        "changed refused { reason }",
+        add,
+    )
+    .await;
+    assert_eq!(
+        (&asked["changed"], &asked["refused"][0]["reason"]),
+        (&json!(0), &json!(refused))
+    );
+    assert_eq!(world.portal.with(|state| state.chats.len()), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_says_so_has_whoever_leaves_the_chat_observe_no_more() {
+    let world = World::new().await;
+    sqlx::query("UPDATE groups SET chat_preset = 'legacy', reassignment = 'drop'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    world.give_token("rita").await;
+    let deal = json!({ "title": "Tables", "observers": ["dev"] });
+    let deal = world.create("DEAL", deal).await;
+    change(
+        &world,
+        "itemCreateChat",
+        "item { id }",
+        json!({ "id": deal }),
+    )
+    .await;
+    let chat = world
+        .portal
+        .with(|state| *state.chats.keys().next().unwrap());
+    world
+        .portal
+        .act(12, "im.chat.leave", &json!({ "CHAT_ID": chat }));
+    world.quiet().await;
+    let observers = "SELECT username FROM observers JOIN people ON people.id = person_id";
+    let left: Vec<String> = sqlx::query_scalar(observers)
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, [""; 0]);
+    let responsible = json!({ "ids": [deal], "person": "maya" });
+    let done = change(&world, "itemSetResponsible", "changed", responsible).await;
+    assert_eq!(done["changed"], 1);
+    let kept: Vec<String> = sqlx::query_scalar(observers)
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, [""; 0]);
+    assert_eq!(world.members(chat), ["Account", "Maya", "Liaison"]);
     world.end().await;
 }

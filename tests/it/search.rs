@@ -823,6 +823,53 @@ async fn related_rows_are_loaded_many_at_once() {
 }
 
 #[tokio::test]
+async fn issues_of_a_group_are_those_of_its_projects_and_those_below_newest_first() {
+    let pool = places().await;
+    run(
+        &pool,
+        "INSERT INTO groups (root_id, id, parent_id, path, name, contact_group_id, created_at)
+         VALUES (1, 4, 2, 'acme/below/deep', 'Deep', 2, now()), (1, 5, 1, 'acme/belowed', 'Belowed', 5, now());
+         INSERT INTO connections (name, kind, url, bot_username, created_at) VALUES ('t', 'gitlab', 'http://t', 'bot', now());
+         INSERT INTO projects (root_id, group_id, connection_id, remote_id, path, visibility, checked_at)
+         SELECT root_id, id, 1, id, path || '/shop', 'private', now() FROM groups;
+         INSERT INTO issues (root_id, project_id, remote_id, iid, title, state, confidential, author_remote_id, assignee_remote_ids, remote_updated_at)
+         SELECT root_id, projects.id, n * 10 + projects.id, n, path || ' ' || n, 'opened', false, '1', '{}', now()
+         FROM generate_series(1, 3) AS n, projects ORDER BY n, group_id",
+    )
+    .await;
+    let mut connection = pool.acquire().await.unwrap();
+    let mut titles = async |place, page| {
+        let found = search::issues(&mut connection, place, search::Among::Group, page);
+        let found = found.await.unwrap();
+        let last = found.last().map(|issue| issue.id);
+        let titles = found.into_iter().map(|issue| issue.title);
+        (titles.collect::<Vec<_>>(), last)
+    };
+    let (first, last) = titles(BELOW, (3, None)).await;
+    assert_eq!(
+        first,
+        [
+            "acme/below/deep/shop 3",
+            "acme/below/shop 3",
+            "acme/below/deep/shop 2"
+        ]
+    );
+    let (second, _) = titles(BELOW, (10, last)).await;
+    assert_eq!(
+        second,
+        [
+            "acme/below/shop 2",
+            "acme/below/deep/shop 1",
+            "acme/below/shop 1"
+        ]
+    );
+    let (all, _) = titles(HERE, (100, None)).await;
+    assert_eq!((all.len(), all[0].as_str()), (12, "acme/belowed/shop 3"));
+    let (other, _) = titles(ELSEWHERE, (100, None)).await;
+    assert_eq!(other, ["other/shop 3", "other/shop 2", "other/shop 1"]);
+}
+
+#[tokio::test]
 async fn rows_of_another_group_or_tenant_never_appear() {
     let pool = places().await;
     for (place, first) in [(HERE, 1000), (BELOW, 2000), (ELSEWHERE, 3000)] {

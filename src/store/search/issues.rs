@@ -42,18 +42,34 @@ pub async fn issues(
     let count = i64::from(count);
     let mut reading = by_index(connection).await?;
     let issues = match among {
-        Among::Group => {
+        // All that the tenant has are walked from the newest; of those of another group, the newest of each of its projects.
+        Among::Group if group.0 == root.0 => {
             sqlx::query_as!(
                 ListedIssue,
                 r#"SELECT issues.id AS "id: IssueId", project.path AS "project_path!", iid, title, state
                    FROM issues
+                   CROSS JOIN LATERAL (SELECT path FROM projects WHERE root_id = $1 AND id = issues.project_id) AS project
+                   WHERE issues.root_id = $1 AND issues.id < $2 ORDER BY issues.id DESC LIMIT $3"#,
+                root.0,
+                before,
+                count,
+            )
+            .fetch_all(&mut *reading)
+            .await?
+        }
+        Among::Group => {
+            sqlx::query_as!(
+                ListedIssue,
+                r#"SELECT found.id AS "id: IssueId", projects.path AS "project_path!", found.iid, found.title, found.state
+                   FROM groups AS scope
+                   JOIN groups AS home ON home.root_id = $1 AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))
+                   JOIN projects ON projects.root_id = $1 AND projects.group_id = home.id
                    CROSS JOIN LATERAL (
-                       SELECT projects.path FROM projects
-                       JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
-                       JOIN groups AS scope ON scope.root_id = $1 AND scope.id = $2
-                       WHERE projects.root_id = $1 AND projects.id = issues.project_id
-                         AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))) AS project
-                   WHERE issues.root_id = $1 AND issues.id < $3 ORDER BY issues.id DESC LIMIT $4"#,
+                       SELECT id, iid, title, state FROM issues
+                       WHERE root_id = $1 AND project_id = projects.id AND id < $3
+                       ORDER BY root_id DESC, project_id DESC, id DESC LIMIT $4) AS found
+                   WHERE scope.root_id = $1 AND scope.id = $2
+                   ORDER BY found.id DESC LIMIT $4"#,
                 root.0,
                 group.0,
                 before,

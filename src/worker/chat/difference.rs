@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{MemberStanding, Orders, Remembered, Seen, Settling, Subject, WantedMember, room};
 use crate::{
     connector::messenger::{Calls, Put, Refusal},
-    domain::{ChatState, Effect, EffectId, Lane, Queue},
+    domain::{Effect, EffectId, Lane, Queue},
     queue::{self, NewEffect, Signal},
     store::{
         chat::Chat,
@@ -203,7 +203,7 @@ impl Settling<'_> {
             let known = Known {
                 title: done.title.clone(),
                 admin: done.admin.clone(),
-                state: Some(ChatState::Open),
+                state: Some(chat.state),
             };
             rooms::set_settled(&mut tx, place, &known, problem.as_deref(), now).await?;
         }

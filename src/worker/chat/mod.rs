@@ -100,7 +100,14 @@ impl Settling<'_> {
         drop(connection);
         match (found.state, subject) {
             (ChatState::Gone, _) => Ok("the room is gone"),
-            (ChatState::Closed, _) | (ChatState::Open, None) => self.close(&found, known).await,
+            // Who may be there goes on counting after an item was archived: whoever stops observing it leaves.
+            (ChatState::Closed, subject) | (ChatState::Open, subject @ None) => {
+                match (self.close(&found, known).await?, subject) {
+                    (None, _) => Ok("there is no room"),
+                    (Some(_), None) => Ok("closed, as far as the messenger closes rooms"),
+                    (Some(room), Some(subject)) => self.compare(found, subject, room).await,
+                }
+            }
             (ChatState::Open, Some(subject)) => {
                 self.acquaint(&found).await?;
                 let Some(room) = self.room(&found, &subject, known).await? else {

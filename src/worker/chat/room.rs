@@ -105,25 +105,27 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// Closes the room. Who is in it stays, to read on.
+    /// Closes the room; returns its id, or none where there is none any more. Who is in it stays, to read on.
     pub(super) async fn close(
         &self,
         chat: &Chat,
         known: Option<ChatState>,
-    ) -> Result<&'static str, Trouble> {
+    ) -> Result<Option<String>, Trouble> {
         let Some(room) = &chat.remote_id else {
-            return Ok("the room was never made");
+            return Ok(None);
         };
-        if known == Some(ChatState::Closed) {
-            return Ok("the room is closed");
-        }
-        match self.remote.client.set_open(room, false).await? {
-            Put::Refused(Refusal::ChatGone) => self.gone(chat, None).await,
-            Put::Done | Put::AlreadySo | Put::Refused(_) => {
-                self.keep_state(chat, ChatState::Closed).await?;
-                Ok("the room is closed")
+        if known != Some(ChatState::Closed) {
+            match self.remote.client.set_open(room, false).await? {
+                Put::Refused(Refusal::ChatGone) => {
+                    self.gone(chat, None).await?;
+                    return Ok(None);
+                }
+                Put::Done | Put::AlreadySo | Put::Refused(_) => {
+                    self.keep_state(chat, ChatState::Closed).await?;
+                }
             }
         }
+        Ok(Some(room.clone()))
     }
 
     async fn keep_state(&self, chat: &Chat, state: ChatState) -> Result<(), Trouble> {
