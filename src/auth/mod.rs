@@ -11,7 +11,7 @@ mod session;
 pub use limit::Attempts;
 pub use openid::{OpenId, OpenIdError};
 pub use password::{PasswordError, Passwords, hash as hash_password};
-pub use session::{LINK_LASTS, Sessions};
+pub use session::{FORM_LASTS, LINK_LASTS, Sessions};
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};

@@ -21,6 +21,8 @@ use crate::{
 const NOTED: TimeDelta = TimeDelta::minutes(1);
 /// How long a link signs somebody in.
 pub const LINK_LASTS: TimeDelta = TimeDelta::minutes(15);
+/// How long a form is kept while somebody signs in elsewhere.
+pub const FORM_LASTS: TimeDelta = TimeDelta::minutes(10);
 
 /// Begins, finds and ends sessions.
 #[derive(Debug, Clone)]
@@ -95,6 +97,25 @@ impl Sessions {
     pub async fn take_link(&self, token: &str) -> Result<Option<PersonId>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         login::take_link(&mut connection, &hash(token), self.clock.now()).await
+    }
+
+    /// Keeps a form for [`FORM_LASTS`], for whoever knows a secret; returns false where too many are kept.
+    pub async fn keep_form(&self, secret: &str, form: &str) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let mut connection = self.pool.acquire().await?;
+        login::keep_form(
+            &mut connection,
+            &hash(secret),
+            form,
+            (now, now + FORM_LASTS),
+        )
+        .await
+    }
+
+    /// Gives the form that is kept for whoever knows a secret back, once.
+    pub async fn take_form(&self, secret: &str) -> Result<Option<String>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        login::take_form(&mut connection, &hash(secret), self.clock.now()).await
     }
 
     /// Forgets what has ended.

@@ -6,6 +6,9 @@ use sqlx::PgConnection;
 use super::{StoreError, token::Bearer};
 use crate::domain::{ConnectionId, PersonId};
 
+/// Most forms that are kept at a time: whoever fills them has not signed in yet.
+const KEPT_FORMS: i64 = 1000;
+
 /// A session in force.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -115,9 +118,49 @@ pub async fn prune(
         now,
         idle_since,
     )
+    .execute(&mut *connection)
+    .await?;
+    let forms = sqlx::query!("DELETE FROM kept_forms WHERE expires_at <= $1", now)
+        .execute(connection)
+        .await?;
+    Ok(links.rows_affected() + sessions.rows_affected() + forms.rows_affected())
+}
+
+/// Keeps a form for whoever sets out to sign in elsewhere; returns false where so many are kept that it is not.
+pub async fn keep_form(
+    connection: &mut PgConnection,
+    digest: &[u8; 32],
+    form: &str,
+    (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<bool, StoreError> {
+    let kept = sqlx::query!(
+        "INSERT INTO kept_forms (digest, form, expires_at)
+         SELECT $1, $2, $3 WHERE (SELECT count(*) FROM kept_forms WHERE expires_at > $5) < $4",
+        digest.as_slice(),
+        form.as_bytes(),
+        expires_at,
+        KEPT_FORMS,
+        now,
+    )
     .execute(connection)
     .await?;
-    Ok(links.rows_affected() + sessions.rows_affected())
+    Ok(kept.rows_affected() > 0)
+}
+
+/// Gives a kept form back, once.
+pub async fn take_form(
+    connection: &mut PgConnection,
+    digest: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<String>, StoreError> {
+    let form = sqlx::query_scalar!(
+        "DELETE FROM kept_forms WHERE digest = $1 AND expires_at > $2 RETURNING form",
+        digest.as_slice(),
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(form.and_then(|form| String::from_utf8(form).ok()))
 }
 
 /// Sets a person's password, by its hash.

@@ -32,7 +32,7 @@ pub const OPENID_BACK: &str = "/users/auth/openid_connect/callback";
 /// Where one signs in.
 const SIGN_IN: &str = "/users/sign_in";
 /// Largest form that waits while somebody signs in, in bytes.
-const MAX_KEPT: usize = 256 << 10;
+pub(super) const MAX_KEPT: usize = 256 << 10;
 /// Largest number of people whom a demo offers.
 const MAX_PEOPLE: i64 = 50;
 /// One text for whoever does not exist, has no password, or typed a wrong one.
@@ -86,16 +86,18 @@ pub(super) struct Input {
     #[serde(default)]
     token: String,
     #[serde(default)]
-    return_to: String,
+    pub(super) return_to: String,
+    /// A form that waits, as it was sent.
     #[serde(default)]
-    kept: String,
+    pub(super) kept: String,
 }
 
 impl Input {
-    /// Returns what leads on to a page once somebody is signed in.
-    pub(super) fn returning_to(return_to: String) -> Self {
+    /// Returns what leads on to a page once somebody is signed in, or to a form that waits for it.
+    pub(super) fn leading_to(return_to: String, kept: String) -> Self {
         Self {
             return_to,
+            kept,
             ..Self::default()
         }
     }
@@ -163,11 +165,7 @@ pub(super) async fn with_kept_form(web: &Web, path: &str, form: &str) -> Respons
         return Problem::SignIn(path.to_owned()).into_response();
     }
     let error = "Your session has ended. Sign in again; what you typed is kept.";
-    let input = Input {
-        return_to: path.to_owned(),
-        kept: form.to_owned(),
-        ..Input::default()
-    };
+    let input = Input::leading_to(path.to_owned(), form.to_owned());
     login_page(web, &input, Some(error))
         .await
         .unwrap_or_else(IntoResponse::into_response)

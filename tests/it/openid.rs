@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     harness::{Setup, run_with, spawn},
-    web::{Visitor, person_of},
+    web::{Seen, Visitor, hidden, person_of},
 };
 
 const CONTACTS: &str = "/groups/acme/-/crm/contacts";
@@ -100,12 +100,9 @@ async fn people_sign_in_with_the_account_that_they_have() {
             page.text
         );
 
-        // Begins a sign-in as somebody of the provider; returns the browser and the state.
-        let begin = async |subject: &str| {
-            let begun = nobody
-                .get(&format!("/users/auth/openid_connect?return_to={CONTACTS}"))
-                .await;
-            let there: Url = begun.location().parse().unwrap();
+        // What a browser has that was sent on to the provider, and the state.
+        let follow = |begun: &Seen, there: &str, subject: &str| {
+            let there: Url = there.parse().unwrap();
             assert_eq!(there.origin(), issuer.origin());
             let part = |name: &str| {
                 let found = there.query_pairs().find(|(part, _)| part == name);
@@ -120,6 +117,13 @@ async fn people_sign_in_with_the_account_that_they_have() {
                 cookie: format!("liaison_openid={cookie}"),
             };
             (browser, part("state"))
+        };
+        // Begins a sign-in as somebody of the provider.
+        let begin = async |subject: &str| {
+            let begun = nobody
+                .get(&format!("/users/auth/openid_connect?return_to={CONTACTS}"))
+                .await;
+            follow(&begun, begun.location(), subject)
         };
         let mona = world.demo.mona.to_string();
         let (browser, state) = begin(&mona).await;
@@ -144,6 +148,40 @@ async fn people_sign_in_with_the_account_that_they_have() {
             cookie: format!("liaison_session={session}"),
         };
         assert!(browser.page(CONTACTS).await.contains("New contact"));
+
+        // A form whose session had ended goes along, and comes back once, also where the first attempt fails.
+        let new = format!("{CONTACTS}/new");
+        let asked = nobody.post(&new, &[("first_name", "Zoe")]).await;
+        assert!(
+            asked
+                .text
+                .contains("<form method=\"post\" action=\"/users/auth/openid_connect?")
+        );
+        let fields = [
+            ("return_to", new.as_str()),
+            ("kept", &hidden(&asked.text, "kept")),
+        ];
+        let onward = nobody.post("/users/auth/openid_connect", &fields).await;
+        assert_eq!(onward.status, StatusCode::OK);
+        let refresh = onward.headers["refresh"].to_str().unwrap();
+        let (browser, state) = follow(&onward, refresh.strip_prefix("0; url=").unwrap(), &mona);
+        let wrong = browser
+            .get(&format!("{CALLBACK}?code=another&state={state}"))
+            .await;
+        assert_eq!(hidden(&wrong.text, "kept"), "first_name=Zoe");
+        let onward = nobody.post("/users/auth/openid_connect", &fields).await;
+        let refresh = onward.headers["refresh"].to_str().unwrap();
+        let (browser, state) = follow(&onward, refresh.strip_prefix("0; url=").unwrap(), &mona);
+        let back = format!("{CALLBACK}?code=the-code&state={state}");
+        let kept = browser.get(&back).await;
+        assert!(kept.cookie("liaison_session").is_some());
+        assert_eq!(hidden(&kept.text, "first_name"), "Zoe");
+        assert!(kept.text.contains(&format!("action=\"{new}\"")));
+        assert_eq!(
+            browser.get(&back).await.location(),
+            new,
+            "a form comes back once"
+        );
 
         // An account that is nobody's here, and the token of another sign-in.
         let (browser, state) = begin("4711").await;

@@ -35,7 +35,7 @@ pub(crate) struct Visitor<'a> {
 /// An answer as text.
 pub(crate) struct Seen {
     pub(crate) status: StatusCode,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
