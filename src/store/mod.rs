@@ -168,7 +168,10 @@ pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     let mut connection = pool.acquire().await?;
     connection
-        .execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        // That the table of migrations is there already is told each time otherwise.
+        .execute(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SET client_min_messages = warning",
+        )
         .await?;
     let migrated = MIGRATOR.run(&mut *connection).await;
     // The settings of this one go with it.

@@ -2,10 +2,7 @@
 
 use askama::Template;
 
-use super::{
-    problem::Problem,
-    visit::{InGroup, ToView},
-};
+use super::{problem::Problem, visit::InGroup};
 use crate::{
     domain::{Direction, OrganizationSort, States},
     store::search::{self, Completion, OrganizationRow, Page},
@@ -43,8 +40,8 @@ pub(super) struct Options {
 }
 
 /// Returns the first active organizations by their names in which something is found.
-pub(super) async fn organizations_like(
-    visit: &InGroup<ToView>,
+pub(super) async fn organizations_like<R>(
+    visit: &InGroup<R>,
     typed: String,
     count: u32,
 ) -> Result<Vec<OrganizationRow>, Problem> {

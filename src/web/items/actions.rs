@@ -3,7 +3,10 @@
 use axum::{Router, response::Response, routing::post};
 use serde::Deserialize;
 
-use super::find;
+use super::{
+    find,
+    suggest::{customers_like, items_like},
+};
 use crate::{
     crm::{Conversion, CrmError, LinkTo},
     domain::{ItemFields, ItemId, ItemPatch, OperationId, RecordPatch},
@@ -13,11 +16,12 @@ use crate::{
         form::Typed,
         params::Path,
         problem::Problem,
+        suggestion::Choice,
         visit::{InGroup, ToManage, ToMerge},
     },
 };
 
-/// Another item, by its number: `#7`.
+/// Another item, by its number, `#7`, or its name.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Other {
@@ -44,9 +48,22 @@ impl Converted {
 }
 
 impl Other {
-    fn id(&self) -> Result<ItemId, CrmError> {
+    fn number(&self) -> Option<ItemId> {
         let number = self.other.trim().trim_start_matches('#');
-        number.parse().map(ItemId).map_err(|_| {
+        number.parse().map(ItemId).ok()
+    }
+
+    /// Returns which of those that are offered is meant: the one that is called exactly so.
+    fn among(&self, offered: &[Choice]) -> Result<ItemId, CrmError> {
+        let name = self.other.trim().to_lowercase();
+        let mut named = offered
+            .iter()
+            .filter(|choice| choice.label.trim().to_lowercase() == name);
+        let id = match (named.next(), named.next()) {
+            (Some(choice), None) => choice.value.trim_start_matches('#').parse().ok(),
+            _ => None,
+        };
+        id.map(ItemId).ok_or_else(|| {
             let reason = "Choose one of the list, or give its number, such as #7";
             CrmError::Invalid(vec![reason.to_owned()])
         })
@@ -150,7 +167,14 @@ async fn merge(
 ) -> Result<Response, Problem> {
     record(&visit, id).await?;
     let crm = &visit.visitor.web.crm;
-    let done = match form.values.id() {
+    let other = match form.values.number() {
+        Some(other) => Ok(other),
+        None => {
+            let offered = items_like(&visit, form.values.other.clone()).await?;
+            form.values.among(&offered)
+        }
+    };
+    let done = match other {
         Ok(other) => match record(&visit, other).await {
             Ok(()) => crm.merge(visit.visitor.asker(), id, &[other], &[]).await,
             Err(Problem::NotFound) => {
@@ -218,7 +242,11 @@ async fn link(
 ) -> Result<Response, Problem> {
     record(visit, id).await?;
     let crm = &visit.visitor.web.crm;
-    let done = match form.id() {
+    let other = match form.number() {
+        Some(other) => Ok(other),
+        None => form.among(&customers_like(visit, form.other.clone()).await?),
+    };
+    let done = match other {
         Ok(other) => {
             let to = (LinkTo::Item(other), is_linked);
             crm.link(visit.visitor.asker(), id, to).await

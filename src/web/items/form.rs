@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Input {
-    /// A word of [`ItemKind`], or `type-7`; of a new one.
+    /// A word of [`ItemKind`], or `type-7`; one that is there keeps it.
     kind: String,
     title: String,
     stage: String,
@@ -65,6 +65,8 @@ struct FormPage {
     /// The kinds to choose from, for a new one: value and label.
     kinds: Vec<(String, String)>,
     is_new: bool,
+    /// Whether it may be worth an amount; what a new one may be, its kind says.
+    has_amount: bool,
     /// Where people are suggested.
     people: String,
     action: String,
@@ -255,6 +257,7 @@ async fn stored(visit: &Visit, id: ItemId) -> Result<Input, Problem> {
         return Err(Problem::NotFound);
     };
     Ok(Input {
+        kind: record.of.kind().word().to_owned(),
         title: record.title,
         stage: record.stage.unwrap_or_default(),
         amount: record
@@ -314,6 +317,7 @@ async fn form_page(
     let types = types
         .into_iter()
         .map(|found| (format!("type-{}", found.id), found.name));
+    let has_amount = meant(&input.kind).0.kind().has_amount();
     let folder = visit.to("crm/items");
     let (title, action, back) = match id {
         None => ("New item", format!("{folder}/new"), folder),
@@ -330,6 +334,7 @@ async fn form_page(
         errors,
         kinds: kinds.chain(types).collect(),
         is_new: id.is_none(),
+        has_amount,
         people: visit.to("crm/people/suggest"),
         action,
         back,

@@ -61,41 +61,54 @@ async fn people(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Re
 }
 
 async fn items(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let options = items_like(&visit, asked.q).await?;
+    Ok(html(&Options { options }))
+}
+
+async fn customers(
+    visit: InGroup<ToView>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let options = customers_like(&visit, asked.q).await?;
+    Ok(html(&Options { options }))
+}
+
+/// Returns items that are offered to whoever types a part of their names.
+pub(super) async fn items_like<R>(
+    visit: &InGroup<R>,
+    typed: String,
+) -> Result<Vec<Choice>, Problem> {
     let filter = ItemFilter {
         active: Some(true),
-        search: Some(asked.q.replace('\0', "")),
+        search: Some(typed),
         ..ItemFilter::default()
     };
     let mut connection = visit.visitor.connection().await?;
     let order = (ItemSort::Title, None, MOST);
     let ids = item_list::page(&mut connection, visit.holder(), &filter, order).await?;
     let found = shown::items(&mut connection, &ids).await?;
-    let options = ids
+    Ok(ids
         .iter()
         .filter_map(|id| found.iter().find(|item| item.id == *id))
-        .map(|item| numbered(item.id, item.fields.title(), item.fields.kind()));
-    Ok(html(&Options {
-        options: options.collect(),
-    }))
+        .map(|item| numbered(item.id, item.fields.title(), item.fields.kind()))
+        .collect())
 }
 
-/// Contacts as they are completed everywhere, then organizations.
-async fn customers(
-    visit: InGroup<ToView>,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Problem> {
-    let typed = asked.q.replace('\0', "");
+/// Returns contacts as they are completed everywhere, then organizations.
+pub(super) async fn customers_like<R>(
+    visit: &InGroup<R>,
+    typed: String,
+) -> Result<Vec<Choice>, Problem> {
+    let typed = typed.replace('\0', "");
     if typed.trim().is_empty() {
-        return Ok(html(&Options {
-            options: Vec::new(),
-        }));
+        return Ok(Vec::new());
     }
     let most = u32::try_from(MOST).unwrap_or_default();
     let (holder, any) = (visit.holder(), Purpose::Any);
     let mut connection = visit.visitor.connection().await?;
     let contacts = search::complete(&mut connection, holder, &typed, None, any, most).await?;
     drop(connection);
-    let organizations = organizations_like(&visit, typed, most).await?;
+    let organizations = organizations_like(visit, typed, most).await?;
     let contacts = contacts.into_iter().map(|contact| {
         let name = format!("{} {}", contact.first_name, contact.last_name);
         numbered(contact.id, name, ItemKind::Contact)
@@ -103,9 +116,7 @@ async fn customers(
     let organizations = organizations
         .into_iter()
         .map(|organization| numbered(organization.id, organization.title, ItemKind::Organization));
-    Ok(html(&Options {
-        options: contacts.chain(organizations).collect(),
-    }))
+    Ok(contacts.chain(organizations).collect())
 }
 
 /// Returns an option that means an item by its number.
