@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -52,9 +53,26 @@ pub(super) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends the browser with it.
+        // A driver that is killed leaves its browser running.
+        let _ = self.end_session();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Has the driver end the browser, and waits for it; in the words of HTTP, since nothing can be awaited where a test fails.
+    fn end_session(&self) -> std::io::Result<()> {
+        let address = self.session.socket_addrs(|| None)?;
+        let mut driver = TcpStream::connect(&address[..])?;
+        driver.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let path = self.session.path().trim_end_matches('/');
+        write!(
+            driver,
+            "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        )?;
+        // It answers when the browser has ended.
+        driver.read_exact(&mut [0])
     }
 }
 
