@@ -45,6 +45,8 @@ pub enum Signal {
     Customers(GroupId),
     /// Somebody asked for a change of many items.
     BulkJobs,
+    /// Items have to be compared with those of a portal; Postgres tells it whenever one is marked.
+    PortalLinks,
 }
 
 impl Signal {
@@ -53,6 +55,7 @@ impl Signal {
             Self::Work(queue, connection) => format!("{}:{connection}", queue.word()),
             Self::Webhooks => "webhooks".to_owned(),
             Self::BulkJobs => "bulk_jobs".to_owned(),
+            Self::PortalLinks => "portal_links".to_owned(),
             Self::IssueContacts(issue) => format!("{ISSUE_CONTACTS}:{issue}"),
             Self::Customers(group) => format!("{CUSTOMERS}:{group}"),
         }
@@ -64,6 +67,9 @@ impl Signal {
         }
         if payload == "bulk_jobs" {
             return Some(Self::BulkJobs);
+        }
+        if payload == "portal_links" {
+            return Some(Self::PortalLinks);
         }
         let (word, connection) = payload.split_once(':')?;
         if word == ISSUE_CONTACTS {
@@ -86,6 +92,7 @@ pub struct Wake {
     bells: Mutex<HashMap<(Queue, ConnectionId), Arc<Notify>>>,
     webhooks: watch::Sender<u64>,
     bulk_jobs: Arc<Notify>,
+    portal_links: watch::Sender<u64>,
     /// What other processes are to be told of.
     untold: Mutex<HashSet<Signal>>,
     to_tell: Notify,
@@ -103,6 +110,7 @@ impl Wake {
             bells: Mutex::default(),
             webhooks: watch::Sender::new(0),
             bulk_jobs: Arc::default(),
+            portal_links: watch::Sender::new(0),
             untold: Mutex::default(),
             to_tell: Notify::new(),
             issue_contacts: broadcast::Sender::new(BEHIND),
@@ -125,6 +133,11 @@ impl Wake {
     /// Returns the bell for changes of many items. It keeps one ring for a waiter that is not there yet.
     pub fn bulk_jobs(&self) -> Arc<Notify> {
         Arc::clone(&self.bulk_jobs)
+    }
+
+    /// Returns a receiver that changes whenever items may have to be compared with those of a portal.
+    pub fn portal_links(&self) -> watch::Receiver<u64> {
+        self.portal_links.subscribe()
     }
 
     /// Returns a receiver of the issues whose contacts were set, in whatever process; none stands for any issue, since some may have been missed.
@@ -160,7 +173,8 @@ impl Wake {
             | Signal::Webhooks
             | Signal::IssueContacts(_)
             | Signal::Customers(_)
-            | Signal::BulkJobs => {
+            | Signal::BulkJobs
+            | Signal::PortalLinks => {
                 self.untold().insert(signal);
                 self.to_tell.notify_one();
             }
@@ -176,6 +190,7 @@ impl Wake {
             Signal::Work(queue, connection) => self.bell(queue, connection).notify_one(),
             Signal::Webhooks => self.webhooks.send_modify(|version| *version += 1),
             Signal::BulkJobs => self.bulk_jobs.notify_one(),
+            Signal::PortalLinks => self.portal_links.send_modify(|version| *version += 1),
             // Nobody may be listening.
             Signal::IssueContacts(issue) => drop(self.issue_contacts.send(Some(issue))),
             Signal::Customers(group) => self.tell_of_customers(Some(group)),
@@ -188,6 +203,7 @@ impl Wake {
         drop(bells);
         self.ring(Signal::Webhooks);
         self.ring(Signal::BulkJobs);
+        self.ring(Signal::PortalLinks);
         drop(self.issue_contacts.send(None));
         self.tell_of_customers(None);
     }
@@ -306,6 +322,7 @@ mod tests {
             Signal::IssueContacts(IssueId(7)),
             Signal::Customers(GroupId(9)),
             Signal::BulkJobs,
+            Signal::PortalLinks,
         ] {
             assert_eq!(Signal::parse(&signal.payload()), Some(signal));
         }

@@ -20,8 +20,10 @@ use crate::{
     worker::{Remote, Worker, trouble::Trouble},
 };
 
-/// How often marks of items that changed here are looked for.
-const LOOK: Duration = Duration::from_secs(1);
+/// Pause after items that changed here were looked for, in which further ones gather.
+const GATHER: Duration = Duration::from_secs(1);
+/// How often they are looked for though nobody told of any.
+const LOOK: Duration = Duration::from_mins(1);
 /// How often all links are looked through for what nobody told.
 const SWEEP: Duration = Duration::from_mins(10);
 /// Links that are taken at a time.
@@ -59,11 +61,10 @@ pub async fn keep_equal(worker: Worker, remote: Arc<Remote<Messenger>>) {
         return;
     };
     let mut swept = Instant::now();
+    let mut marks = worker.wake.portal_links();
     loop {
-        tokio::select! {
-            () = worker.stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        // What was told up to now is seen by this look.
+        marks.mark_unchanged();
         if let Err(error) = take_due(&worker, &remote).await {
             tracing::warn!(%error, "items that changed could not be looked for");
         }
@@ -72,6 +73,14 @@ pub async fn keep_equal(worker: Worker, remote: Arc<Remote<Messenger>>) {
             if let Err(error) = sweep(&worker, &remote, &client).await {
                 tracing::warn!(%error, "the items of the portal could not be looked through");
             }
+        }
+        let next = async {
+            tokio::time::sleep(GATHER).await;
+            // The sender is the worker's own.
+            let _ = tokio::time::timeout(LOOK, marks.changed()).await;
+        };
+        if worker.stop.run_until_cancelled(next).await.is_none() {
+            return;
         }
     }
 }
