@@ -23,7 +23,8 @@ use crate::{
     harness::{PATIENCE, SEALING_KEY, database, headers, pool, recorded_log},
     observed::Observed,
     portal::{
-        ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, event_body,
+        ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, State,
+        event_body,
     },
 };
 
@@ -603,6 +604,22 @@ async fn change(world: &World, name: &str, fields: &str, input: Value) -> Value 
     payload
 }
 
+/// Has the chat of an item made; returns its number in the portal.
+async fn chat_of(world: &World, item: &Value) -> u64 {
+    let input = json!({ "id": item });
+    change(world, "itemCreateChat", "item { id }", input).await;
+    let newest = |state: &mut State| *state.chats.keys().next_back().unwrap();
+    world.portal.with(newest)
+}
+
+/// Everybody who observes something.
+async fn all_observers(world: &World) -> Vec<String> {
+    sqlx::query_scalar("SELECT username FROM observers JOIN people ON people.id = person_id")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap()
+}
+
 /// Asks the API for a change.
 async fn ask(world: &World, name: &str, fields: &str, input: Value) -> Value {
     let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
@@ -623,10 +640,6 @@ async fn ask(world: &World, name: &str, fields: &str, input: Value) -> Value {
     answer["data"][name].clone()
 }
 
-fn gid(item: i64) -> String {
-    format!("gid://liaison/Item/{item}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_an_item_becomes_of_its_chat() {
     let world = World::new().await;
@@ -634,7 +647,7 @@ async fn what_becomes_of_an_item_becomes_of_its_chat() {
     world.reassign("rita").await;
     world.add("dev").await;
     let chat = world.make_chat().await;
-    let item = gid(world.item.0);
+    let item = format!("gid://liaison/Item/{}", world.item.0);
     let title = || world.portal.with(|state| state.chats[&chat].title.clone());
     let renamed = json!({ "id": item, "title": "Chairs and tables" });
     change(&world, "itemUpdate", "item { title }", renamed).await;
@@ -665,16 +678,7 @@ async fn what_becomes_of_an_item_becomes_of_its_chat() {
     assert_eq!(world.members(chat), everybody);
     // Merged into another one: all are in the chat of that.
     let other = world.create("DEAL", json!({ "title": "Sofas" })).await;
-    change(
-        &world,
-        "itemCreateChat",
-        "item { id }",
-        json!({ "id": other }),
-    )
-    .await;
-    let second = world
-        .portal
-        .with(|state| *state.chats.keys().last().unwrap());
+    let second = chat_of(&world, &other).await;
     assert_ne!(second, chat);
     assert_eq!(world.members(second), ["Account", "Rita", "Liaison"]);
     let merge = json!({ "id": other, "mergedIds": [item] });
@@ -689,16 +693,7 @@ async fn a_deal_takes_over_the_chat_of_its_lead() {
     world.give_token("rita").await;
     let lead = json!({ "title": "Tables", "observers": ["dev"] });
     let lead = world.create("LEAD", lead).await;
-    change(
-        &world,
-        "itemCreateChat",
-        "item { id }",
-        json!({ "id": lead }),
-    )
-    .await;
-    let chat = world
-        .portal
-        .with(|state| *state.chats.keys().next().unwrap());
+    let chat = chat_of(&world, &lead).await;
     let members = ["Account", "Rita", "Dev", "Liaison"];
     assert_eq!(world.members(chat), members);
     let convert = json!({ "id": lead, "title": "Tables for Byron" });
@@ -774,34 +769,16 @@ async fn a_group_that_says_so_has_whoever_leaves_the_chat_observe_no_more() {
     world.give_token("rita").await;
     let deal = json!({ "title": "Tables", "observers": ["dev"] });
     let deal = world.create("DEAL", deal).await;
-    change(
-        &world,
-        "itemCreateChat",
-        "item { id }",
-        json!({ "id": deal }),
-    )
-    .await;
-    let chat = world
-        .portal
-        .with(|state| *state.chats.keys().next().unwrap());
+    let chat = chat_of(&world, &deal).await;
     world
         .portal
         .act(12, "im.chat.leave", &json!({ "CHAT_ID": chat }));
     world.quiet().await;
-    let observers = "SELECT username FROM observers JOIN people ON people.id = person_id";
-    let left: Vec<String> = sqlx::query_scalar(observers)
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
-    assert_eq!(left, [""; 0]);
+    assert_eq!(all_observers(&world).await, [""; 0]);
     let responsible = json!({ "ids": [deal], "person": "maya" });
     let done = change(&world, "itemSetResponsible", "changed", responsible).await;
     assert_eq!(done["changed"], 1);
-    let kept: Vec<String> = sqlx::query_scalar(observers)
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
-    assert_eq!(kept, [""; 0]);
+    assert_eq!(all_observers(&world).await, [""; 0]);
     assert_eq!(world.members(chat), ["Account", "Maya", "Liaison"]);
     world.end().await;
 }

@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     demo::RunningDemo,
     harness::{PATIENCE, Setup, World, headers, run, run_with},
+    openid::Provider,
     pages::introduce,
     program::reachable_folder,
     web::{person_of, sessions},
@@ -203,6 +204,36 @@ async fn the_first_webhook_from_nothing() {
         assert!(!page.as_str().unwrap().contains(secret.as_str().unwrap()));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_form_waits_for_whoever_signs_in_at_the_provider() {
+    let (provider, serving) = Provider::start().await;
+    run_with(provider.setup(), async |world| {
+        provider.be(&world.demo.mona.to_string());
+        let browser = Browser::start().await;
+        sign_in(world, &browser, world.demo.mona).await;
+        visit(world, &browser, &format!("{CONTACTS}/new")).await;
+        browser.type_into("#first_name", "Zoe").await;
+        browser.type_into("#last_name", "Winter").await;
+        browser.type_into("#email", "zoe@example.com").await;
+        sqlx::query("DELETE FROM sessions")
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        browser.click("form.form button.main").await;
+        browser.shows("what you typed is kept").await;
+        browser
+            .click("form[action^='/users/auth/openid_connect'] button")
+            .await;
+        // There, back, and into the form again.
+        browser.shows("New contact").await;
+        browser.click("form.form button.main").await;
+        browser.shows("Zoe Winter").await;
+    })
+    .await;
+    provider.stop();
+    serving.await.unwrap();
 }
 
 #[tokio::test]

@@ -636,45 +636,6 @@ async fn a_change_of_many_ends_where_it_is_stopped_or_the_right_is_lost() {
     assert_eq!(hall.one::<i64>("SELECT count(*) FROM observers").await, 0);
 }
 
-/// Prints how long it takes to give a hundred thousand items an observer: `scripts/test --test it a_hundred_thousand -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn a_hundred_thousand_items() {
-    let team = Team::meet("bitrix24").await;
-    let crm = &team.hall.crm;
-    many(&team, 100_000).await;
-    team.hall.execute("ANALYZE").await;
-    let task = all(add(&[team.ann]));
-    let began = Instant::now();
-    let foreseen = crm
-        .foresee_bulk(team.boss, team.tree.top, &task)
-        .await
-        .unwrap();
-    let foresee = began.elapsed();
-    assert_eq!(foreseen.report.changed, 100_000);
-    let id = crm
-        .begin_bulk(team.boss, team.tree.top, &task)
-        .await
-        .unwrap();
-    let stop = CancellationToken::new();
-    let began = Instant::now();
-    let worker = spawn(
-        crm.clone()
-            .work_bulk(pace(Duration::from_secs(30)), stop.clone()),
-    );
-    let job = ended(&team, id).await;
-    let took = began.elapsed();
-    let began = Instant::now();
-    crm.undo(team.boss, job.operation).await.unwrap();
-    let undone = began.elapsed();
-    stop.cancel();
-    worker.await.unwrap();
-    println!(
-        "100,000 items: foreseen in {foresee:?}, changed in {took:?}, taken back in {undone:?}"
-    );
-    assert_eq!(job.changed, 100_000);
-}
-
 #[tokio::test]
 async fn a_group_that_moves_takes_its_items_with_all_that_belongs_to_them() {
     let team = Team::meet("bitrix24").await;

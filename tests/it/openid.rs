@@ -2,16 +2,22 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    response::Redirect,
+    routing::get,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use liaison::{
     crypto::digest,
     domain::{Clock, SystemClock},
     server,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,12 +29,80 @@ use crate::{
 const CONTACTS: &str = "/groups/acme/-/crm/contacts";
 const CALLBACK: &str = "/users/auth/openid_connect/callback";
 
-/// What the provider knows of the sign-in under way.
+/// A provider at which somebody is signed in already: it sends browsers back at once.
 #[derive(Clone)]
-struct Provider {
+pub(crate) struct Provider {
     issuer: Url,
-    /// Who signs in, the nonce and the challenge.
+    /// Who signs in, and the nonce and the challenge of the sign-in under way.
     under_way: Arc<Mutex<[String; 3]>>,
+    stop: CancellationToken,
+}
+
+impl Provider {
+    /// Starts one; the task ends once it is stopped.
+    pub(crate) async fn start() -> (Self, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}/", listener.local_addr().unwrap());
+        let provider = Self {
+            issuer: issuer.parse().unwrap(),
+            under_way: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        let routes = Router::new()
+            .route("/.well-known/openid-configuration", get(configuration))
+            .route("/authorize", get(authorize))
+            .route("/token", axum::routing::post(token))
+            .with_state(provider.clone());
+        let serving = server::serve(listener, routes, 16, provider.stop.clone());
+        (provider, spawn(serving))
+    }
+
+    /// Returns the set-up of a world whose people sign in here.
+    pub(crate) fn setup(&self) -> Setup {
+        let issuer = &self.issuer;
+        let config = format!(
+            "[login.oidc]\nissuer = \"{issuer}\"\nclient_id = \"liaison\"\nclient_secret = \"s3cret\"\nconnection = \"gitlab\"\n"
+        );
+        Setup {
+            config: config.leak(),
+            ..Setup::default()
+        }
+    }
+
+    /// Says who signs in.
+    pub(crate) fn be(&self, subject: &str) {
+        subject.clone_into(&mut self.under_way.lock().unwrap()[0]);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Notes what a browser brings along.
+    fn note(&self, asked: &Asked) {
+        let mut under_way = self.under_way.lock().unwrap();
+        asked.nonce.clone_into(&mut under_way[1]);
+        asked.code_challenge.clone_into(&mut under_way[2]);
+    }
+}
+
+/// What a browser brings along.
+#[derive(Deserialize)]
+struct Asked {
+    nonce: String,
+    code_challenge: String,
+    code_challenge_method: String,
+    redirect_uri: Url,
+    state: String,
+}
+
+async fn authorize(State(provider): State<Provider>, Query(asked): Query<Asked>) -> Redirect {
+    provider.note(&asked);
+    let mut back = asked.redirect_uri;
+    back.query_pairs_mut()
+        .append_pair("code", "the-code")
+        .append_pair("state", &asked.state);
+    Redirect::to(back.as_str())
 }
 
 async fn configuration(State(provider): State<Provider>) -> Json<Value> {
@@ -69,28 +143,8 @@ async fn token(State(provider): State<Provider>, body: String) -> Result<Json<Va
 
 #[tokio::test]
 async fn people_sign_in_with_the_account_that_they_have() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let issuer: Url = format!("http://{}/", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
-    let provider = Provider {
-        issuer: issuer.clone(),
-        under_way: Arc::default(),
-    };
-    let routes = Router::new()
-        .route("/.well-known/openid-configuration", get(configuration))
-        .route("/token", axum::routing::post(token))
-        .with_state(provider.clone());
-    let stop = CancellationToken::new();
-    let serving = spawn(server::serve(listener, routes, 16, stop.clone()));
-    let config = format!(
-        "[login.oidc]\nissuer = \"{issuer}\"\nclient_id = \"liaison\"\nclient_secret = \"s3cret\"\nconnection = \"gitlab\"\n"
-    );
-    let setup = Setup {
-        config: config.leak(),
-        ..Setup::default()
-    };
-    run_with(setup, async |world| {
+    let (provider, serving) = Provider::start().await;
+    run_with(provider.setup(), async |world| {
         person_of(world, world.demo.mona).await;
         let nobody = Visitor::nobody(world);
         let page = nobody.get("/users/sign_in").await;
@@ -103,20 +157,18 @@ async fn people_sign_in_with_the_account_that_they_have() {
         // What a browser has that was sent on to the provider, and the state.
         let follow = |begun: &Seen, there: &str, subject: &str| {
             let there: Url = there.parse().unwrap();
-            assert_eq!(there.origin(), issuer.origin());
-            let part = |name: &str| {
-                let found = there.query_pairs().find(|(part, _)| part == name);
-                found.unwrap().1.into_owned()
-            };
-            assert_eq!(part("code_challenge_method"), "S256");
-            *provider.under_way.lock().unwrap() =
-                [subject.to_owned(), part("nonce"), part("code_challenge")];
+            assert_eq!(there.origin(), provider.issuer.origin());
+            let asked: Uri = there.as_str().parse().unwrap();
+            let Query(asked) = Query::<Asked>::try_from_uri(&asked).unwrap();
+            assert_eq!(asked.code_challenge_method, "S256");
+            provider.be(subject);
+            provider.note(&asked);
             let cookie = begun.cookie("liaison_openid").unwrap();
             let browser = Visitor {
                 world,
                 cookie: format!("liaison_openid={cookie}"),
             };
-            (browser, part("state"))
+            (browser, asked.state)
         };
         // Begins a sign-in as somebody of the provider.
         let begin = async |subject: &str| {
@@ -192,13 +244,13 @@ async fn people_sign_in_with_the_account_that_they_have() {
             "{}",
             unknown.text
         );
-        provider.under_way.lock().unwrap()[0] = mona;
+        provider.be(&mona);
         provider.under_way.lock().unwrap()[1] = "old".to_owned();
         let replayed = browser.get(&back).await;
         assert_eq!(replayed.cookie("liaison_session"), None);
         assert!(replayed.text.contains("did not confirm who you are"));
     })
     .await;
-    stop.cancel();
+    provider.stop();
     serving.await.unwrap();
 }

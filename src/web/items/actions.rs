@@ -48,26 +48,26 @@ impl Converted {
 }
 
 impl Other {
-    fn number(&self) -> Option<ItemId> {
-        let number = self.other.trim().trim_start_matches('#');
-        number.parse().map(ItemId).ok()
-    }
-
-    /// Returns which of those that are offered is meant: the one that is called exactly so.
-    fn among(&self, offered: &[Choice]) -> Result<ItemId, CrmError> {
+    /// Returns which of those that are offered beside an item is meant: the one that is called exactly so.
+    fn beside(&self, item: ItemId, offered: &[Choice]) -> Result<ItemId, CrmError> {
         let name = self.other.trim().to_lowercase();
         let mut named = offered
             .iter()
-            .filter(|choice| choice.label.trim().to_lowercase() == name);
-        let id = match (named.next(), named.next()) {
-            (Some(choice), None) => choice.value.trim_start_matches('#').parse().ok(),
-            _ => None,
-        };
-        id.map(ItemId).ok_or_else(|| {
+            .filter(|choice| choice.label.trim().to_lowercase() == name)
+            .filter_map(|choice| numbered(&choice.value))
+            .filter(|id| *id != item);
+        let only = named.next().filter(|_| named.next().is_none());
+        only.ok_or_else(|| {
             let reason = "Choose one of the list, or give its number, such as #7";
             CrmError::Invalid(vec![reason.to_owned()])
         })
     }
+}
+
+/// Returns the item that a number means: `#7`.
+fn numbered(text: &str) -> Option<ItemId> {
+    let number = text.trim().trim_start_matches('#');
+    number.parse().map(ItemId).ok()
 }
 
 /// Returns the routes.
@@ -167,11 +167,11 @@ async fn merge(
 ) -> Result<Response, Problem> {
     record(&visit, id).await?;
     let crm = &visit.visitor.web.crm;
-    let other = match form.values.number() {
+    let other = match numbered(&form.values.other) {
         Some(other) => Ok(other),
         None => {
             let offered = items_like(&visit, form.values.other.clone()).await?;
-            form.values.among(&offered)
+            form.values.beside(id, &offered)
         }
     };
     let done = match other {
@@ -242,9 +242,9 @@ async fn link(
 ) -> Result<Response, Problem> {
     record(visit, id).await?;
     let crm = &visit.visitor.web.crm;
-    let other = match form.number() {
+    let other = match numbered(&form.other) {
         Some(other) => Ok(other),
-        None => form.among(&customers_like(visit, form.other.clone()).await?),
+        None => form.beside(id, &customers_like(visit, form.other.clone()).await?),
     };
     let done = match other {
         Ok(other) => {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::Presence;
 use crate::{
-    harness::{self, SEALING_KEY},
+    harness::{self, SEALING_KEY, measured},
     observed::Observed,
     synapse::{self, Homeserver, Service, User, until},
 };
@@ -455,9 +455,8 @@ async fn whoever_writes_to_the_bot_alone_is_answered() {
 
 /// Prints how long it takes from a change of the list to a changed membership, and back.
 ///
-/// `scripts/test --test it matrix::whole::how_long -- --ignored --nocapture`
+/// `LIAISON_MEASURE=1 scripts/test --test it how_long_it_takes -- --nocapture` for fifty times each.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: it takes the whole machine"]
 async fn how_long_it_takes() {
     let world = World::start(synapse::joining().await).await;
     let (ann, bob) = (world.user("ann"), world.user("bob"));
@@ -466,7 +465,7 @@ async fn how_long_it_takes() {
     let room = world.make_chat().await;
     world.wait_for(&room, &["ann", "eve"]).await;
     let (mut in_, mut out, mut back) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..50 {
+    for _ in 0..measured(2, 50) {
         let begun = Instant::now();
         world.add("bob").await;
         wait_until(async || bob.membership(&room).await != "join").await;
