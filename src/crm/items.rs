@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::{Asker, Crm, CrmError, error::Failure, watch::Decided};
 use crate::{
     domain::{
-        ChatState, ContactForm, ContactPatch, GroupId, ItemForm, ItemId, ItemPatch, Level,
+        ContactForm, ContactPatch, GroupId, ItemForm, ItemId, ItemPatch, Level, OperationId,
         OrganizationForm, OrganizationPatch, PersonId, RootId,
     },
     queue::Signal,
@@ -81,7 +81,7 @@ impl Crm {
         contact: ItemId,
         patch: &ContactPatch,
         seen: Option<DateTime<Utc>>,
-    ) -> Result<(), CrmError> {
+    ) -> Result<Option<OperationId>, CrmError> {
         let patch = ItemPatch::Contact(patch.clone());
         self.decide(|fresh| self.update_once(asker, contact, (&patch, seen), fresh))
             .await
@@ -108,7 +108,7 @@ impl Crm {
         organization: ItemId,
         patch: &OrganizationPatch,
         seen: Option<DateTime<Utc>>,
-    ) -> Result<(), CrmError> {
+    ) -> Result<Option<OperationId>, CrmError> {
         let patch = ItemPatch::Organization(patch.clone());
         self.decide(|fresh| self.update_once(asker, organization, (&patch, seen), fresh))
             .await
@@ -129,7 +129,7 @@ impl Crm {
     }
 
     /// Changes an item: its fields, and whether it is archived. Its chat is called and opened or closed as it is. Whoever says when what he
-    /// saw had been changed last is refused where somebody changed it since.
+    /// saw had been changed last is refused where somebody changed it since. Returns by which operation it is taken back, if anything changed.
     ///
     /// # Errors
     /// As for [`Self::create_item`]; [`CrmError::Changed`] where it is not any more what was seen.
@@ -139,7 +139,7 @@ impl Crm {
         item: ItemId,
         patch: &ItemPatch,
         seen: Option<DateTime<Utc>>,
-    ) -> Result<(), CrmError> {
+    ) -> Result<Option<OperationId>, CrmError> {
         self.decide(|fresh| self.update_once(asker, item, (patch, seen), fresh))
             .await
     }
@@ -215,7 +215,7 @@ impl Crm {
         item: ItemId,
         (patch, seen): (&ItemPatch, Option<DateTime<Utc>>),
         fresh: Fresh,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<OperationId>, Failure> {
         let mut tx = self.pool.begin().await?;
         let Place { on, root, group } = self.towards_item(&mut tx, asker, item, fresh).await?;
         let stored = locked(&mut tx, (root, group), &[item]).await?;
@@ -230,19 +230,14 @@ impl Crm {
         // What is there may be edited, though the group takes no more.
         beside.group_holds = true;
         let fields = rules::check(form.kind(), form.check(), beside)?.with_state(active);
-        let renamed = fields.title() != before.title();
-        let state = (active != before.active()).then_some(if active {
-            ChatState::Open
-        } else {
-            ChatState::Closed
-        });
+        let concerns_chat = fields.title() != before.title() || active != before.active();
         let Some(edit) = Edit::between(item, before, fields) else {
-            return Ok(());
+            return Ok(None);
         };
         let act = self.act(asker, root, group);
         write(&mut tx, &act, vec![edit]).await?;
-        let mut signals = if renamed || state.is_some() {
-            let chats = chat::touch(&mut tx, root, &[item.0], state).await?;
+        let mut signals = if concerns_chat {
+            let chats = chat::follow(&mut tx, root, &[item.0]).await?;
             self.settle(&mut tx, &act, chats).await?
         } else {
             Vec::new()
@@ -250,7 +245,7 @@ impl Crm {
         signals.push(Signal::Customers(group));
         tx.commit().await?;
         self.signal(&signals).await;
-        Ok(())
+        Ok(Some(act.operation))
     }
 
     /// Returns where an item is and what the asker may do with it, if he may read it.

@@ -10,7 +10,7 @@ use super::{
     watch::Decided,
 };
 use crate::{
-    domain::{ChatState, ItemField, ItemId, OperationId},
+    domain::{ItemField, ItemId, OperationId},
     queue::Signal,
     rules::{self, Edit, Refused, Right, combined},
     store::{
@@ -74,7 +74,7 @@ impl Crm {
             .map(|item| removed(item, "item_deleted", None))
             .collect();
         operation::append(&mut tx, &act, told).await?;
-        let chats = chat::touch(&mut tx, root, &ids, Some(ChatState::Closed)).await?;
+        let chats = chat::follow(&mut tx, root, &ids).await?;
         let signals = self.settle(&mut tx, &act, chats).await?;
         tx.commit().await?;
         self.tell(&act).await;
@@ -130,10 +130,13 @@ impl Crm {
             detail: detail([("losers", json!(ids))]),
         });
         operation::append(&mut tx, &act, told).await?;
+        let is_renamed = fields.title() != winner.fields.title();
         let edit = Edit::between(survivor, &winner.fields, fields);
         write(&mut tx, &act, edit.into_iter().collect()).await?;
-        let closed = chat::touch(&mut tx, root, &ids, Some(ChatState::Closed)).await?;
-        signals.extend(self.settle(&mut tx, &act, closed).await?);
+        let mut followed = ids;
+        followed.extend(is_renamed.then_some(survivor.0));
+        let chats = chat::follow(&mut tx, root, &followed).await?;
+        signals.extend(self.settle(&mut tx, &act, chats).await?);
         tx.commit().await?;
         self.tell(&act).await;
         self.signal(&signals).await;

@@ -12,7 +12,7 @@ use super::{
     watch::Decided,
 };
 use crate::{
-    domain::{ChatState, GroupId, ItemId, OperationId, RootId},
+    domain::{GroupId, ItemId, OperationId, RootId},
     queue::Signal,
     rules::{
         self, Kept, Past, Refused, Right, Situation, TakeBack, Watched, take_back, watch_back,
@@ -74,9 +74,9 @@ impl Crm {
         let mut kept = std::mem::take(&mut back.kept);
         // Chats come back before their items go.
         let mut signals = self.chats_back(&mut tx, &act, &past).await?;
+        let changed: Vec<i64> = back.items().map(|item| item.0).collect();
         apply(&mut tx, &act, &mut back).await?;
-        let restored: Vec<i64> = back.restore.iter().map(|(item, ..)| item.0).collect();
-        let chats = chat::touch(&mut tx, root, &restored, Some(ChatState::Open)).await?;
+        let chats = chat::follow(&mut tx, root, &changed).await?;
         signals.extend(self.settle(&mut tx, &act, chats).await?);
         let linked = links_back(&mut tx, &act, &past).await?;
         undone += linked.0;

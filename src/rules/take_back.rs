@@ -53,6 +53,16 @@ pub struct TakeBack {
     pub undone: usize,
 }
 
+impl TakeBack {
+    /// Returns the items that come back, go or change.
+    pub fn items(&self) -> impl Iterator<Item = ItemId> {
+        let edits = self.edit_first.iter().chain(&self.edit_last);
+        let gone = self.delete.iter().map(|(item, _)| *item);
+        let back = self.restore.iter().map(|(item, ..)| *item);
+        gone.chain(back).chain(edits.map(|edit| edit.item))
+    }
+}
+
 /// Something that is not taken back, and why. Names no customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {

@@ -188,22 +188,23 @@ pub async fn create(
     Ok(id)
 }
 
-/// Returns the chats of items, opened or closed where a state is given.
+/// Opens and closes the chats of items that changed, as the items are now: one that is archived or gone has its chat closed. Returns them.
 ///
 /// A room that is gone stays so until it is asked for again.
-pub async fn touch(
+pub async fn follow(
     connection: &mut PgConnection,
     root: RootId,
     items: &[i64],
-    state: Option<ChatState>,
 ) -> Result<Vec<(ChatId, ConnectionId)>, StoreError> {
     let rows = sqlx::query!(
-        r#"UPDATE chats SET state = CASE WHEN state = 'gone' THEN state ELSE coalesce($3, state) END
+        r#"UPDATE chats SET state = CASE
+               WHEN state = 'gone' THEN state
+               WHEN (SELECT true FROM items WHERE root_id = $1 AND id = chats.item_id AND items.state = 'active' LIMIT 1) THEN 'open'
+               ELSE 'closed' END
            WHERE root_id = $1 AND item_id = ANY($2)
            RETURNING id AS "id: ChatId", connection_id AS "connection: ConnectionId""#,
         root.0,
         items,
-        state.map(ChatState::word),
     )
     .fetch_all(connection)
     .await?;

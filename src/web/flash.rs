@@ -54,10 +54,10 @@ impl Flash {
         }
     }
 
-    /// Adds a button that takes an operation back.
-    pub(super) fn with_undo(self, operation: OperationId) -> Self {
+    /// Adds a button that takes an operation back, if there is one.
+    pub(super) fn with_undo(self, operation: impl Into<Option<OperationId>>) -> Self {
         Self {
-            undo: Some(operation),
+            undo: operation.into(),
             ..self
         }
     }

@@ -491,6 +491,7 @@ async fn attempt(
             hall.crm
                 .update_contact(asker, contact().await, &patch, None)
                 .await
+                .map(drop)
         }
         "delete" => hall.crm.delete(asker, &[contact().await]).await.map(drop),
         "merge" => {

@@ -76,22 +76,22 @@ async fn set_state(
     find(visit, kind, id).await?;
     let crm = &visit.visitor.web.crm;
     let asker = visit.visitor.asker();
-    match kind {
+    let operation = match kind {
         Kind::Contact => {
             let patch = ContactPatch {
                 active: Some(active),
                 ..ContactPatch::default()
             };
-            crm.update_contact(asker, id, &patch, None).await?;
+            crm.update_contact(asker, id, &patch, None).await?
         }
         Kind::Organization => {
             let patch = OrganizationPatch {
                 active: Some(active),
                 ..OrganizationPatch::default()
             };
-            crm.update_organization(asker, id, &patch, None).await?;
+            crm.update_organization(asker, id, &patch, None).await?
         }
-    }
+    };
     let text = match (kind, active) {
         (Kind::Contact, true) => "The contact is active again.",
         (Kind::Contact, false) => "The contact is inactive: it cannot be added to issues any more.",
@@ -99,7 +99,8 @@ async fn set_state(
         (Kind::Organization, false) => "The organization is inactive.",
     };
     let path = visit.to(format_args!("{}/{id}", kind.folder()));
-    Ok(visit.visitor.say(Flash::done(text), &path))
+    let flash = Flash::done(text).with_undo(operation);
+    Ok(visit.visitor.say(flash, &path))
 }
 
 async fn delete(

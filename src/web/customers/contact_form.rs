@@ -83,7 +83,7 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
         let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
         let crm = &visit.visitor.web.crm;
         match crm.create_contact(asker, group, &wanted).await {
-            Ok(id) => return Ok(form::saved(&visit, (Kind::Contact, id), true)),
+            Ok(id) => return Ok(form::saved(&visit, (Kind::Contact, id), ("created", None))),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
@@ -124,7 +124,7 @@ async fn update(
         );
         let crm = &visit.visitor.web.crm;
         match crm.update_contact(asker, id, &patch, seen).await {
-            Ok(()) => return Ok(form::saved(&visit, (Kind::Contact, id), false)),
+            Ok(done) => return Ok(form::saved(&visit, (Kind::Contact, id), ("saved", done))),
             Err(CrmError::Changed) => return Ok(overtaken(&visit, id, input, now)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use crate::{
-    domain::ItemId,
+    domain::{ItemId, OperationId},
     web::{
         flash::Flash,
         kind::Kind,
@@ -42,14 +42,14 @@ impl FormPlace {
     }
 }
 
-/// Goes on to the page of an item that was saved.
+/// Goes on to the page of an item that was created or saved.
 pub(super) fn saved(
     visit: &InGroup<ToManage>,
     (kind, id): (Kind, ItemId),
-    is_new: bool,
+    (done, operation): (&str, Option<OperationId>),
 ) -> Response {
-    let done = if is_new { "created" } else { "saved" };
     let text = format!("The {} was {done}.", kind.word());
     let path = visit.to(format_args!("{}/{id}", kind.folder()));
-    visit.visitor.say(Flash::done(text), &path)
+    let flash = Flash::done(text).with_undo(operation);
+    visit.visitor.say(flash, &path)
 }

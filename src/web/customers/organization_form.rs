@@ -72,7 +72,13 @@ async fn create(visit: InGroup<ToManage>, form: Typed<Input>) -> Result<Response
         let (asker, group) = (visit.visitor.asker(), visit.group.contact_group);
         let crm = &visit.visitor.web.crm;
         match crm.create_organization(asker, group, &wanted).await {
-            Ok(id) => return Ok(form::saved(&visit, (Kind::Organization, id), true)),
+            Ok(id) => {
+                return Ok(form::saved(
+                    &visit,
+                    (Kind::Organization, id),
+                    ("created", None),
+                ));
+            }
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),
         }
@@ -110,7 +116,13 @@ async fn update(
         );
         let crm = &visit.visitor.web.crm;
         match crm.update_organization(asker, id, &patch, seen).await {
-            Ok(()) => return Ok(form::saved(&visit, (Kind::Organization, id), false)),
+            Ok(done) => {
+                return Ok(form::saved(
+                    &visit,
+                    (Kind::Organization, id),
+                    ("saved", done),
+                ));
+            }
             Err(CrmError::Changed) => return Ok(overtaken(&visit, id, input, now)),
             Err(CrmError::Invalid(sentences)) => errors = Errors::new(sentences),
             Err(other) => return Err(other.into()),

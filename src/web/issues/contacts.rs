@@ -107,11 +107,7 @@ async fn set(
     let flash = match crm.set_issue_contacts(asker, id, wanted).await {
         Ok(report) => {
             let outcomes = report.outcomes.iter().map(|(_, outcome)| *outcome);
-            let flash = told(outcomes.collect::<Vec<_>>().as_slice());
-            match report.operation {
-                Some(operation) => flash.with_undo(operation),
-                None => flash,
-            }
+            told(outcomes.collect::<Vec<_>>().as_slice()).with_undo(report.operation)
         }
         Err(CrmError::Invalid(reasons)) => Flash::warning(format!("{}.", reasons.join(". "))),
         Err(other) => return Err(other.into()),

@@ -113,8 +113,7 @@ fn told<R>(
     done: Result<(&str, Option<OperationId>), CrmError>,
 ) -> Result<Response, Problem> {
     let flash = match done {
-        Ok((text, Some(operation))) => Flash::done(text).with_undo(operation),
-        Ok((text, None)) => Flash::done(text),
+        Ok((text, operation)) => Flash::done(text).with_undo(operation),
         Err(CrmError::Invalid(sentences)) => Flash::warning(format!("{}.", sentences.join(". "))),
         Err(other) => return Err(other.into()),
     };
@@ -149,7 +148,7 @@ async fn set_active(
     } else {
         "It is archived, and its chat with it."
     };
-    told(visit, id, done.map(|()| (text, None)))
+    told(visit, id, done.map(|operation| (text, operation)))
 }
 
 async fn delete(visit: InGroup<ToMerge>, Path(id): Path<ItemId>) -> Result<Response, Problem> {

@@ -211,9 +211,10 @@ async fn update(
         .update_item(visit.visitor.asker(), id, &patch, seen)
         .await
     {
-        Ok(()) => {
+        Ok(operation) => {
+            let flash = Flash::done("The item was saved.").with_undo(operation);
             let path = visit.to(format_args!("crm/items/{id}"));
-            Ok(visit.visitor.say(Flash::done("The item was saved."), &path))
+            Ok(visit.visitor.say(flash, &path))
         }
         Err(CrmError::Changed) => overtaken(&visit, id, input, now).await,
         Err(CrmError::Invalid(sentences)) => {

@@ -192,7 +192,7 @@ impl ContactMutation {
             .update_contact(scope.asker()?, id, &patch, None)
             .await;
         let (contact, errors) = match told(changed)? {
-            Ok(()) => (Contact::changed(scope, id).await?, Vec::new()),
+            Ok(_) => (Contact::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;

@@ -144,7 +144,7 @@ struct ItemPayload {
     client_mutation_id: Option<String>,
     /// The item as it is now.
     item: Option<Item>,
-    /// By which it is taken back; none if nothing changed.
+    /// By which it is taken back; none if nothing changed, and of a new item, which is deleted instead.
     operation_id: Option<ID>,
     /// Why nothing changed.
     errors: Vec<String>,
@@ -202,7 +202,7 @@ impl ItemMutation {
                     .await
             }
         };
-        let outcome = told(changed)?.map(|()| (id, None));
+        let outcome = told(changed)?.map(|operation| (id, operation));
         Ok(payload(scope, input.client_mutation_id, outcome).await?)
     }
 

@@ -174,7 +174,7 @@ impl OrganizationMutation {
             .update_organization(scope.asker()?, id, &patch, None)
             .await;
         let (organization, errors) = match told(changed)? {
-            Ok(()) => (Organization::changed(scope, id).await?, Vec::new()),
+            Ok(_) => (Organization::changed(scope, id).await?, Vec::new()),
             Err(errors) => (None, errors),
         };
         let client_mutation_id = input.client_mutation_id;
