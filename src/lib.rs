@@ -22,6 +22,7 @@ pub mod quick_action;
 pub mod rules;
 pub mod sandbox;
 pub mod server;
+pub mod setup;
 pub mod store;
 pub mod telemetry;
 pub mod web;

@@ -4,11 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use liaison::{
-    app,
     cluster::{Cluster, Durability, Options},
     config::{self, Config, Overrides},
     crypto::SealingKey,
     domain::SystemClock,
+    setup,
     store::{self, PoolLimits},
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions};
@@ -53,7 +53,7 @@ impl Stage {
         let template = pool(stage.options(TEMPLATE), 2);
         store::migrate(&template).await?;
         let key = sealing_key()?;
-        app::declare(&template, &config, &key, &SystemClock::default()).await?;
+        setup::declare(&template, &config, &key, &SystemClock::default()).await?;
         sqlx::query(
             "INSERT INTO items (root_id, group_id, kind, title, first_name, last_name, email, created_at, updated_at)
              SELECT groups.root_id, groups.id, 'contact', 'Contact ' || n, 'Contact', n::text, 'c' || n || '@example.com', now(), now()

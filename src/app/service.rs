@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DeclareError, Health, declare, messenger::messengers};
+use super::{Health, messenger::messengers};
 use crate::{
     api::{Api, explorer},
     auth::{Attempts, OpenId, Passwords, Sessions},
@@ -22,6 +22,7 @@ use crate::{
     intake::{Book, Budget, Intake, Tallies, Writer, WriterTasks, keep_current, router},
     queue::{self, Signal, Wake},
     server,
+    setup::{DeclareError, declare},
     store::{StoreError, connection, search},
     web::{self, Web},
     worker::{

@@ -138,9 +138,10 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo(args) => demo::demo(args).await,
         Command::Serve(args) => {
-            let config = config::load(&overrides(args.flags()))?;
+            let overrides = overrides(args.flags());
+            let config = config::load(&overrides)?;
             start_log(&config)?;
-            serve::serve(&config, args).await
+            serve::serve(config, overrides, args).await
         }
         Command::Check(args) => check::check(&overrides(Vec::new()), args).await,
         Command::Migrate => migrate(&quiet(&overrides(Vec::new()))?).await,

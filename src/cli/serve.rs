@@ -9,10 +9,12 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{clock, sealing_key};
+use super::{clock, print, sealing_key};
 use crate::{
-    app::{Database, Parts, Role, Service},
-    config::Config,
+    app::{Database, Parts, Role, Service, sessions, set_up, set_up_at},
+    config::{Config, FirstFile, Overrides},
+    crypto::SealingKey,
+    setup::FirstSetUp,
     telemetry,
 };
 
@@ -36,9 +38,13 @@ impl ServeArgs {
     }
 }
 
-/// Runs the service until it is told to stop.
-pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()> {
-    let listener = bind("server.listen", config.server.listen).await?;
+/// Runs the service until it is told to stop. Whoever starts from nothing sets it up first.
+pub(super) async fn serve(
+    mut config: Config,
+    overrides: Overrides,
+    args: ServeArgs,
+) -> anyhow::Result<()> {
+    let mut listener = bind("server.listen", config.server.listen).await?;
     let admin = match config.server.admin_listen {
         Some(address) => Some((
             bind("server.admin_listen", address).await?,
@@ -46,12 +52,26 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
         )),
         None => None,
     };
-    let key = Arc::new(sealing_key(config)?);
+    let key = Arc::new(sealing_key(&config)?);
     let database = Database::serve(&config.database).await?;
     if config.database.migrate {
         database.migrate().await?;
     }
     database.take_over().await?;
+    let mut signals = StopSignals::listen()?;
+    if args.roles.contains(&Role::Web) && FirstSetUp::is_needed(&config, &database.pool).await? {
+        let given = (&config, overrides);
+        let setting_up = first(given, &key, &database, listener);
+        let done = tokio::select! {
+            done = setting_up => Some(done?),
+            () = signals.wait() => None,
+        };
+        let Some(done) = done else {
+            database.close().await;
+            return Ok(());
+        };
+        (config, listener) = done;
+    }
     let parts = Parts {
         pool: database.pool.clone(),
         key,
@@ -61,8 +81,7 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
         roles: args.roles,
         demo: false,
     };
-    let service = Service::start(config, parts).await?;
-    let mut signals = StopSignals::listen()?;
+    let service = Service::start(&config, parts).await?;
     if config.group.is_empty() {
         // A forgotten file looks like lost data otherwise.
         tracing::warn!(
@@ -75,6 +94,29 @@ pub(super) async fn serve(config: &Config, args: ServeArgs) -> anyhow::Result<()
     service.stop().await;
     database.close().await;
     Ok(())
+}
+
+/// Has Liaison set up on a page; returns the configuration that was written, and the socket.
+async fn first(
+    (config, overrides): (&Config, Overrides),
+    key: &Arc<SealingKey>,
+    database: &Database,
+    listener: TcpListener,
+) -> anyhow::Result<(Config, TcpListener)> {
+    let file = FirstFile::prepare(overrides).context(
+        "nothing is set up yet, and the set-up page could write no configuration: write one, as the README says, or make its folder writable",
+    )?;
+    let pool = database.pool.clone();
+    let sessions = sessions(config, pool.clone(), clock());
+    let place = file.path().display().to_string();
+    let setup = Arc::new(FirstSetUp::new(file, sessions, Arc::clone(key)));
+    let url = set_up_at(&setup, config, listener.local_addr()?);
+    print::line(&format!(
+        "Nothing is set up yet. To do it in a browser, open\n\n    {url}\n\nor write {place}, as the README says, and start again."
+    ));
+    let listener = set_up(Arc::clone(&setup), config, pool, listener).await?;
+    let config = setup.config().context("the set-up broke off")?;
+    Ok((config, listener))
 }
 
 /// Binds a listening socket.

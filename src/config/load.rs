@@ -16,7 +16,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const MAX_PROBLEMS: usize = 50;
 
 /// What comes after defaults and file.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// The file that was asked for; otherwise `config/liaison.toml` is read if it exists.
     pub file: Option<PathBuf>,

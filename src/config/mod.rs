@@ -8,11 +8,13 @@ mod load;
 mod secret;
 mod source;
 mod validate;
+mod written;
 
 pub use bitrix24::{Bitrix24, InboundWebhook, OAuth, inbound_webhook};
 pub use load::{ConfigError, Overrides, Problem, load};
 pub use secret::{Secret, SecretError};
 pub use validate::is_slug;
+pub use written::{First, FirstFile, WriteError};
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -12,7 +12,7 @@ use toml_edit::{Document, Item};
 use super::load::{ConfigError, Overrides, Problem};
 
 /// The file that is read when none is named, if it exists.
-const DEFAULT_FILE: &str = "config/liaison.toml";
+pub(super) const DEFAULT_FILE: &str = "config/liaison.toml";
 /// Environment variables that configure, as `LIAISON_SECTION__KEY`.
 const PREFIX: &str = "LIAISON_";
 

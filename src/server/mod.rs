@@ -39,6 +39,8 @@ pub async fn serve(
             place = Arc::clone(&places).acquire_owned() => place,
         };
         let stream = tokio::select! {
+            // Whoever comes later is for the next listener on the socket, if there is one.
+            biased;
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };

@@ -10,7 +10,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::header;
 
-use super::{Web, params::Path, problem::Problem};
+use super::{params::Path, problem::Problem};
 use crate::crypto::fingerprint;
 
 /// A file as it is served.
@@ -97,7 +97,7 @@ impl Assets {
 }
 
 /// Returns the route of the files.
-pub(super) fn routes() -> Router<Web> {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/-/assets/{name}", get(file))
 }
 

@@ -7,7 +7,7 @@ use axum::{
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{Web, body, problem::Problem};
+use super::{body, problem::Problem};
 
 /// The field that says that a form comes back after its session had ended, to be shown as it was and not to be carried out.
 pub(super) const RESTORED: &str = "_restored";
@@ -41,10 +41,10 @@ pub(super) struct Typed<T> {
     pub(super) is_restored: bool,
 }
 
-impl<T: DeserializeOwned> FromRequest<Web> for Typed<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Typed<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Web) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if *request.method() != Method::POST || !body::is_form(request.headers()) {
             return Err(Problem::Malformed);
         }

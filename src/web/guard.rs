@@ -21,29 +21,31 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Returns routes that everybody may use, guarded.
 pub(super) fn open(web: &Web, routes: Router<Web>) -> Router {
-    routes
-        .route_layer(from_fn_with_state(web.clone(), guard))
-        .with_state(web.clone())
+    guarded(&web.public_url, routes).with_state(web.clone())
+}
+
+/// Returns routes that only this service's own forms reach, and whose answers tell the browser what it may do with them.
+pub(super) fn guarded<S: Clone + Send + Sync + 'static>(
+    public_url: &Url,
+    routes: Router<S>,
+) -> Router<S> {
+    routes.route_layer(from_fn_with_state(public_url.clone(), guard))
 }
 
 /// Returns routes for whoever is signed in, guarded. Handlers find him by [`super::visit::SignedIn`].
 pub(super) fn signed_in(web: &Web, routes: Router<Web>) -> Router {
-    routes
-        .route_layer(from_fn_with_state(web.clone(), know))
-        .route_layer(from_fn_with_state(web.clone(), guard))
-        .with_state(web.clone())
+    let routes = routes.route_layer(from_fn_with_state(web.clone(), know));
+    guarded(&web.public_url, routes).with_state(web.clone())
 }
 
 /// Refuses what a foreign page sent, reads the body, and tells the browser what it may do with the answer.
-async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
-    let has_flash = Cookie::Flash
-        .read(request.headers(), &web.public_url)
-        .is_some();
+async fn guard(State(public_url): State<Url>, request: Request, next: Next) -> Response {
+    let has_flash = Cookie::Flash.read(request.headers(), &public_url).is_some();
     let is_fragment = request.headers().contains_key("hx-request");
     let answered = async {
         match *request.method() {
             Method::GET | Method::HEAD => {}
-            Method::POST if is_own(request.headers(), &web.public_url) => {}
+            Method::POST if is_own(request.headers(), &public_url) => {}
             _ => return Err(Problem::Foreign),
         }
         let request = body::collect(request).await?;
@@ -53,7 +55,7 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
     // It is said once, on a whole page.
     let is_page = response.status().is_success() && is_html(response.headers());
     if has_flash && is_page && !is_fragment {
-        let gone = Cookie::Flash.clear(&web.public_url);
+        let gone = Cookie::Flash.clear(&public_url);
         response.headers_mut().append(header::SET_COOKIE, gone);
     }
     let headers = response.headers_mut();

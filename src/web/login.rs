@@ -57,6 +57,7 @@ struct LoginPage {
 struct LinkPage {
     frame: Frame,
     token: String,
+    return_to: String,
 }
 
 /// The form that waited, on its way back.
@@ -241,9 +242,10 @@ async fn sign_in(
 }
 
 /// Shows a button, since programs that look into mails open links too and would use it up.
-async fn link_page(Query(place): Query<Place>) -> Response {
+async fn link_page(State(web): State<Web>, Query(place): Query<Place>) -> Response {
     html(&LinkPage {
         frame: Frame::bare("Sign in"),
+        return_to: own_path(&place.return_to, &web.public_url).to_owned(),
         token: place.token,
     })
 }

@@ -28,6 +28,7 @@ mod params;
 mod people;
 mod problem;
 mod settings;
+mod setup;
 mod suggestion;
 mod table;
 mod tokens;
@@ -35,6 +36,7 @@ mod visit;
 mod webhooks;
 
 pub use login::OPENID_BACK;
+pub use setup::router as setup;
 
 use std::sync::Arc;
 

@@ -52,6 +52,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("auth", &["connector", "crypto", "domain", "store"]),
     (
+        "setup",
+        &[
+            "auth",
+            "config",
+            "connector",
+            "crypto",
+            "domain",
+            "egress",
+            "store",
+        ],
+    ),
+    (
         "api",
         &[
             "auth",
@@ -75,6 +87,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "queue",
             "quick_action",
             "rules",
+            "setup",
             "store",
         ],
     ),
@@ -125,6 +138,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "connector/bitrix24/client",
             "connector/oidc/client.rs",
             "worker/",
+            "setup/",
             "sandbox/",
             "app/",
             "cli/",

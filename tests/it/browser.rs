@@ -3,6 +3,7 @@
 //! With `LIAISON_PICTURES=FOLDER` the pages are also photographed.
 
 mod driver;
+mod first;
 
 use std::time::Duration;
 

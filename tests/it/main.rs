@@ -36,6 +36,7 @@ mod portal;
 mod program;
 mod road;
 mod search;
+mod setup;
 mod synapse;
 mod transfer;
 mod tree;

@@ -61,6 +61,11 @@ pub(crate) fn program(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Returns the host and port of an address.
+pub(crate) fn listens_at(url: &Url) -> SocketAddr {
+    url.socket_addrs(|| None).unwrap().remove(0)
+}
+
 /// A child process that does not outlive the test.
 pub(crate) struct Running(Child);
 
@@ -139,6 +144,7 @@ pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) url: Url,
     pub(crate) admin: Url,
+    pub(crate) tracker_url: Url,
     pub(crate) sandbox: Sandbox,
     pub(crate) demo: Demo,
     egress: Egress,
@@ -150,13 +156,9 @@ pub(crate) struct Site {
 impl Site {
     /// Prepares everything; nothing serves yet but the tracker, which has `lanes` requests under way at once.
     pub(crate) async fn new(more: &str, lanes: usize) -> Self {
-        let folder = reachable_folder();
-        let (listen, admin) = (free_address().await, free_address().await);
-        let tracker = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url: Url = format!("http://{listen}").parse().unwrap();
-        let admin_url: Url = format!("http://{admin}").parse().unwrap();
-        let tracker_url = format!("http://{}", tracker.local_addr().unwrap());
-        let tracker_url: Url = tracker_url.parse().unwrap();
+        let site = Self::undeclared(lanes).await;
+        let [listen, admin] = [&site.url, &site.admin].map(listens_at);
+        let (url, tracker) = (&site.url, &site.tracker_url);
         let config = format!(
             r#"{more}
 [server]
@@ -168,7 +170,7 @@ data_dir = "data"
 [[connection]]
 name = "gitlab"
 kind = "gitlab"
-url = "{tracker_url}"
+url = "{tracker}"
 token = "{BOT_TOKEN}"
 bot = "liaison"
 notes_per_minute = 1000000
@@ -184,23 +186,32 @@ connection = "gitlab"
 signing_token = "{SIGNING_TOKEN}"
 "#
         );
-        fs::create_dir(folder.path().join("config")).unwrap();
-        fs::write(folder.path().join("config/liaison.toml"), config).unwrap();
+        fs::create_dir(site.path().join("config")).unwrap();
+        fs::write(site.path().join("config/liaison.toml"), config).unwrap();
+        let mut hook = NewHook::to(site.at("/hooks/acme-gitlab"));
+        hook.signing_token = Some(SIGNING_TOKEN.to_owned());
+        let owner = HookOwner::Group(site.demo.acme);
+        site.sandbox.create_hook(owner, hook).unwrap();
+        site
+    }
 
-        let sandbox = Sandbox::new(tracker_url);
+    /// Prepares a folder with nothing in it, and the tracker.
+    pub(crate) async fn undeclared(lanes: usize) -> Self {
+        let (listen, admin) = (free_address().await, free_address().await);
+        let tracker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [url, admin, tracker_url]: [Url; 3] = [listen, admin, tracker.local_addr().unwrap()]
+            .map(|address| format!("http://{address}").parse().unwrap());
+        let sandbox = Sandbox::new(tracker_url.clone());
         let demo = sandbox.seed_demo(BOT_TOKEN).unwrap();
         sandbox.set_lanes(lanes);
-        let mut hook = NewHook::to(url.join("/hooks/acme-gitlab").unwrap());
-        hook.signing_token = Some(SIGNING_TOKEN.to_owned());
-        let owner = HookOwner::Group(demo.acme);
-        sandbox.create_hook(owner, hook).unwrap();
         let stop_tracker = CancellationToken::new();
         let serve = server::serve(tracker, sandbox.router(), 256, stop_tracker.clone());
         Self {
-            egress: Egress::new([&url, &admin_url], Limits::default()).unwrap(),
-            folder,
+            egress: Egress::new([&url, &admin], Limits::default()).unwrap(),
+            folder: reachable_folder(),
             url,
-            admin: admin_url,
+            admin,
+            tracker_url,
             sandbox,
             demo,
             service: None,
@@ -219,10 +230,18 @@ signing_token = "{SIGNING_TOKEN}"
 
     /// Starts the service without waiting for it.
     pub(crate) fn spawn_service(&mut self, args: &[&str]) {
-        let log = File::options().create(true).append(true).open(self.log());
+        let open = |path| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap()
+        };
         let mut command = program(self.path(), &["serve"]);
-        command.args(args).stdout(Stdio::null());
-        command.stderr(log.unwrap());
+        command
+            .args(args)
+            .stdout(open(self.path().join("service.out")));
+        command.stderr(open(self.log()));
         self.service = Some(Running::start(&mut command));
     }
 
@@ -253,6 +272,11 @@ signing_token = "{SIGNING_TOKEN}"
     /// What the service wrote to its log.
     pub(crate) fn told(&self) -> String {
         fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// What the service printed.
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(self.path().join("service.out")).unwrap_or_default()
     }
 
     /// The warnings and errors of the log, for the message of a test that fails.

@@ -108,6 +108,8 @@ async fn answers_reads_of_people_and_the_tree() {
         (path("/user"), 200, "/username", json!("liaison")),
         (format!("/users/{gus}"), 200, "/bot", json!(false)),
         (path("/users/999"), 404, "/message", no("User ")),
+        (path("/users?username=GUS"), 200, "/0/id", json!(gus)),
+        (path("/users?username=nobody"), 200, "/0", Value::Null),
         (
             path("/projects/acme%2Fsupport%2Fdesk"),
             200,
@@ -128,6 +130,9 @@ async fn answers_reads_of_people_and_the_tree() {
             json!(acme),
         ),
         (path("/groups/nope"), 404, "/message", no("Group ")),
+        (path("/groups"), 200, "/1/full_path", json!(support)),
+        (path("/groups?top_level_only=true"), 200, "/1", Value::Null),
+        (path("/groups?min_access_level=50"), 200, "/0", Value::Null),
         (
             format!("/groups/{acme}/subgroups"),
             200,

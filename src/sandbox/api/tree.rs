@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Caller, keyset, page, parameters::Parameters, render};
 use crate::sandbox::{
     Sandbox,
-    model::{Group, Place, Project},
+    model::{Group, Place, Project, User},
     notes::Refusal,
     state::State,
 };
@@ -20,9 +20,11 @@ use crate::sandbox::{
 pub(super) fn router() -> Router<Sandbox> {
     Router::new()
         .route("/user", get(own_user))
+        .route("/users", get(users))
         .route("/users/{id}", get(user))
         .route("/projects/{id}", get(project))
         .route("/projects/{id}/members/all/{user}", get(project_member))
+        .route("/groups", get(groups))
         .route("/groups/{id}", get(group))
         .route("/groups/{id}/subgroups", get(subgroups))
         .route("/groups/{id}/descendant_groups", get(descendants))
@@ -64,6 +66,18 @@ async fn own_user(Shared(sandbox): Shared<Sandbox>, caller: Extension<Caller>) -
     find_user(&sandbox, caller.id)
 }
 
+/// The accounts with a username: one or none.
+async fn users(Shared(sandbox): Shared<Sandbox>, parameters: Parameters) -> Response {
+    let username = parameters.text("username").unwrap_or_default();
+    sandbox.read(|state| {
+        let is_named = |user: &&User| user.username.eq_ignore_ascii_case(username);
+        let users: Vec<&User> = state.users.values().filter(is_named).collect();
+        page(&parameters, users.into_iter(), |user| {
+            render::user(state, user)
+        })
+    })
+}
+
 async fn user(Shared(sandbox): Shared<Sandbox>, Path(id): Path<u64>) -> Answer {
     find_user(&sandbox, id)
 }
@@ -83,6 +97,35 @@ async fn project(
     sandbox.read(|state| {
         let project = find_project(state, caller.id, &id)?;
         Ok(Json(render::project(state, project)))
+    })
+}
+
+async fn groups(
+    Shared(sandbox): Shared<Sandbox>,
+    caller: Extension<Caller>,
+    parameters: Parameters,
+) -> Response {
+    let top_only = parameters.flag("top_level_only").unwrap_or(false);
+    let least = parameters.number("min_access_level").unwrap_or_default();
+    sandbox.read(|state| {
+        let has_level = |group: &Group| {
+            let level = state.level(Place::Group(group.id), caller.id);
+            least == 0 || level.is_some_and(|level| u64::from(level.number()) >= least)
+        };
+        let is_asked_for = |group: &&Group| {
+            state.may_read_group(caller.id, group)
+                && (!top_only || group.parent.is_none())
+                && has_level(group)
+        };
+        let groups: Vec<&Group> = state.groups.values().filter(is_asked_for).collect();
+        if parameters.text("pagination") == Some("keyset") {
+            return keyset(&parameters, &groups, |group| {
+                (group.id, render::group(state, group))
+            });
+        }
+        page(&parameters, groups.into_iter(), |group| {
+            render::group(state, group)
+        })
     })
 }
 

@@ -84,6 +84,21 @@ impl Client {
         Ok(user.map(RemoteUser::from))
     }
 
+    /// Returns the account with a username, whose case does not matter, or none where GitLab knows none.
+    pub async fn user_named(&self, username: &str) -> Result<Option<RemoteUser>, CallError> {
+        let query = [("username", username)];
+        let mut request = Request::get("GET users by username", &["users"]);
+        request.query = &query;
+        let found: Vec<WireUser> = self.read(request).await?;
+        Ok(found.into_iter().next().map(RemoteUser::from))
+    }
+
+    /// Returns the groups that are in no other, in which the bot is Maintainer or more.
+    pub async fn led_groups(&self) -> Result<Vec<GroupFacts>, CallError> {
+        let query = [("top_level_only", "true"), ("min_access_level", "40")];
+        self.list("GET groups", &["groups"], &query).await
+    }
+
     /// Returns a project and the groups it is in, or none where the bot sees none.
     pub async fn project(&self, id: &str) -> Result<Option<ProjectFacts>, CallError> {
         let path = ["projects", id];
