@@ -10,7 +10,7 @@ use liaison::{
     },
     store::{
         item,
-        search::{self, Cursor, Page, Purpose, Query},
+        search::{self, Completing, Cursor, Page, Purpose, Query},
     },
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
@@ -290,7 +290,8 @@ pub(crate) fn terms() -> Vec<String> {
 
 /// Autocompletion while names are typed letter by letter.
 pub(crate) async fn complete(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
-    let mut connection = pool.acquire().await?;
+    let completing = Completing::beside(pool);
+    completing.prepare().await?;
     let mut one = figure("autocompletion, one word from its first letter", 5);
     let mut two = figure("autocompletion, two words", 5);
     let terms = terms();
@@ -307,8 +308,9 @@ pub(crate) async fn complete(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
             Purpose::Any
         };
         let begun = Instant::now();
-        search::complete(&mut connection, HERE, term, Some(issue), purpose, 20).await?;
-        // The first ones make the plans that the connection keeps.
+        let found = completing.complete(HERE, term, Some(issue), purpose, 20);
+        found.await?;
+        // The first ones find caches cold.
         if turn > 60 {
             figure.note(begun.elapsed(), term);
         }

@@ -19,7 +19,7 @@ use crate::{
     rules::Right,
     store::{
         StoreError,
-        search::{self, Completion, Purpose},
+        search::{Completion, Purpose},
         tree::{self, IssueNode},
     },
 };
@@ -154,11 +154,9 @@ async fn offer(
         Some(Command::RemoveContacts) if issue.is_none() => return Ok(Vec::new()),
         Some(Command::RemoveContacts) => Purpose::Remove,
     };
-    let found = async {
-        let mut connection = shared.api.crm.pool.acquire().await?;
-        let holder = (place.root, place.holder);
-        search::complete(&mut connection, holder, &asked.q, issue, purpose, MOST).await
-    };
+    let holder = (place.root, place.holder);
+    let completing = &shared.api.completing;
+    let found = completing.complete(holder, &asked.q, issue, purpose, MOST);
     let found = found.await.map_err(store_denied)?;
     Ok(found
         .into_iter()

@@ -25,6 +25,7 @@ use crate::{
     auth::{Bearer, Credential},
     crm::{Crm, Webhooks},
     queue::Wake,
+    store::search::Completing,
 };
 use graphql::{Endpoint, Viewer};
 use reply::Denied;
@@ -42,6 +43,8 @@ const MAX_SOCKETS: usize = 1000;
 pub struct Api {
     /// The way to the CRM.
     pub crm: Crm,
+    /// Completes contacts.
+    pub completing: Completing,
     /// The way to the webhooks of groups.
     pub webhooks: Webhooks,
     /// Who tells of changes.

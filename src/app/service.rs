@@ -23,7 +23,10 @@ use crate::{
     queue::{self, Signal, Wake},
     server,
     setup::{DeclareError, declare},
-    store::{StoreError, connection, search},
+    store::{
+        StoreError, connection,
+        search::{self, Completing},
+    },
     web::{self, Web},
     worker::{
         AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
@@ -153,8 +156,11 @@ impl Service {
         }
         let mut admin_routes = Router::new();
         if has(Role::Web) {
+            let completing = Completing::beside(&parts.pool);
+            worker.tasks.spawn(prepare(completing.clone()));
             let api = Api {
                 crm: worker.crm.clone(),
+                completing,
                 webhooks: webhooks(config, &parts, &worker.crm),
                 wake: Arc::clone(&wake),
                 tasks: serving.clone(),
@@ -180,20 +186,7 @@ impl Service {
             worker.tasks.spawn(find_lost(worker.clone()));
         }
         worker.tasks.spawn(upkeep(worker.clone(), retain));
-        worker.tasks.spawn(queue::tell(
-            parts.pool.clone(),
-            Arc::clone(&wake),
-            worker.stop.clone(),
-        ));
-        worker.tasks.spawn(queue::listen(
-            parts.pool.clone(),
-            wake,
-            {
-                let worker = worker.clone();
-                move || worker.under_way()
-            },
-            worker.stop.clone(),
-        ));
+        spawn_signals(&worker);
         serve(&serving, parts.listener, routes, config, &stop_serving);
         let mut admin_address = None;
         if let Some((listener, metrics)) = parts.admin {
@@ -251,6 +244,7 @@ fn web(
     Ok(Web {
         openid: openid(config, parts, connections)?,
         crm: api.crm.clone(),
+        completing: api.completing.clone(),
         webhooks: api.webhooks.clone(),
         wake: Arc::clone(&api.wake),
         sessions: sessions(config, parts.pool.clone(), Arc::clone(&parts.clock)),
@@ -291,6 +285,13 @@ fn openid(
         pool: parts.pool.clone(),
         clock: Arc::clone(&parts.clock),
     }))
+}
+
+/// Has the statements of autocompletion planned.
+async fn prepare(completing: Completing) {
+    if let Err(error) = completing.prepare().await {
+        tracing::debug!(%error, "the first ones who complete contacts have to wait for it");
+    }
 }
 
 /// Forgets sessions that have ended, from time to time.
@@ -365,6 +366,20 @@ fn spawn_messengers(worker: &Worker, remotes: &[Arc<Remote<Messenger>>], roles: 
             worker.tasks.clone().spawn(keep_equal(worker, remote));
         }
     }
+}
+
+/// Tells other processes what happens here, and hears what happens there.
+fn spawn_signals(worker: &Worker) {
+    let (pool, wake, stop) = (&worker.pool, &worker.wake, &worker.stop);
+    worker
+        .tasks
+        .spawn(queue::tell(pool.clone(), Arc::clone(wake), stop.clone()));
+    let under_way = {
+        let worker = worker.clone();
+        move || worker.under_way()
+    };
+    let listen = queue::listen(pool.clone(), Arc::clone(wake), under_way, stop.clone());
+    worker.tasks.spawn(listen);
 }
 
 /// Has every chat looked at once in so many minutes; 0 for never.

@@ -147,8 +147,13 @@ pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
             ("lock_timeout", "10000"),
         ])
         .options(PLANNING);
+    pool_options(limits.connections).connect_lazy_with(options)
+}
+
+/// Returns how a pool of so many connections keeps them.
+fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(limits.connections)
+        .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
         // A ping before each use would be a round trip per statement. But whoever comes after a rest should not be the one who finds out
         // that Postgres was restarted meanwhile.
@@ -161,7 +166,6 @@ pub fn pool(options: PgConnectOptions, limits: PoolLimits) -> PgPool {
                 Ok(true)
             })
         })
-        .connect_lazy_with(options)
 }
 
 /// Brings the schema up to date, under a lock that other processes wait for, however long that and the migrations take.

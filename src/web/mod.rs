@@ -48,6 +48,7 @@ use crate::{
     auth::{Attempts, OpenId, Passwords, Sessions},
     crm::{Crm, Webhooks},
     queue::Wake,
+    store::search::Completing,
 };
 
 /// What the pages are made of.
@@ -55,6 +56,8 @@ use crate::{
 pub struct Web {
     /// The way to the CRM.
     pub crm: Crm,
+    /// Completes contacts.
+    pub completing: Completing,
     /// The way to the webhooks of groups.
     pub webhooks: Webhooks,
     /// Who tells of changes.

@@ -679,9 +679,13 @@ async fn a_page_of_a_hundred_takes_as_many_statements_as_a_page_of_one() {
             assert_eq!(nodes[0]["issues"]["nodes"].as_array().unwrap().len(), 3, "{}", nodes[0]);
             counted.load(Ordering::Relaxed)
         };
-        // Once for the levels that are asked and remembered.
-        count(1).await;
-        let (one, hundred) = (count(1).await, count(100).await);
+        // Until levels are remembered and the service has planned what it plans at its start.
+        let mut counts = [0; 4];
+        while counts.windows(2).any(|pair| pair[0] != pair[1]) || counts[0] == 0 {
+            counts.rotate_left(1);
+            counts[3] = count(1).await;
+        }
+        let (one, hundred) = (counts[3], count(100).await);
         assert!(one > 5, "statements are counted");
         assert_eq!(one, hundred);
     })

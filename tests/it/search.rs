@@ -7,7 +7,7 @@ use liaison::{
         ContactSort, Direction, GroupId, IssueId, ItemId, Listed, OrganizationSort, RootId, States,
     },
     store::search::{
-        self, ContactRow, Count, Cursor, Listing, OrganizationRow, Page, Purpose, Query,
+        self, Completing, ContactRow, Count, Cursor, Listing, OrganizationRow, Page, Purpose, Query,
     },
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
@@ -709,7 +709,8 @@ async fn people(pool: &PgPool) -> IssueId {
 async fn autocompletion_ranks_whole_words_then_names_then_addresses_then_organizations() {
     let pool = places().await;
     let issue = people(&pool).await;
-    let mut connection = pool.acquire().await.unwrap();
+    let completing = Completing::beside(&pool);
+    completing.prepare().await.unwrap();
     for (term, purpose, ids) in [
         (
             "ann",
@@ -741,9 +742,8 @@ async fn autocompletion_ranks_whole_words_then_names_then_addresses_then_organiz
         ("ann (", Purpose::Any, &[]),
         ("\0", Purpose::Remove, &[12, 20]),
     ] {
-        let found = search::complete(&mut connection, HERE, term, Some(issue), purpose, 20)
-            .await
-            .unwrap();
+        let found = completing.complete(HERE, term, Some(issue), purpose, 20);
+        let found = found.await.unwrap();
         let found_ids: Vec<i64> = found.iter().map(|found| found.id.0).collect();
         assert_eq!(found_ids, ids, "{term:?} {purpose:?}");
         for contact in found {
@@ -751,9 +751,8 @@ async fn autocompletion_ranks_whole_words_then_names_then_addresses_then_organiz
             assert_eq!(contact.active, contact.id.0 != 20);
         }
     }
-    let found = search::complete(&mut connection, HERE, "", None, Purpose::Any, 3)
-        .await
-        .unwrap();
+    let found = completing.complete(HERE, "", None, Purpose::Any, 3);
+    let found = found.await.unwrap();
     assert_eq!(found.len(), 3);
 }
 

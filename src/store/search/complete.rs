@@ -9,20 +9,23 @@ use std::cmp::Reverse;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
 use super::{
-    Holder, StoreError, by_estimate, by_index, order,
-    ranges::{ITEM, beginning, not_on_issue},
-    terms::Terms,
+    Holder, StoreError, by_index, by_trigrams, order,
+    ranges::{FIRST_WORD, ITEM, beginning, not_on_issue},
+    terms::{Terms, anywhere},
 };
-use crate::domain::{IssueId, ItemId};
+use crate::domain::{GroupId, IssueId, ItemId, RootId};
 
 /// Most contacts of an answer.
 const MOST: u32 = 50;
 /// Of several words, each is looked for so far along its ranges where no name has them; who has none of them in that reach is searched for.
+/// A single word needs no bound: whoever is in its range has it.
 pub(super) const REACH: i64 = 40;
 /// The same where names have them, which mostly are what is meant.
 const GLANCE: i64 = 10;
 /// Of more words than these, the longest ones are looked for, which are the rarest as a rule; who is found has to have the others too.
 const DRIVERS: usize = 2;
+/// So many words are mostly typed at most.
+const PLANNED: usize = 3;
 /// Words that may be a first and a last name together.
 const LONGEST_NAME: usize = 4;
 
@@ -76,7 +79,7 @@ pub async fn complete(
         return asked.on_issue(connection).await;
     }
     if asked.words.len() < 2 {
-        return asked.by_words(connection, i64::MAX).await;
+        return asked.by_words(connection, REACH).await;
     }
     let mut found = asked.by_names(&mut *connection).await?;
     let reach = if found.is_empty() { REACH } else { GLANCE };
@@ -91,6 +94,27 @@ pub async fn complete(
     Ok(found)
 }
 
+/// Carries out each statement that is kept once for nobody, so that it is planned.
+pub(super) async fn plan(connection: &mut PgConnection) -> Result<(), StoreError> {
+    for purpose in [Purpose::Add, Purpose::Any] {
+        for words in 0..=PLANNED {
+            let asked = Asked {
+                holder: (RootId(0), GroupId(0)),
+                words: vec!["nobody".to_owned(); words],
+                issue: None,
+                purpose,
+                limit: 1,
+            };
+            asked.by_names(&mut *connection).await?;
+            asked.by_words(&mut *connection, REACH).await?;
+            if words > 1 {
+                asked.by_search(&mut *connection).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What is asked.
 pub(super) struct Asked {
     holder: Holder,
@@ -100,19 +124,20 @@ pub(super) struct Asked {
     limit: i64,
 }
 
-/// What each statement here begins with: $1 root, $2 group, $3 limit, $4 issue; from $5 on the words, then their
-/// [`beginning`]s.
+/// What each statement here begins with: $1 root, $2 group, $3 limit, $4 issue, $5 how far several words are looked for along each range;
+/// from $6 on the words, then their [`beginning`]s.
 const COMPLETION: &str = "SELECT items.id, email, first_name, last_name, items.state = 'active' AS active, \
      (SELECT true FROM issue_items WHERE root_id = $1 AND issue_id = $4 AND item_id = items.id LIMIT 1) IS NOT NULL AS set";
 
 impl Asked {
-    fn query<'q>(&self, sql: String) -> QueryAs<'q, Postgres, Completion, PgArguments> {
+    fn query<'q>(&self, sql: String, reach: i64) -> QueryAs<'q, Postgres, Completion, PgArguments> {
         let (root, group) = self.holder;
         let query = sqlx::query_as(AssertSqlSafe(sql))
             .bind(root.0)
             .bind(group.0)
             .bind(self.limit)
-            .bind(self.issue.map(|issue| issue.0));
+            .bind(self.issue.map(|issue| issue.0))
+            .bind(reach);
         let words = self.words.iter().cloned();
         let beginnings = self.words.iter().map(|word| beginning(word));
         words.chain(beginnings).fold(query, QueryAs::bind)
@@ -142,7 +167,7 @@ impl Asked {
 
     /// Looks for the words as the beginnings of a first and a last name, either one first, which mostly is what several words are.
     async fn by_names(&self, connection: &mut PgConnection) -> Result<Vec<Completion>, StoreError> {
-        if self.words.len() > LONGEST_NAME {
+        if !(2..=LONGEST_NAME).contains(&self.words.len()) {
             return Ok(Vec::new());
         }
         let mut ranges = Vec::new();
@@ -152,7 +177,7 @@ impl Asked {
                 ranges.extend(keys.map(|key| self.full_names(state, key, split)));
             }
         }
-        self.ranked(connection, &ranges).await
+        self.ranked(connection, &ranges, REACH).await
     }
 
     /// Returns the places of the words whose ranges are looked along.
@@ -174,13 +199,13 @@ impl Asked {
         let mut ranges: Vec<String> = Vec::new();
         for state in self.states() {
             if self.words.is_empty() {
-                ranges.push(self.field((state, order::FIRST_NAME), 1, reach, None));
+                ranges.push(self.field((state, order::FIRST_NAME), 1, None));
             }
             for word in self.drivers() {
-                ranges.extend(self.ranges(state, word, reach));
+                ranges.extend(self.ranges(state, word));
             }
         }
-        self.ranked(connection, &ranges).await
+        self.ranked(connection, &ranges, reach).await
     }
 
     /// Returns the best that some ranges have.
@@ -188,8 +213,9 @@ impl Asked {
         &self,
         connection: &mut PgConnection,
         ranges: &[String],
+        reach: i64,
     ) -> Result<Vec<Completion>, StoreError> {
-        // A statement per number of words, reach and purpose, so that its plan is kept. Only those that are answered are read whole.
+        // A statement per number of words and purpose, so that its plan is kept. Only those that are answered are read whole.
         let sql = format!(
             "{COMPLETION} FROM (
                  SELECT * FROM (
@@ -203,7 +229,7 @@ impl Asked {
             ranges.join(" UNION ALL ")
         );
         let mut reading = by_index(connection).await?;
-        let found = self.query(sql).fetch_all(&mut *reading).await?;
+        let found = self.query(sql, reach).fetch_all(&mut *reading).await?;
         drop(reading);
         Ok(found)
     }
@@ -214,22 +240,43 @@ impl Asked {
         connection: &mut PgConnection,
     ) -> Result<Vec<Completion>, StoreError> {
         let mut conditions: Vec<String> = (0..self.words.len())
-            .map(|word| self.begins_word("items.search_text", word))
+            .map(|word| self.begins_word("near.search_text", word))
             .collect();
         if self.purpose == Purpose::Add {
-            conditions.push("items.state = 'active'".to_owned());
-            conditions.push(not_on_issue("items"));
+            conditions.push("near.state = 'active'".to_owned());
+            conditions.push(not_on_issue("near"));
         }
+        // The index of trigrams is asked, and for nothing else, or another index might be taken to know more.
+        let patterns: Vec<String> = self
+            .words
+            .iter()
+            .filter_map(|word| anywhere(word))
+            .collect();
+        let beginnings = FIRST_WORD + self.words.len();
+        let end = beginnings + self.words.len();
+        let asked: Vec<String> = if patterns.is_empty() {
+            (beginnings..end)
+                .map(|place| format!("search_text ~ lower(${place})"))
+                .collect()
+        } else {
+            (end..end + patterns.len())
+                .map(|place| format!("search_text LIKE lower(${place})"))
+                .collect()
+        };
         let key = order::FIRST_NAME;
         // The offset keeps the order out of it: its index would be walked to the end.
         let sql = format!(
             "{COMPLETION} FROM (
-                 SELECT * FROM items WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND {} OFFSET 0) AS items
+                 SELECT * FROM (SELECT * FROM items WHERE {} OFFSET 0) AS near
+                 WHERE root_id = $1 AND group_id = $2 AND kind = 'contact' AND {} OFFSET 0) AS items
              ORDER BY {key}, id LIMIT $3",
+            asked.join(" AND "),
             conditions.join(" AND ")
         );
-        let mut reading = by_estimate(connection).await?;
-        let query = self.query(sql).persistent(false);
+        let mut reading = by_trigrams(connection).await?;
+        let query = patterns
+            .into_iter()
+            .fold(self.query(sql, REACH), QueryAs::bind);
         let found = query.fetch_all(&mut *reading).await?;
         drop(reading);
         Ok(found)
@@ -248,7 +295,7 @@ impl Asked {
             order::FIRST_NAME
         );
         let mut reading = by_index(connection).await?;
-        let found = self.query(sql).fetch_all(&mut *reading).await?;
+        let found = self.query(sql, REACH).fetch_all(&mut *reading).await?;
         drop(reading);
         Ok(found)
     }

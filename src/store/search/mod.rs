@@ -9,6 +9,7 @@
 //! their own.
 
 mod complete;
+mod completing;
 mod count;
 mod cursor;
 mod issues;
@@ -23,6 +24,7 @@ mod terms;
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
 pub use complete::{Completion, Purpose, complete};
+pub use completing::Completing;
 pub use count::{Count, StateCounts, counts, fold_counts};
 pub use cursor::{Cursor, InvalidCursor};
 pub use issues::{Among, ListedIssue, issues};
@@ -73,6 +75,19 @@ async fn by_estimate(
         connection,
         "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on; \
          SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
+    )
+    .await
+}
+
+/// Opens a read that gathers what an index of trigrams has, whatever it is asked, so that the plan is kept: estimating what a pattern will
+/// find takes longer than finding it.
+async fn by_trigrams(
+    connection: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, StoreError> {
+    begin(
+        connection,
+        "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; \
+         SET LOCAL enable_indexscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
     )
     .await
 }

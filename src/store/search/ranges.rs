@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    complete::{Asked, Purpose, REACH},
+    complete::{Asked, Purpose},
     order,
 };
 
@@ -16,24 +16,27 @@ const MEMBERS: i64 = 100;
 /// One item; in a lateral subquery with an offset, which no plan turns round to look through all items first.
 pub(super) const ITEM: &str = "SELECT * FROM items WHERE root_id = $1";
 /// Number of the parameter that is the first word.
-const FIRST_WORD: usize = 5;
+pub(super) const FIRST_WORD: usize = 6;
 /// The last character there is: whatever begins with a text comes before the text with this behind it.
 const LAST: &str = r"U&'\+10FFFF'";
 
 impl Asked {
-    /// Writes that a text has a word that begins as one of those that were typed. That it has it at all is found out sooner.
+    /// Writes that a text has a word that begins as one of those that were typed. Mostly it stands behind a blank, or not at all, which is
+    /// found out sooner than what an expression says.
     pub(super) fn begins_word(&self, text: &str, word: usize) -> String {
         let typed = FIRST_WORD + word;
         let beginning = typed + self.words.len();
-        format!("strpos({text}, lower(${typed})) > 0 AND {text} ~ lower(${beginning})")
+        format!(
+            "(strpos({text}, lower(' ' || ${typed})) > 0 OR strpos({text}, lower(${typed})) > 0 AND {text} ~ lower(${beginning}))"
+        )
     }
 
     /// Writes the ranges of a word in a state.
-    pub(super) fn ranges(&self, state: &str, word: usize, reach: i64) -> Vec<String> {
+    pub(super) fn ranges(&self, state: &str, word: usize) -> Vec<String> {
         let typed = format!("lower(${})", FIRST_WORD + word);
         let whole_address = (format!("{typed} || '@'"), format!("{typed} || 'A'"));
         let prefix = (typed.clone(), format!("{typed} || {LAST}"));
-        let field = |key, rank, range| self.field((state, key), rank, reach, Some((word, range)));
+        let field = |key, rank, range| self.field((state, key), rank, Some((word, range)));
         let mut ranges = vec![
             field(order::FIRST_NAME, 1, &prefix),
             field(order::LAST_NAME, 1, &prefix),
@@ -42,8 +45,8 @@ impl Asked {
             field(order::EMAIL, 2, &whole_address),
             field(order::ORGANIZATION, 3, &prefix),
         ];
-        ranges.extend([1, 2].map(|rank| self.inner(state, rank, reach, word)));
-        ranges.extend([true, false].map(|active| self.by_organization(state, active, reach, word)));
+        ranges.extend([1, 2].map(|rank| self.inner(state, rank, word)));
+        ranges.extend([true, false].map(|active| self.by_organization(state, active, word)));
         ranges
     }
 
@@ -52,7 +55,6 @@ impl Asked {
         &self,
         (state, key): (&str, &str),
         rank: u8,
-        reach: i64,
         word: Option<(usize, &(String, String))>,
     ) -> String {
         let (place, typed, range) = match word {
@@ -67,7 +69,7 @@ impl Asked {
             "SELECT id, search_text, {key} AS word FROM items WHERE {}{range} ORDER BY {key}, id",
             contacts(state)
         );
-        self.best(&near, (rank, &typed), reach, place)
+        self.best(&near, (rank, &typed), place)
     }
 
     /// Writes the ranges of full names: each name that begins as the words before `split`, with those that follow behind it. The names are
@@ -90,13 +92,13 @@ impl Asked {
                FROM (SELECT name FROM names LIMIT {NAMES}) AS names
                CROSS JOIN LATERAL (
                    SELECT id, search_text, {key} AS word FROM items
-                   WHERE {contacts} AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id LIMIT {REACH}) AS near
+                   WHERE {contacts} AND {key} >= ({typed}) AND {key} < ({typed} || {LAST}) ORDER BY {key}, id LIMIT $5) AS near
                {conditions} LIMIT $3)"
         )
     }
 
     /// Writes the range of words within names (rank 1) or addresses (rank 2).
-    fn inner(&self, state: &str, rank: u8, reach: i64, word: usize) -> String {
+    fn inner(&self, state: &str, rank: u8, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
         let active = state == "active";
         let near = format!(
@@ -107,16 +109,16 @@ impl Asked {
         // The text is only needed for other words.
         let near = if self.words.len() > 1 {
             format!(
-                "SELECT near.id, items.search_text, near.word FROM ({near} LIMIT {reach}) AS near CROSS JOIN LATERAL ({ITEM} AND id = near.id OFFSET 0) AS items"
+                "SELECT near.id, items.search_text, near.word FROM ({near} LIMIT $5) AS near CROSS JOIN LATERAL ({ITEM} AND id = near.id OFFSET 0) AS items"
             )
         } else {
             near
         };
-        self.best(&near, (rank, &typed), reach, Some(word))
+        self.best(&near, (rank, &typed), Some(word))
     }
 
     /// Writes the contacts of organizations with the word within their names.
-    fn by_organization(&self, state: &str, active: bool, reach: i64, word: usize) -> String {
+    fn by_organization(&self, state: &str, active: bool, word: usize) -> String {
         let typed = format!("lower(${})", FIRST_WORD + word);
         // Of several words, those of an organization who have the others too are found though many come before them.
         let members = format!(
@@ -137,21 +139,15 @@ impl Asked {
                    AND word >= ({typed}) AND word < ({typed} || {LAST}) ORDER BY word, item_id LIMIT {ORGANIZATIONS}) AS near
              CROSS JOIN LATERAL ({members}) AS items"
         );
-        self.best(&near, (3, &typed), reach, Some(word))
+        self.best(&near, (3, &typed), Some(word))
     }
 
     /// Writes the first of some rows that meet the conditions beside their range.
-    fn best(
-        &self,
-        near: &str,
-        (rank, typed): (u8, &str),
-        reach: i64,
-        word: Option<usize>,
-    ) -> String {
+    fn best(&self, near: &str, (rank, typed): (u8, &str), word: Option<usize>) -> String {
         let reach = if self.words.len() > 1 {
-            format!(" LIMIT {reach}")
+            " LIMIT $5"
         } else {
-            String::new()
+            ""
         };
         let conditions = self.conditions(word.as_slice());
         format!(

@@ -35,6 +35,11 @@ impl Terms {
     }
 }
 
+/// Returns the pattern for LIKE of texts with a word anywhere, if an index of trigrams tells something about it.
+pub(super) fn anywhere(word: &str) -> Option<String> {
+    is_indexed(word).then(|| format!("%{}%", escaped(word)))
+}
+
 /// Whether a word has a trigram: three letters or digits in a row, where a sign beside them counts as pg_trgm pads a word.
 fn is_indexed(word: &str) -> bool {
     let mut runs = word

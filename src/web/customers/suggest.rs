@@ -4,7 +4,7 @@ use axum::{Router, response::Response, routing::get};
 use serde::Deserialize;
 
 use crate::{
-    store::search::{self, Purpose},
+    store::search::Purpose,
     web::{
         Web,
         frame::html,
@@ -33,9 +33,10 @@ pub(super) fn routes() -> Router<Web> {
 }
 
 async fn contacts(visit: InGroup<ToView>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    let mut connection = visit.visitor.connection().await?;
     let (holder, any) = (visit.holder(), Purpose::Any);
-    let found = search::complete(&mut connection, holder, &asked.q, None, any, MOST).await?;
+    let completing = &visit.visitor.web.completing;
+    let found = completing.complete(holder, &asked.q, None, any, MOST);
+    let found = found.await?;
     Ok(html(&Options {
         options: found.into_iter().map(Choice::from).collect(),
     }))

@@ -11,7 +11,7 @@ use super::page;
 use crate::{
     crm::{ContactNames, ContactOutcome, CrmError, SetContacts},
     domain::{IssueId, ItemId},
-    store::search::{self, Purpose},
+    store::search::Purpose,
     web::{
         Web,
         flash::Flash,
@@ -54,9 +54,10 @@ async fn suggest(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let found = page::find(&visit, id).await?;
-    let mut connection = visit.visitor.connection().await?;
     let (holder, add) = (found.holder, Purpose::Add);
-    let contacts = search::complete(&mut connection, holder, &asked.q, Some(id), add, MOST).await?;
+    let completing = &visit.visitor.web.completing;
+    let contacts = completing.complete(holder, &asked.q, Some(id), add, MOST);
+    let contacts = contacts.await?;
     Ok(html(&Options {
         options: contacts.into_iter().map(Choice::from).collect(),
     }))

@@ -8,7 +8,7 @@ use crate::{
     store::{
         item_list::{self, ItemFilter, ItemSort},
         person,
-        search::{self, Purpose},
+        search::Purpose,
         shown,
     },
     web::{
@@ -105,9 +105,9 @@ pub(super) async fn customers_like<R>(
     }
     let most = u32::try_from(MOST).unwrap_or_default();
     let (holder, any) = (visit.holder(), Purpose::Any);
-    let mut connection = visit.visitor.connection().await?;
-    let contacts = search::complete(&mut connection, holder, &typed, None, any, most).await?;
-    drop(connection);
+    let completing = &visit.visitor.web.completing;
+    let contacts = completing.complete(holder, &typed, None, any, most);
+    let contacts = contacts.await?;
     let organizations = organizations_like(visit, typed, most).await?;
     let contacts = contacts.into_iter().map(|contact| {
         let name = format!("{} {}", contact.first_name, contact.last_name);
