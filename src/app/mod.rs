@@ -6,6 +6,7 @@ mod health;
 mod messenger;
 mod service;
 mod tokens;
+mod upkeep;
 
 pub use database::{Database, DatabaseError};
 pub use first::{set_up, set_up_at};

@@ -9,7 +9,11 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Health, messenger::messengers};
+use super::{
+    Health,
+    messenger::messengers,
+    upkeep::{find_lost, forget_sessions, prepare, upkeep},
+};
 use crate::{
     api::{Api, explorer},
     auth::{Attempts, OpenId, Passwords, Sessions},
@@ -20,13 +24,10 @@ use crate::{
     domain::{Clock, ConnectionId, ConnectionKind, Queue},
     egress::{Egress, Limits},
     intake::{Book, Budget, Intake, Tallies, Writer, WriterTasks, keep_current, router},
-    queue::{self, Signal, Wake},
+    queue::{self, Wake},
     server,
     setup::{DeclareError, declare},
-    store::{
-        StoreError, connection,
-        search::{self, Completing},
-    },
+    store::{StoreError, connection, search::Completing},
     web::{self, Web},
     worker::{
         AtWork, Remote, Schedule, Worker, deliver, deliver_to_messenger, hear, keep_equal,
@@ -36,10 +37,6 @@ use crate::{
 
 /// Memory that large bodies may take together, in bytes.
 const BODY_BUDGET: usize = 256 << 20;
-/// How often settled work is looked through for what may be forgotten, and lanes for what was lost.
-const UPKEEP: Duration = Duration::from_mins(10);
-/// How often deliveries are looked for whose receiver was killed before it had them worked.
-const LOST: Duration = Duration::from_secs(5);
 /// Longest that work may take to end once the service stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -287,26 +284,6 @@ fn openid(
     }))
 }
 
-/// Has the statements of autocompletion planned.
-async fn prepare(completing: Completing) {
-    if let Err(error) = completing.prepare().await {
-        tracing::debug!(%error, "the first ones who complete contacts have to wait for it");
-    }
-}
-
-/// Forgets sessions that have ended, from time to time.
-async fn forget_sessions(sessions: Sessions, stop: CancellationToken) {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(UPKEEP))
-        .await
-        .is_some()
-    {
-        if let Err(error) = sessions.prune().await {
-            tracing::warn!(%error, "ended sessions could not be forgotten");
-        }
-    }
-}
-
 /// Returns the way to the CRM for people who are signed in.
 fn crm(config: &Config, parts: &Parts, remotes: &[Arc<Remote>]) -> Crm {
     let trackers = remotes
@@ -516,51 +493,4 @@ async fn remotes(
     }
     let messengers = messengers(config, (ids, &stored), &egress, parts)?;
     Ok((remotes, messengers))
-}
-
-/// Forgets old settled work, finds work whose lane was lost, and sums up counts.
-async fn upkeep(worker: Worker, retain: TimeDelta) {
-    loop {
-        tokio::select! {
-            () = worker.stop.cancelled() => return,
-            () = tokio::time::sleep(UPKEEP) => {}
-        }
-        match queue::repair(&worker.pool, &worker.under_way()).await {
-            Ok(0) => {}
-            Ok(lanes) => tracing::warn!(lanes, "work without a lane was found and put back"),
-            Err(error) => tracing::warn!(%error, "lanes could not be looked through"),
-        }
-        match queue::prune(&worker.pool, worker.clock.now() - retain).await {
-            Ok(pruned) => tracing::debug!(?pruned, "forgot old work"),
-            Err(error) => tracing::warn!(%error, "old work could not be forgotten"),
-        }
-        if let Err(error) = fold_counts(&worker.pool).await {
-            tracing::warn!(%error, "changes of counts could not be summed up");
-        }
-    }
-}
-
-/// Has deliveries worked that nobody opened a lane for.
-async fn find_lost(worker: Worker) {
-    while worker
-        .stop
-        .run_until_cancelled(tokio::time::sleep(LOST))
-        .await
-        .is_some()
-    {
-        match queue::open_lost(&worker.pool).await {
-            Ok(connections) => {
-                for connection in connections {
-                    worker.wake.announce(Signal::Work(Queue::Inbox, connection));
-                }
-            }
-            Err(error) => tracing::debug!(%error, "lost deliveries could not be looked for"),
-        }
-    }
-}
-
-async fn fold_counts(pool: &PgPool) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    search::fold_counts(&mut connection).await?;
-    Ok(())
 }

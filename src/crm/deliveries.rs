@@ -1,5 +1,7 @@
 //! The log of a group's webhooks as whoever configures them sees it, and replay of what died.
 
+use std::collections::HashMap;
+
 use super::{
     CrmError, Webhooks,
     bulk::outage,
@@ -15,6 +17,8 @@ use crate::{
 
 /// Commands of a delivery that are told.
 const MAX_COMMANDS: usize = 100;
+/// Longest body of which a list says what it means, in bytes; the page of its delivery always does.
+const LISTED_BODY: i32 = 64 << 10;
 
 /// A delivery with what it means.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +64,25 @@ impl Webhooks {
             .map_err(outage)
     }
 
+    /// Returns what happened, in words, for those deliveries of a tenant that say it by themselves in a body of a usual length.
+    pub async fn events(
+        &self,
+        root: RootId,
+        listed: &[DeliverySummary],
+    ) -> Result<HashMap<DeliveryId, String>, CrmError> {
+        let ids: Vec<DeliveryId> = listed.iter().map(|line| line.id).collect();
+        let bodies = queue::bodies(&self.pool, root, &ids, LISTED_BODY);
+        let bodies = bodies.await.map_err(outage)?;
+        let told = bodies.into_iter().filter_map(|(id, body)| {
+            let decoded = gitlab::decode(&body).ok()?;
+            match decoded {
+                Decoded::Event(event) => Some((id, said(&event))),
+                Decoded::Ignored(_) => None,
+            }
+        });
+        Ok(told.collect())
+    }
+
     /// Returns a delivery that came through a webhook of a group or of one below it.
     ///
     /// # Errors
@@ -72,9 +95,7 @@ impl Webhooks {
         let log = queue::delivery(&self.pool, id).await.map_err(outage)?;
         let log = log.ok_or(CrmError::NotFound)?;
         let (root, through) = log.summary.through;
-        if root != group.0 || !self.below(group).await?.contains(&through) {
-            return Err(CrmError::NotFound);
-        }
+        self.came_through(group, (root, through)).await?;
         let mut connection = self.pool.acquire().await.map_err(outage)?;
         let (on, is_deleted) = webhook::connection(&mut connection, (root, through))
             .await
@@ -113,7 +134,9 @@ impl Webhooks {
         group: (RootId, GroupId),
         id: DeliveryId,
     ) -> Result<bool, CrmError> {
-        self.delivery(group, id).await?;
+        let through = queue::through(&self.pool, id).await.map_err(outage)?;
+        let through = through.ok_or(CrmError::NotFound)?;
+        self.came_through(group, through).await?;
         let mut connection = self.pool.acquire().await.map_err(outage)?;
         let woken = queue::replay(&mut connection, id).await.map_err(outage)?;
         drop(connection);
@@ -124,6 +147,19 @@ impl Webhooks {
                 .map_err(outage)?;
         }
         Ok(!woken.is_empty())
+    }
+
+    /// Holds that a webhook is one of a group or of one below it.
+    async fn came_through(
+        &self,
+        group: (RootId, GroupId),
+        (root, webhook): (RootId, WebhookId),
+    ) -> Result<(), CrmError> {
+        if root == group.0 && self.below(group).await?.contains(&webhook) {
+            Ok(())
+        } else {
+            Err(CrmError::NotFound)
+        }
     }
 
     /// Returns the webhooks of a group and of the groups below it, deleted ones too: their log stays.

@@ -155,6 +155,39 @@ pub async fn deliveries(
         .collect())
 }
 
+/// Returns the bodies of deliveries of a tenant that are no longer than so many bytes.
+pub async fn bodies(
+    pool: &PgPool,
+    root: RootId,
+    deliveries: &[DeliveryId],
+    longest: i32,
+) -> sqlx::Result<Vec<(DeliveryId, Vec<u8>)>> {
+    let ids: Vec<Uuid> = deliveries.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: DeliveryId", body FROM deliveries
+           WHERE root_id = $1 AND id = ANY($2) AND length(body) <= $3"#,
+        root.0,
+        &ids,
+        longest,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.body)).collect())
+}
+
+/// Returns the tenant and the webhook that a delivery came through.
+pub async fn through(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<(RootId, WebhookId)>> {
+    let row = sqlx::query!(
+        r#"SELECT deliveries.root_id AS "root: RootId", webhook_id AS "webhook: WebhookId"
+           FROM groups AS root JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
+           WHERE root.root_id = root.id"#,
+        id.0,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| (row.root, row.webhook)))
+}
+
 /// Returns a delivery with its effects and their attempts.
 pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
     let row = sqlx::query!(

@@ -22,7 +22,8 @@ pub use follow::follow;
 pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};
 pub use log::{
-    AttemptLog, DeliveryLog, DeliverySummary, EffectLog, LogFilter, deliveries, delivery, replay,
+    AttemptLog, DeliveryLog, DeliverySummary, EffectLog, LogFilter, bodies, deliveries, delivery,
+    replay, through,
 };
 pub use open::{Opening, open, open_lost};
 pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};

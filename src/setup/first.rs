@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{DeclareError, declare};
+use super::{DeclareError, address::web_address, declare};
 use crate::{
     auth::{PasswordError, Sessions, hash_password},
     config::{Config, First, FirstFile, WriteError},
@@ -275,26 +275,6 @@ fn refused(sentence: impl Into<String>) -> FirstError {
     FirstError::Refused(vec![sentence.into()])
 }
 
-/// Reads an address that people type, with or without `https://`, of which only scheme, host, port and path count.
-fn web_address(text: &str) -> Option<Url> {
-    let text = text.trim();
-    let whole = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("https://{text}")
-    };
-    let mut url: Url = whole.parse().ok()?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || text.is_empty() {
-        return None;
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return None;
-    }
-    url.set_query(None);
-    url.set_fragment(None);
-    Some(url)
-}
-
 /// Says what a call to GitLab came to, beside the field that it is about.
 fn explain(error: &CallError) -> FirstError {
     match error {
@@ -375,33 +355,4 @@ async fn hashed(password: SecretString) -> Result<Option<String>, FirstError> {
 
 fn unwritten(error: &WriteError) -> FirstError {
     refused(format!("Nothing was saved: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_people_type_them() {
-        for (typed, read) in [
-            ("gitlab.example.com", Some("https://gitlab.example.com/")),
-            (
-                " https://gitlab.example.com/ ",
-                Some("https://gitlab.example.com/"),
-            ),
-            ("http://10.0.0.5:8929", Some("http://10.0.0.5:8929/")),
-            (
-                "https://example.com/gitlab?x=1#y",
-                Some("https://example.com/gitlab"),
-            ),
-            ("https://ann:secret@gitlab.example.com", None),
-            ("ftp://gitlab.example.com", None),
-            ("file:///etc/passwd", None),
-            ("https://", None),
-            ("  ", None),
-        ] {
-            let url = web_address(typed);
-            assert_eq!(url.as_ref().map(Url::as_str), read, "{typed}");
-        }
-    }
 }

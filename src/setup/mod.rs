@@ -1,6 +1,7 @@
 //! How an installation gets what it works with: what the file declares is applied at every start; whoever starts from nothing connects a
 //! tracker on a page, and the file is written for him.
 
+mod address;
 mod declare;
 mod first;
 

@@ -34,7 +34,9 @@ pub(super) enum Problem {
     TooMany,
     /// What was asked for cannot be; why, in words.
     Refused(String),
-    /// Tracker or database do not answer.
+    /// The tracker does not say what the visitor may do.
+    TrackerAway,
+    /// The database does not answer, or something else that is needed.
     Unavailable,
 }
 
@@ -81,10 +83,15 @@ impl Problem {
                 "Wait a minute, then try again.",
             ),
             Self::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "That cannot be done", why),
+            Self::TrackerAway => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The tracker does not answer",
+                "It is asked what you may do here, and what it said before is too old by now. Nothing was changed; try again in a minute.",
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not available at the moment",
-                "The tracker or the database does not answer. Nothing was changed; try again in a minute.",
+                "The database does not answer. Nothing was changed; try again in a minute.",
             ),
         }
     }
@@ -99,7 +106,7 @@ impl IntoResponse for Problem {
         let frame = Frame::bare(title);
         let mut response = html(&ProblemPage { frame, title, text });
         *response.status_mut() = status;
-        if matches!(self, Self::Unavailable | Self::TooMany) {
+        if matches!(self, Self::Unavailable | Self::TrackerAway | Self::TooMany) {
             let pause = http::HeaderValue::from_static("30");
             response.headers_mut().insert(header::RETRY_AFTER, pause);
         }
@@ -119,7 +126,10 @@ impl From<CrmError> for Problem {
                     error = &outage as &dyn std::error::Error,
                     "a page is not available"
                 );
-                Self::Unavailable
+                match outage {
+                    Outage::Tracker(_) => Self::TrackerAway,
+                    _ => Self::Unavailable,
+                }
             }
         }
     }

@@ -361,6 +361,8 @@ async fn what_died_is_taken_up_from_its_page() {
             list.contains("Failed in part") && list.contains(&id.to_string()),
             "{list}"
         );
+        let what = format!("on acme/support/desk#{iid}, sent by @rita");
+        assert!(list.contains(&what), "{list}");
         let item = format!("{BASE}/deliveries/{id}");
         let page = mona.page(&item).await;
         assert!(page.contains("given up") && page.contains("500"), "{page}");

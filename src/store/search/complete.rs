@@ -24,6 +24,8 @@ pub(super) const REACH: i64 = 40;
 const GLANCE: i64 = 10;
 /// Of more words than these, the longest ones are looked for, which are the rarest as a rule; who is found has to have the others too.
 const DRIVERS: usize = 2;
+/// Characters of a word that not everybody has one like.
+const LONG: usize = 3;
 /// So many words are mostly typed at most.
 const PLANNED: usize = 3;
 /// Words that may be a first and a last name together.
@@ -98,17 +100,25 @@ pub async fn complete(
 pub(super) async fn plan(connection: &mut PgConnection) -> Result<(), StoreError> {
     for purpose in [Purpose::Add, Purpose::Any] {
         for words in 0..=PLANNED {
-            let asked = Asked {
+            let asked = |others: &str| Asked {
                 holder: (RootId(0), GroupId(0)),
-                words: vec!["nobody".to_owned(); words],
+                words: ["nobody"]
+                    .into_iter()
+                    .chain(std::iter::repeat(others))
+                    .take(words)
+                    .map(str::to_owned)
+                    .collect(),
                 issue: None,
                 purpose,
                 limit: 1,
             };
-            asked.by_names(&mut *connection).await?;
-            asked.by_words(&mut *connection, REACH).await?;
+            let (long, short) = (asked("nobody"), asked("a"));
+            long.by_names(&mut *connection).await?;
+            long.by_words(&mut *connection, REACH).await?;
             if words > 1 {
-                asked.by_search(&mut *connection).await?;
+                short.by_words(&mut *connection, REACH).await?;
+                long.by_search(&mut *connection).await?;
+                short.by_search(&mut *connection).await?;
             }
         }
     }
@@ -180,14 +190,21 @@ impl Asked {
         self.ranked(connection, &ranges, REACH).await
     }
 
-    /// Returns the places of the words whose ranges are looked along.
-    fn drivers(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.words.len()).collect();
-        places.sort_by_key(|&place| Reverse(self.words.get(place).map_or(0, String::len)));
-        places.truncate(DRIVERS);
-        // In the order of the words, so that there are few statements.
-        places.sort_unstable();
-        places
+    /// Returns the same with the longest words first, so that there are few statements.
+    fn longest_first(&self) -> Self {
+        let mut words = self.words.clone();
+        words.sort_by_key(|word| Reverse(word.len()));
+        Self { words, ..*self }
+    }
+
+    /// Returns of how many of the first words the ranges are looked along. Those of a letter or two hold everybody, and lead to nobody who
+    /// has a longer word too.
+    fn drivers(&self) -> usize {
+        let is_long = |word: &&String| word.chars().count() >= LONG;
+        let long = self.words.iter().filter(is_long).count();
+        if long == 0 { DRIVERS } else { long }
+            .min(DRIVERS)
+            .min(self.words.len())
     }
 
     /// Looks along the ranges of the words.
@@ -196,16 +213,17 @@ impl Asked {
         connection: &mut PgConnection,
         reach: i64,
     ) -> Result<Vec<Completion>, StoreError> {
+        let asked = self.longest_first();
         let mut ranges: Vec<String> = Vec::new();
-        for state in self.states() {
-            if self.words.is_empty() {
-                ranges.push(self.field((state, order::FIRST_NAME), 1, None));
+        for state in asked.states() {
+            if asked.words.is_empty() {
+                ranges.push(asked.field((state, order::FIRST_NAME), 1, None));
             }
-            for word in self.drivers() {
-                ranges.extend(self.ranges(state, word));
+            for word in 0..asked.drivers() {
+                ranges.extend(asked.ranges(state, word));
             }
         }
-        self.ranked(connection, &ranges, reach).await
+        asked.ranked(connection, &ranges, reach).await
     }
 
     /// Returns the best that some ranges have.

@@ -113,7 +113,7 @@ async fn list(
                 ..asked.clone()
             })
         }),
-        ..table(&visit, &found)
+        ..table(&visit, &found).await?
     };
     Ok(html(&ListPage {
         frame: visit.frame("Deliveries"),
@@ -125,19 +125,26 @@ async fn list(
 }
 
 /// Returns a table of deliveries.
-pub(in crate::web) fn table(visit: &InGroup<ToConfigure>, found: &[DeliverySummary]) -> Table {
+pub(in crate::web) async fn table(
+    visit: &InGroup<ToConfigure>,
+    found: &[DeliverySummary],
+) -> Result<Table, Problem> {
+    let webhooks = &visit.visitor.web.webhooks;
+    let mut events = webhooks.events(visit.group.root, found).await?;
     let columns = [
         "Received",
+        "What",
         "Webhook",
         "State",
         "What came of it",
         "Attempts",
     ];
-    let row = |line: &DeliverySummary| {
+    let mut row = |line: &DeliverySummary| {
         let own = visit.to(format_args!("deliveries/{}", line.id));
         let outcome = line.outcome.clone().unwrap_or_default();
         vec![
             Cell::Moment(visit.visitor.moment(line.received_at), own),
+            Cell::Text(events.remove(&line.id).unwrap_or_default()),
             Cell::Text(line.webhook.clone()),
             state(line),
             Cell::Text(match line.dead_effects {
@@ -148,13 +155,13 @@ pub(in crate::web) fn table(visit: &InGroup<ToConfigure>, found: &[DeliverySumma
             Cell::Text(line.attempts.to_string()),
         ]
     };
-    Table {
+    Ok(Table {
         caption: "Deliveries",
         columns: columns.into_iter().map(Table::plain).collect(),
-        rows: found.iter().map(row).collect(),
+        rows: found.iter().map(&mut row).collect(),
         empty: "Nothing arrived that fits. Write a comment in the tracker, or send a test from the page of a webhook.".to_owned(),
         ..Table::default()
-    }
+    })
 }
 
 fn state(line: &DeliverySummary) -> Cell {

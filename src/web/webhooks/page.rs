@@ -75,7 +75,7 @@ async fn show(
         refused: webhook.health.last_refused_at.map(moment),
         events: EventChoice::all(webhook.events.as_deref()),
         project: asked.project,
-        table: deliveries::table(&visit, &newest),
+        table: deliveries::table(&visit, &newest).await?,
         item: visit.to(format_args!("hooks/{}", webhook.name)),
         base: visit.base.clone(),
         webhook,
