@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection, PgPool, error::DatabaseError};
 
 use super::Problem;
-use crate::queue::{self, Arrival, Guess, Stored};
+use crate::queue::{self, Arrival, Stored, Way};
 
 /// Longest that a commit may take.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -19,6 +19,8 @@ pub(super) struct Committer {
     pool: PgPool,
     /// Its own, since a pool looks whether a connection still works each time it is given back. None until it is needed and after it failed.
     connection: Option<PgConnection>,
+    /// Whether Postgres is reached through a socket of this machine, and not over TCP.
+    is_local: bool,
     /// How many of the next groups are expected to hold repeats.
     wary: u8,
 }
@@ -32,7 +34,9 @@ enum Failure {
 
 impl Committer {
     pub(super) fn new(pool: &PgPool) -> Self {
+        let options = pool.connect_options();
         Self {
+            is_local: options.get_socket().is_some() || options.get_host().starts_with('/'),
             pool: pool.clone(),
             connection: None,
             wary: 0,
@@ -82,17 +86,17 @@ impl Committer {
     /// Stores a group over a connection that works: the one that is there may have broken while nobody used it, and trackers do not send
     /// again by themselves. Storing twice is harmless, since a row that is there stays as it is.
     async fn store_once(&mut self, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
-        let guess = if self.wary > 0 {
-            Guess::Repeats
+        let way = if self.wary > 0 || !self.is_local {
+            Way::Insert
         } else {
-            Guess::AllNew
+            Way::Copy
         };
         loop {
             // Taken out, so that one on which nobody waits for the end of something is closed.
             let stored = match self.connection.take() {
-                Some(connection) => self.store_over(connection, arrivals, guess).await,
+                Some(connection) => self.store_over(connection, arrivals, way).await,
                 None => match PgConnection::connect_with(&self.pool.connect_options()).await {
-                    Ok(connection) => self.store_over(connection, arrivals, guess).await,
+                    Ok(connection) => self.store_over(connection, arrivals, way).await,
                     Err(error) => Err(error),
                 },
             };
@@ -112,9 +116,9 @@ impl Committer {
         &mut self,
         mut connection: PgConnection,
         arrivals: &[Arrival],
-        guess: Guess,
+        way: Way,
     ) -> sqlx::Result<Vec<Stored>> {
-        let stored = queue::store(&mut connection, arrivals, guess).await;
+        let stored = queue::store(&mut connection, arrivals, way).await;
         if stored.is_ok() {
             self.connection = Some(connection);
         }

@@ -17,7 +17,7 @@ mod outbox;
 mod prune;
 mod wake;
 
-pub use arrival::{Arrival, Guess, Stored, store};
+pub use arrival::{Arrival, Stored, Way, store};
 pub use follow::follow;
 pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};

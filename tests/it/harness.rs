@@ -570,7 +570,7 @@ pub(crate) fn without_marker(body: &str) -> String {
 /// Stores arrivals and has the new ones worked, as the receiver does.
 pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
     let mut connection = pool.acquire().await.unwrap();
-    let stored = queue::store(&mut connection, arrivals, queue::Guess::AllNew)
+    let stored = queue::store(&mut connection, arrivals, queue::Way::Copy)
         .await
         .unwrap();
     let new = arrivals
