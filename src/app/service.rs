@@ -154,7 +154,8 @@ impl Service {
         let mut admin_routes = Router::new();
         if has(Role::Web) {
             let completing = Completing::beside(&parts.pool);
-            worker.tasks.spawn(prepare(completing.clone()));
+            let planning = prepare(completing.clone(), worker.stop.clone());
+            worker.tasks.spawn(planning);
             let api = Api {
                 crm: worker.crm.clone(),
                 completing,

@@ -83,8 +83,8 @@ pub(super) async fn forget_sessions(sessions: Sessions, stop: CancellationToken)
 }
 
 /// Has the statements of autocompletion planned.
-pub(super) async fn prepare(completing: Completing) {
-    if let Err(error) = completing.prepare().await {
+pub(super) async fn prepare(completing: Completing, stop: CancellationToken) {
+    if let Some(Err(error)) = stop.run_until_cancelled(completing.prepare()).await {
         tracing::debug!(%error, "the first ones who complete contacts have to wait for it");
     }
 }

@@ -115,7 +115,7 @@ async fn first(
         "Nothing is set up yet. To do it in a browser, open\n\n    {url}\n\nor write {place}, as the README says, and start again."
     ));
     let listener = set_up(Arc::clone(&setup), config, pool, listener).await?;
-    let config = setup.config().context("the set-up broke off")?;
+    let config = setup.config().await.context("the set-up broke off")?;
     Ok((config, listener))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Whoever knows the code that the service printed may do it, once. Until it is done nothing is called but the address that was typed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
@@ -86,9 +86,8 @@ pub struct FirstSetUp {
     sessions: Sessions,
     key: Arc<SealingKey>,
     connected: Mutex<Option<Connected>>,
-    config: Mutex<Option<Config>>,
-    /// One finish at a time.
-    finishing: tokio::sync::Mutex<()>,
+    /// The configuration that was written; locked while it is, so that one finishes at a time.
+    written: tokio::sync::Mutex<Option<Config>>,
     done: CancellationToken,
 }
 
@@ -113,8 +112,7 @@ impl FirstSetUp {
             sessions,
             key,
             connected: Mutex::new(None),
-            config: Mutex::new(None),
-            finishing: tokio::sync::Mutex::new(()),
+            written: tokio::sync::Mutex::new(None),
             done: CancellationToken::new(),
         }
     }
@@ -131,18 +129,19 @@ impl FirstSetUp {
 
     /// Returns the GitLab that was connected.
     pub fn connected(&self) -> Option<Connected> {
-        self.connected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.connection().clone()
     }
 
     /// Forgets the GitLab, so that another can be connected.
     pub fn disconnect(&self) {
-        *self
-            .connected
+        *self.connection() = None;
+    }
+
+    /// What is in there is whole, whoever failed while he held it.
+    fn connection(&self) -> MutexGuard<'_, Option<Connected>> {
+        self.connected
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks a GitLab who the bot is and in which groups it can install webhooks.
@@ -169,11 +168,7 @@ impl FirstSetUp {
                 "Access token is that of {username}, which leads no group: in GitLab make it Maintainer of the group whose customers you keep, then connect again"
             )));
         }
-        let mut connected = self
-            .connected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *connected = Some(Connected {
+        *self.connection() = Some(Connected {
             url,
             bot,
             groups,
@@ -188,8 +183,8 @@ impl FirstSetUp {
     /// # Errors
     /// Says what is wrong with the choice, or what stands in the way; it can be tried again.
     pub async fn finish(&self, choice: Choice) -> Result<Done, FirstError> {
-        let _alone = self.finishing.lock().await;
-        if self.done.is_cancelled() {
+        let mut written = self.written.lock().await;
+        if written.is_some() {
             return Err(refused("Liaison was set up meanwhile: sign in"));
         }
         let connected = self
@@ -224,7 +219,7 @@ impl FirstSetUp {
         let sign_in = self
             .sign_in(&config, &user.username, &group.full_path, password)
             .await?;
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+        *written = Some(config);
         self.done.cancel();
         Ok(Done {
             file: self.file.path().display().to_string(),
@@ -263,11 +258,8 @@ impl FirstSetUp {
     }
 
     /// Returns the configuration that was written, once it is done.
-    pub fn config(&self) -> Option<Config> {
-        self.config
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub async fn config(&self) -> Option<Config> {
+        self.written.lock().await.clone()
     }
 }
 

@@ -173,6 +173,22 @@ async fn a_file_is_checked_and_imported() {
     .await;
 }
 
+/// Makes the webhook that a form asks for, installs it, and has the tracker send a test; returns its secret.
+async fn install(browser: &Browser) -> Value {
+    browser.click("form.form button.main").await;
+    browser
+        .shows("This is the only time the secret is shown.")
+        .await;
+    let secret = browser
+        .run("return document.getElementById('secret').value")
+        .await;
+    browser.click("form.form button.main").await;
+    browser.shows("is installed in the tracker").await;
+    browser.click("button[formaction$='/test']").await;
+    browser.shows("The tracker was asked to send a test").await;
+    secret
+}
+
 #[tokio::test]
 async fn the_first_webhook_from_nothing() {
     run(async |world| {
@@ -181,17 +197,7 @@ async fn the_first_webhook_from_nothing() {
         browser.click("main a[href$='/crm/contacts']").await;
         browser.click("nav a[href$='/hooks']").await;
         browser.click("a[href$='/hooks/new']").await;
-        browser.click("form.form button.main").await;
-        browser
-            .shows("This is the only time the secret is shown.")
-            .await;
-        let secret = browser
-            .run("return document.getElementById('secret').value")
-            .await;
-        browser.click("form.form button.main").await;
-        browser.shows("is installed in the tracker").await;
-        browser.click("button[formaction$='/test']").await;
-        browser.shows("The tracker was asked to send a test").await;
+        let secret = install(&browser).await;
         world
             .until("EXISTS (SELECT FROM deliveries WHERE state <> 'pending')")
             .await;

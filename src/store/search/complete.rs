@@ -19,7 +19,7 @@ use crate::domain::{GroupId, IssueId, ItemId, RootId};
 const MOST: u32 = 50;
 /// Of several words, each is looked for so far along its ranges where no name has them; who has none of them in that reach is searched for.
 /// A single word needs no bound: whoever is in its range has it.
-pub(super) const REACH: i64 = 40;
+const REACH: i64 = 40;
 /// The same where names have them, which mostly are what is meant.
 const GLANCE: i64 = 10;
 /// Of more words than these, the longest ones are looked for, which are the rarest as a rule; who is found has to have the others too.

@@ -139,7 +139,7 @@ pub(in crate::web) async fn table(
         "What came of it",
         "Attempts",
     ];
-    let mut row = |line: &DeliverySummary| {
+    let row = |line: &DeliverySummary| {
         let own = visit.to(format_args!("deliveries/{}", line.id));
         let outcome = line.outcome.clone().unwrap_or_default();
         vec![
@@ -158,7 +158,7 @@ pub(in crate::web) async fn table(
     Ok(Table {
         caption: "Deliveries",
         columns: columns.into_iter().map(Table::plain).collect(),
-        rows: found.iter().map(&mut row).collect(),
+        rows: found.iter().map(row).collect(),
         empty: "Nothing arrived that fits. Write a comment in the tracker, or send a test from the page of a webhook.".to_owned(),
         ..Table::default()
     })

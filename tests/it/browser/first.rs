@@ -1,7 +1,11 @@
 //! From an empty folder to a webhook that works, without leaving the browser.
 
-use super::{Browser, look_at};
-use crate::{program::BOT_TOKEN, setup::from_nothing};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Browser, install, look_at};
+use crate::{harness::PATIENCE, program::BOT_TOKEN, setup::from_nothing};
 
 #[tokio::test]
 async fn the_first_webhook_from_an_empty_installation() {
@@ -40,25 +44,17 @@ async fn the_first_webhook_from_an_empty_installation() {
     browser.click("main a.button").await;
     browser.click("main button").await;
     browser.shows("New webhook").await;
-    browser.click("form.form button.main").await;
-    browser
-        .shows("This is the only time the secret is shown.")
-        .await;
-    browser.click("form.form button.main").await;
-    browser.shows("is installed in the tracker").await;
-    browser.click("button[formaction$='/test']").await;
-    browser.shows("The tracker was asked to send a test").await;
+    install(&browser).await;
     let mut database = site.connect().await;
-    loop {
-        let done: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM deliveries WHERE state <> 'pending')")
-                .fetch_one(&mut database)
-                .await
-                .unwrap();
-        if done {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let begun = Instant::now();
+    let waits = "SELECT NOT EXISTS (SELECT FROM deliveries WHERE state <> 'pending')";
+    while sqlx::query_scalar(waits)
+        .fetch_one(&mut database)
+        .await
+        .unwrap()
+    {
+        assert!(begun.elapsed() < PATIENCE, "{}", site.trouble());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     browser.run("location.reload()").await;
     browser.click("tbody a").await;
