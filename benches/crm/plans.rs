@@ -120,6 +120,9 @@ pub(crate) async fn print(pool: &PgPool) -> anyhow::Result<()> {
         search::counts(&mut connection, HERE, Listed::Contacts, Some("thomas")).await?;
         title("Counts without a search")?;
         search::counts(&mut connection, HERE, Listed::Contacts, None).await?;
+        connection
+            .execute("SET enable_sort = off; SET max_parallel_workers_per_gather = 0")
+            .await?;
         for term in ["m", "mar smi"] {
             title(&format!("Autocompletion of \"{term}\" for an issue"))?;
             search::complete(
@@ -132,6 +135,9 @@ pub(crate) async fn print(pool: &PgPool) -> anyhow::Result<()> {
             )
             .await?;
         }
+        connection
+            .execute("RESET enable_sort; RESET max_parallel_workers_per_gather")
+            .await?;
         title("Contacts of issues")?;
         let issues = [IssueId(1), IssueId(1000), IssueId(2000)];
         search::contacts_of_issues(&mut connection, HERE, &issues, 20, None).await?;

@@ -4,6 +4,8 @@
 //! far, and `command` which command is being typed: `add_contacts` is offered active contacts that are not on the issue,
 //! `remove_contacts` those that are.
 
+use std::collections::HashMap;
+
 use axum::{
     Json,
     extract::{Query, State},
@@ -14,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shared, reply::Denied};
 use crate::{
-    crm::{CrmError, Outage},
+    crm::{Below, CrmError, Outage},
     domain::{GroupId, IssueId, PersonId, RootId},
-    rules::Right,
+    rules::{Access, Right},
     store::{
         StoreError,
         search::{Completion, Purpose},
-        tree::{self, IssueNode},
+        tree,
     },
 };
 
@@ -83,8 +85,8 @@ struct Place {
     group: GroupId,
     /// The group that holds them.
     holder: GroupId,
-    /// The issues that may be meant, whoever may read them.
-    issues: Vec<IssueNode>,
+    /// The issues that may be meant, whoever may read them, with the groups of their projects.
+    issues: Vec<(IssueId, GroupId)>,
 }
 
 /// Answers with contacts, or with 404 where the path is another one, there is no such place or the asker may not see its contacts.
@@ -130,23 +132,15 @@ async fn offer(
 ) -> Result<Vec<Offered>, Denied> {
     let on_issue = asked.is_on_issue();
     let key = (place.root, place.group);
-    let (access, issue) = tokio::try_join!(
-        async {
-            shared
-                .api
-                .crm
-                .groups_access(person, &[key])
-                .await
-                .map_err(denied)
-        },
-        readable(shared, person, &place.issues),
-    )?;
+    let access = shared.api.crm.access_below(person, key, &place.issues);
+    let access = access.await.map_err(denied)?;
     if !access
-        .get(&key)
+        .get(&Below::Group)
         .is_some_and(|access| access.allows(Right::ViewContacts))
     {
         return Err(Denied::NotFound);
     }
+    let issue = meant(&access);
     let purpose = match asked.command {
         None => Purpose::Any,
         Some(Command::AddContacts) => Purpose::Add,
@@ -168,14 +162,8 @@ async fn offer(
 async fn of_group(shared: &Shared, path: &str, iid: Option<i64>) -> Result<Option<Place>, Denied> {
     let found = async {
         let mut connection = shared.api.crm.pool.acquire().await?;
-        let Some(group) = tree::group_at(&mut connection, path).await? else {
-            return Ok(None);
-        };
-        let issues = match iid {
-            Some(iid) => tree::issues_below(&mut connection, (group.root, group.id), iid).await?,
-            None => Vec::new(),
-        };
-        Ok(Some(Place {
+        let found = tree::group_with_issues(&mut connection, path, iid).await?;
+        Ok(found.map(|(group, issues)| Place {
             root: group.root,
             group: group.id,
             holder: group.contact_group,
@@ -228,33 +216,20 @@ async fn of_project(
         root: project.root,
         group: group.id,
         holder: group.contact_group,
-        issues: issue.into_iter().collect(),
+        issues: issue.map(|issue| (issue.id, group.id)).into_iter().collect(),
     }))
 }
 
 /// Returns the issue that is meant: the only one whose contacts the asker may see. GitLab takes any one of several.
-async fn readable(
-    shared: &Shared,
-    person: PersonId,
-    issues: &[IssueNode],
-) -> Result<Option<IssueId>, Denied> {
-    if issues.is_empty() {
-        return Ok(None);
-    }
-    let ids: Vec<_> = issues.iter().map(|issue| issue.id).collect();
-    let access = shared
-        .api
-        .crm
-        .issues_access(person, &ids)
-        .await
-        .map_err(denied)?;
-    let mut seen = access
-        .iter()
-        .filter(|(_, access)| access.allows(Right::ViewIssueContacts));
-    Ok(match (seen.next(), seen.next()) {
-        (Some((issue, _)), None) => Some(*issue),
+fn meant(access: &HashMap<Below, Access>) -> Option<IssueId> {
+    let mut seen = access.iter().filter_map(|(below, access)| match below {
+        Below::Issue(issue) if access.allows(Right::ViewIssueContacts) => Some(*issue),
+        Below::Issue(_) | Below::Group => None,
+    });
+    match (seen.next(), seen.next()) {
+        (Some(issue), None) => Some(issue),
         _ => None,
-    })
+    }
 }
 
 fn offered(contact: Completion, on_issue: bool) -> Offered {

@@ -18,7 +18,7 @@ use crate::{
     store::{
         StoreError, item_fields,
         road::Fresh,
-        standing::{self, GroupStanding, Held},
+        standing::{self, GroupStanding, Held, IssueStanding},
     },
 };
 
@@ -31,6 +31,15 @@ const AT_ONCE: usize = 8;
 struct Looked<K, V> {
     found: HashMap<K, V>,
     questions: Vec<Question>,
+}
+
+/// Whose contacts are meant: those of a group, or of an issue in it or below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Below {
+    /// The group itself.
+    Group,
+    /// An issue.
+    Issue(IssueId),
 }
 
 impl Crm {
@@ -88,6 +97,21 @@ impl Crm {
             .await
     }
 
+    /// Returns what a person may do with the contacts of a group, and with those of issues in it and below, each with the group of its
+    /// project: at once, since it is known where they are. What is not there is left out.
+    ///
+    /// # Errors
+    /// As for [`Self::issues_access`].
+    pub async fn access_below(
+        &self,
+        person: PersonId,
+        group: (RootId, GroupId),
+        issues: &[(IssueId, GroupId)],
+    ) -> Result<HashMap<Below, Access>, CrmError> {
+        self.rounds(|fresh| self.look_below(person, group, issues, fresh))
+            .await
+    }
+
     async fn look_at_items(
         &self,
         person: PersonId,
@@ -140,20 +164,38 @@ impl Crm {
         let groups = self
             .look_at_groups(&mut connection, person, (&homes, Held::Anywhere), fresh)
             .await?;
-        let mut looked = Looked {
-            found: HashMap::new(),
-            questions: groups.questions,
-        };
-        for (root, id, standing) in standings {
-            let Some(on_group) = groups.found.get(&(root, standing.group)) else {
-                continue;
-            };
-            match on_issue(root, &standing, *on_group) {
-                Ok(access) => drop(looked.found.insert(id, access)),
-                Err(open) => looked.questions.extend(open),
-            }
-        }
-        Ok(looked)
+        Ok(on_issues(standings, groups))
+    }
+
+    async fn look_below(
+        &self,
+        person: PersonId,
+        (root, group): (RootId, GroupId),
+        issues: &[(IssueId, GroupId)],
+        fresh: Fresh,
+    ) -> Result<Looked<Below, Access>, StoreError> {
+        let homes = issues.iter().map(|(_, home)| *home);
+        let homes: BTreeSet<_> = homes.chain([group]).map(|home| (root, home)).collect();
+        let homes: Vec<_> = homes.into_iter().collect();
+        let ids: Vec<_> = issues.iter().map(|(issue, _)| *issue).collect();
+        let (groups, standings) =
+            tokio::try_join!(self.look_at_some_groups(person, &homes, fresh), async {
+                if ids.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut connection = self.pool.acquire().await?;
+                standing::towards_issues(&mut connection, &ids, person, fresh).await
+            })?;
+        let on_group = groups.found.get(&(root, group)).copied();
+        let on_issues = on_issues(standings, groups);
+        let found = on_issues.found.into_iter();
+        let found = found.map(|(issue, access)| (Below::Issue(issue), access));
+        Ok(Looked {
+            found: found
+                .chain(on_group.map(|access| (Below::Group, access)))
+                .collect(),
+            questions: on_issues.questions,
+        })
     }
 
     async fn look_at_projects(
@@ -272,4 +314,25 @@ impl Crm {
             .map_err(|error| CrmError::Unavailable(Outage::Store(error)))?;
         Ok(looked.found)
     }
+}
+
+/// Puts together what is known of a person's standing towards issues and towards the groups of their projects.
+fn on_issues(
+    standings: Vec<(RootId, IssueId, IssueStanding)>,
+    groups: Looked<(RootId, GroupId), Access>,
+) -> Looked<IssueId, Access> {
+    let mut looked = Looked {
+        found: HashMap::new(),
+        questions: groups.questions,
+    };
+    for (root, id, standing) in standings {
+        let Some(on_group) = groups.found.get(&(root, standing.group)) else {
+            continue;
+        };
+        match on_issue(root, &standing, *on_group) {
+            Ok(access) => drop(looked.found.insert(id, access)),
+            Err(open) => looked.questions.extend(open),
+        }
+    }
+    looked
 }

@@ -41,6 +41,7 @@ pub use history::{HistoryOf, HistoryPage};
 pub use issue::SetReport;
 pub use items::NewItem;
 pub use links::LinkTo;
+pub use many::Below;
 pub use observers::{MAX_WATCHED, WatchReport};
 pub use people::Departure;
 pub use preview::Preview;

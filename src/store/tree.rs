@@ -199,27 +199,43 @@ pub async fn issue_at(
     Ok(issue)
 }
 
-/// Returns the issues with a number in the projects of a group and those below it; up to 100.
-pub async fn issues_below(
+/// Returns the group at a path, without regard to case, with the issues of a number in its projects and those below it; up to 100, each with
+/// the group of its project. None have no number.
+pub async fn group_with_issues(
     connection: &mut PgConnection,
-    (root, group): (RootId, GroupId),
-    iid: i64,
-) -> Result<Vec<IssueNode>, StoreError> {
-    let issues = sqlx::query_as!(
-        IssueNode,
-        r#"SELECT issues.root_id AS "root: RootId", issues.id AS "id: IssueId", issues.project_id AS "project: ProjectId", issues.iid,
-                  issues.title, issues.state, issues.confidential
+    path: &str,
+    iid: Option<i64>,
+) -> Result<Option<(GroupNode, Vec<(IssueId, GroupId)>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT scope.root_id AS "root: RootId", scope.id AS "id: GroupId", scope.path, scope.name, scope.crm_enabled,
+                  scope.contact_group_id AS "contact_group: GroupId", scope.contact_source_id AS "contact_source: GroupId",
+                  scope.automatic_relations, found.id AS "issue?: IssueId", found.group_id AS "home?: GroupId"
            FROM groups AS scope
-           JOIN groups AS home ON home.root_id = $1 AND (home.id = scope.id OR starts_with(home.path, scope.path || '/'))
-           JOIN projects ON projects.root_id = $1 AND projects.group_id = home.id
-           JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $3
-           WHERE scope.root_id = $1 AND scope.id = $2
-           ORDER BY issues.id LIMIT 100"#,
-        root.0,
-        group.0,
+           LEFT JOIN LATERAL (
+               SELECT issues.id, projects.group_id FROM groups AS home
+               JOIN projects ON projects.root_id = home.root_id AND projects.group_id = home.id
+               JOIN issues ON issues.root_id = home.root_id AND issues.project_id = projects.id AND issues.iid = $2
+               WHERE home.root_id = scope.root_id AND (home.id = scope.id OR starts_with(home.path, scope.path || '/')) AND $2::bigint IS NOT NULL
+               ORDER BY issues.id LIMIT 100) AS found ON true
+           WHERE lower(scope.path) = lower($1)"#,
+        path,
         iid,
     )
     .fetch_all(connection)
     .await?;
-    Ok(issues)
+    let issues = rows.iter().filter_map(|row| row.issue.zip(row.home));
+    let issues = issues.collect();
+    Ok(rows.into_iter().next().map(|row| {
+        let group = GroupNode {
+            root: row.root,
+            id: row.id,
+            path: row.path,
+            name: row.name,
+            crm_enabled: row.crm_enabled,
+            contact_group: row.contact_group,
+            contact_source: row.contact_source,
+            automatic_relations: row.automatic_relations,
+        };
+        (group, issues)
+    }))
 }

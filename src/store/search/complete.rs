@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
 use super::{
-    Holder, StoreError, by_index, by_trigrams, order,
+    Holder, StoreError, by_trigrams, order,
     ranges::{FIRST_WORD, ITEM, beginning, not_on_issue},
     terms::{Terms, anywhere},
 };
@@ -61,7 +61,7 @@ pub struct Completion {
 
 /// Returns up to `limit` (50 at most) contacts of a group whose names, e-mail address or organization have words that begin as the words
 /// of `term`. Whole words come first, then names before addresses before organizations, then the alphabet. An issue of another tenant
-/// has no contacts.
+/// has no contacts. The connection has the settings of those of [`Completing`](super::Completing).
 pub async fn complete(
     connection: &mut PgConnection,
     holder: Holder,
@@ -246,10 +246,7 @@ impl Asked {
              ORDER BY begun, rank, word, items.id LIMIT $3",
             ranges.join(" UNION ALL ")
         );
-        let mut reading = by_index(connection).await?;
-        let found = self.query(sql, reach).fetch_all(&mut *reading).await?;
-        drop(reading);
-        Ok(found)
+        Ok(self.query(sql, reach).fetch_all(connection).await?)
     }
 
     /// Looks for several words that are all too common to meet along the range of one.
@@ -312,9 +309,6 @@ impl Asked {
             conditions.join(" AND "),
             order::FIRST_NAME
         );
-        let mut reading = by_index(connection).await?;
-        let found = self.query(sql, REACH).fetch_all(&mut *reading).await?;
-        drop(reading);
-        Ok(found)
+        Ok(self.query(sql, REACH).fetch_all(connection).await?)
     }
 }

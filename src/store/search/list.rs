@@ -123,6 +123,7 @@ where
         None => None,
     };
     let count = count.min(MOST);
+    let terms = Terms::of(query.search.as_deref().unwrap_or_default());
     let scan = Scan {
         holder,
         what,
@@ -130,9 +131,8 @@ where
         descending: (query.direction == Direction::Descending) != backward,
         backward,
         states: query.states.words(),
-        patterns: Terms::of(query.search.as_deref().unwrap_or_default())
-            .patterns()
-            .collect(),
+        patterns: terms.patterns().collect(),
+        word: terms.only().map(str::to_owned),
         ids: query
             .ids
             .as_ref()

@@ -6,7 +6,7 @@
 //! **Two ways of planning.** A statement that looks up a range of one index is right with the one plan that the settings of `by_index`
 //! leave. A statement that looks for a substring depends on what is looked for, and is planned anew each time (`by_estimate`). Both hold
 //! whatever the settings of the connection are and whatever was planned on it before, since they open a transaction (or a savepoint) of
-//! their own.
+//! their own. Only autocompletion has connections for itself, with the settings of `by_index` for good ([`Completing`]).
 
 mod complete;
 mod completing;

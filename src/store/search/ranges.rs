@@ -18,7 +18,7 @@ pub(super) const ITEM: &str = "SELECT * FROM items WHERE root_id = $1";
 /// Number of the parameter that is the first word.
 pub(super) const FIRST_WORD: usize = 6;
 /// The last character there is: whatever begins with a text comes before the text with this behind it.
-const LAST: &str = r"U&'\+10FFFF'";
+pub(super) const LAST: &str = r"U&'\+10FFFF'";
 
 impl Asked {
     /// Writes that a text has a word that begins as one of those that were typed. Mostly it stands behind a blank, or not at all, which is

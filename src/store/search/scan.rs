@@ -5,11 +5,19 @@
 //! is full: right where many rows match, or the group has few. It is bounded, and tells when it did not get far enough; then what matches is
 //! *gathered* by the index of trigrams and sorted. A row costs a walk some four times as much as a gathering, which takes rows in the order in
 //! which they lie on the disk.
+//!
+//! Whoever looks for a name in the order of names finds it far along the sort, where the names begin as the word that he typed. The walk starts
+//! anew there, and what is gathered is only what stands before these.
 
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
-use super::{Cursor, Holder, StoreError, by_estimate, by_index, cursor::Key, order::Order};
+use super::{
+    Cursor, Holder, StoreError, by_estimate, by_index,
+    cursor::Key,
+    order::{Measure, Order},
+    ranges::LAST,
+};
 use crate::domain::{ItemId, Listed};
 
 /// Rows of each state that the first walk looks at, about as long as gathering two thousand takes.
@@ -60,9 +68,22 @@ pub(super) struct Scan {
     pub(super) backward: bool,
     pub(super) states: &'static [&'static str],
     pub(super) patterns: Vec<String>,
+    /// The word that is looked for, if it is the only one.
+    pub(super) word: Option<String>,
     pub(super) ids: Option<Vec<i64>>,
     pub(super) from: Option<(Option<Key>, ItemId)>,
     pub(super) wanted: i64,
+}
+
+/// What a walk along the index looks at.
+#[derive(Clone, Copy)]
+enum Along<'a> {
+    /// As many rows as are wanted.
+    Rows,
+    /// So many rows of each state, for those that match.
+    Bounded(i64),
+    /// The rows whose keys begin as a word, for those that match.
+    Beginning(&'a str),
 }
 
 /// What a walk along the index brought.
@@ -83,26 +104,67 @@ impl Scan {
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         if self.ids.is_some() {
-            return self.gather(connection).await;
+            return self.gather(connection, None).await;
         }
-        let near = (!self.patterns.is_empty()).then_some(WALK);
+        let near = if self.patterns.is_empty() {
+            Along::Rows
+        } else {
+            Along::Bounded(WALK)
+        };
         let hits = match self.walk(&mut *connection, near).await? {
             Walk::Page(rows) => return Ok(rows),
             Walk::Bounded(hits) => i64::try_from(hits).unwrap_or_default(),
         };
         let by_hits = if hits * FARTHER >= self.wanted {
             WALK * FARTHER
+        } else if let Some(rows) = self.jump(&mut *connection).await? {
+            return Ok(rows);
         } else {
             0
         };
         let as_long = (self.expected(&mut *connection).await? / GATHERED).min(FARTHEST);
         let far = by_hits.max(as_long);
         if far > WALK
-            && let Walk::Page(rows) = self.walk(&mut *connection, Some(far)).await?
+            && let Walk::Page(rows) = self.walk(&mut *connection, Along::Bounded(far)).await?
         {
             return Ok(rows);
         }
-        self.gather(connection).await
+        self.gather(connection, None).await
+    }
+
+    /// Returns the page if those whose keys begin as the word fill it: what else matches before them, which mostly is little, and then them.
+    async fn jump<R>(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Vec<Found<R>>>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let keyless_first = self.order.nullable && self.backward;
+        let is_keyless = matches!(self.from, Some((None, _)));
+        let Some(word) = self
+            .word
+            .as_deref()
+            .filter(|_| self.order.measure == Measure::Text && !keyless_first && !is_keyless)
+        else {
+            return Ok(None);
+        };
+        let mut reading = by_index(connection).await?;
+        let beginning: Vec<Found<R>> = self
+            .segment(false, self.wanted, Along::Beginning(word))
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *reading)
+            .await?;
+        drop(reading);
+        let wanted = usize::try_from(self.wanted).unwrap_or_default();
+        if beginning.len() < wanted {
+            return Ok(None);
+        }
+        let mut rows = self.gather(connection, Some(word)).await?;
+        rows.extend(beginning);
+        rows.truncate(wanted);
+        Ok(Some(rows))
     }
 
     /// Returns about how many rows gathering would look at, those of other tenants included, as the statistics have it.
@@ -139,7 +201,7 @@ impl Scan {
     async fn walk<R>(
         &self,
         connection: &mut PgConnection,
-        bound: Option<i64>,
+        along: Along<'_>,
     ) -> Result<Walk<R>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -152,7 +214,7 @@ impl Scan {
             if left <= 0 {
                 break;
             }
-            let mut statement = self.segment(keyless, left, bound);
+            let mut statement = self.segment(keyless, left, along);
             let found: Vec<Found<R>> = statement
                 .build_query_as()
                 .persistent(false)
@@ -168,20 +230,26 @@ impl Scan {
         Ok(Walk::Page(rows))
     }
 
-    /// Writes the statement that reads a segment, `wanted` rows of it, looking at `bound` rows of each state.
-    fn segment(&self, keyless: bool, wanted: i64, bound: Option<i64>) -> QueryBuilder<Postgres> {
+    /// Writes the statement that reads a segment, `wanted` rows of it.
+    fn segment(&self, keyless: bool, wanted: i64, along: Along<'_>) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT * FROM (");
         for (place, state) in self.states.iter().enumerate() {
             sql.push(if place == 0 { "(" } else { " UNION ALL (" });
-            match bound {
-                None => {
+            match along {
+                Along::Rows | Along::Beginning(_) => {
                     self.select(&mut sql, None);
                     sql.push(" FROM items");
                     self.range(&mut sql, state, keyless);
+                    if let Along::Beginning(word) = along {
+                        sql.push(format_args!(" AND {} >= lower(", self.order.key));
+                        sql.push_bind(word.to_owned()).push(")");
+                        self.until_end_of(&mut sql, "<", word);
+                        self.matching(&mut sql);
+                    }
                     self.order_by(&mut sql, self.order.key);
                     sql.push(" LIMIT ").push_bind(wanted);
                 }
-                Some(bound) => {
+                Along::Bounded(bound) => {
                     self.select(&mut sql, Some(bound));
                     sql.push(
                         " FROM (SELECT *, row_number() OVER () AS walked FROM (SELECT * FROM items",
@@ -258,6 +326,13 @@ impl Scan {
         sql.push(", ").push_bind(id.0).push(")");
     }
 
+    /// Writes that a key stands before or after all that begin as a word.
+    fn until_end_of(&self, sql: &mut QueryBuilder<Postgres>, sign: &str, word: &str) {
+        sql.push(format_args!(" AND {} {sign} lower(", self.order.key));
+        sql.push_bind(word.to_owned());
+        sql.push(format_args!(") || {LAST}"));
+    }
+
     fn matching(&self, sql: &mut QueryBuilder<Postgres>) {
         for pattern in &self.patterns {
             sql.push(" AND search_text LIKE lower(");
@@ -271,8 +346,13 @@ impl Scan {
         sql.push(format_args!(" ORDER BY {key} {direction}, id {direction}"));
     }
 
-    /// Finds what matches by the index that tells most, and sorts it: first only keys and ids, then the rows of the page are read.
-    async fn gather<R>(&self, connection: &mut PgConnection) -> Result<Vec<Found<R>>, StoreError>
+    /// Finds what matches by the index that tells most, and sorts it: first only keys and ids, then the rows of the page are read. With a word
+    /// only what stands before the keys that begin so.
+    async fn gather<R>(
+        &self,
+        connection: &mut PgConnection,
+        before: Option<&str>,
+    ) -> Result<Vec<Found<R>>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
@@ -285,6 +365,14 @@ impl Scan {
         self.matching(&mut sql);
         if let Some(ids) = &self.ids {
             sql.push(" AND id = ANY(").push_bind(ids.clone()).push(")");
+        }
+        match before {
+            Some(word) if self.descending => self.until_end_of(&mut sql, ">=", word),
+            Some(word) => {
+                sql.push(format_args!(" AND {} < lower(", self.order.key));
+                sql.push_bind(word.to_owned()).push(")");
+            }
+            None => {}
         }
         self.behind_place(&mut sql);
         self.sorted(&mut sql);

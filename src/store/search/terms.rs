@@ -24,6 +24,14 @@ impl Terms {
         &self.0
     }
 
+    /// The word, if there is one only.
+    pub(super) fn only(&self) -> Option<&str> {
+        match self.words() {
+            [word] => Some(word),
+            _ => None,
+        }
+    }
+
     /// Returns patterns for LIKE on the lower-case search text: a word of three letters or digits may stand anywhere, a shorter one
     /// begins a word, since an index of trigrams tells nothing about less. It tells nothing about signs either, wherever they stand.
     pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
