@@ -378,10 +378,10 @@ impl Webhooks {
         connection: &mut PgConnection,
         webhook: (RootId, WebhookId),
     ) -> Result<Webhook, CrmError> {
-        let loaded = webhook::load(connection, self.clock.now()).await;
-        let mut loaded = loaded.map_err(store)?.into_iter();
-        loaded
-            .find(|found| (found.root, found.id) == webhook && found.state != "deleted")
+        let found = webhook::one(connection, webhook, self.clock.now()).await;
+        let found = found.map_err(store)?;
+        found
+            .filter(|found| found.state != "deleted")
             .ok_or(CrmError::NotFound)
     }
 

@@ -152,18 +152,43 @@ pub async fn load(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
 ) -> Result<Vec<Webhook>, StoreError> {
+    some(connection, None, now).await
+}
+
+/// Returns one webhook with the secrets in force, though it may be deleted.
+pub async fn one(
+    connection: &mut PgConnection,
+    webhook: (RootId, WebhookId),
+    now: DateTime<Utc>,
+) -> Result<Option<Webhook>, StoreError> {
+    Ok(some(connection, Some(webhook), now).await?.pop())
+}
+
+/// Returns one webhook, or the newest one of each name.
+async fn some(
+    connection: &mut PgConnection,
+    only: Option<(RootId, WebhookId)>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Webhook>, StoreError> {
+    let (root, id) = only.map(|(root, id)| (root.0, id.0)).unzip();
     let rows = sqlx::query!(
         r#"SELECT DISTINCT ON (lower(webhooks.name)) root_id AS "root: RootId", webhooks.id AS "id: WebhookId", webhooks.name,
                   group_id AS "group: GroupId", connection_id AS "connection: ConnectionId", connections.kind, member_id, state, webhooks.managed, events
            FROM webhooks JOIN connections ON connections.id = webhooks.connection_id
-           ORDER BY lower(webhooks.name), state = 'deleted', webhooks.id DESC"#
+           WHERE $2::bigint IS NULL OR root_id = $1 AND webhooks.id = $2
+           ORDER BY lower(webhooks.name), state = 'deleted', webhooks.id DESC"#,
+        root,
+        id,
     )
     .fetch_all(&mut *connection)
     .await?;
     let secrets = sqlx::query!(
         r#"SELECT root_id AS "root: RootId", webhook_id AS "webhook: WebhookId", id, kind, sealed, expires_at FROM webhook_secrets
-           WHERE expires_at IS NULL OR expires_at > $1 ORDER BY created_at DESC"#,
+           WHERE (expires_at IS NULL OR expires_at > $1) AND ($3::bigint IS NULL OR root_id = $2 AND webhook_id = $3)
+           ORDER BY created_at DESC"#,
         now,
+        root,
+        id,
     )
     .fetch_all(connection)
     .await?;
@@ -454,12 +479,8 @@ pub async fn secrets(
     webhook: (RootId, WebhookId),
     now: DateTime<Utc>,
 ) -> Result<Vec<SealedSecret>, StoreError> {
-    Ok(load(connection, now)
-        .await?
-        .into_iter()
-        .find(|loaded| (loaded.root, loaded.id) == webhook)
-        .map(|loaded| loaded.secrets)
-        .unwrap_or_default())
+    let found = one(connection, webhook, now).await?;
+    Ok(found.map(|found| found.secrets).unwrap_or_default())
 }
 
 /// Holds a webhook against other changes until the transaction ends. What is read of it afterwards is as it is.

@@ -95,6 +95,7 @@ impl Web {
                 &self,
                 login::routes()
                     .merge(openid::routes())
+                    .merge(setup::over())
                     .merge(assets::routes()),
             ))
             .merge(guard::signed_in(

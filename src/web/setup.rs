@@ -9,7 +9,7 @@ use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    assets,
+    Web, assets,
     form::{Errors, Typed, refused},
     frame::{Frame, html},
     guard,
@@ -107,6 +107,14 @@ pub fn router(setup: Arc<FirstSetUp>, public_url: &Url, asks_address: bool) -> R
         setup,
         asks_address,
     })
+}
+
+/// Returns the routes after the set-up: whoever loads one of its pages again is led to the front page.
+pub(super) fn over() -> Router<Web> {
+    let over = async || Redirect::to("/");
+    Router::new()
+        .route(PATH, get(over))
+        .route("/-/setup/{step}", any(over))
 }
 
 async fn elsewhere(method: Method) -> Response {

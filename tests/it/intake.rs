@@ -10,9 +10,9 @@
 use std::{
     collections::HashSet,
     fmt::Write,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -41,10 +41,13 @@ use liaison::{
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
@@ -1700,24 +1703,27 @@ async fn a_short_failover_of_postgres_is_not_noticed_by_senders() {
     .await;
 }
 
+/// Makes a webhook in an empty database.
+async fn a_webhook(pool: &PgPool) -> (RootId, WebhookId) {
+    let mut connection = pool.acquire().await.unwrap();
+    connection
+        .execute(
+            "INSERT INTO connections (name, kind, url, bot_username, created_at) VALUES ('gitlab', 'gitlab', 'http://x', 'bot', now());
+             INSERT INTO groups (root_id, id, path, name, contact_group_id, created_at) VALUES (1, 1, 'acme', 'Acme', 1, now());
+             INSERT INTO webhooks (root_id, name, group_id, connection_id, created_at) VALUES (1, 'hook', 1, 1, now())",
+        )
+        .await
+        .unwrap();
+    webhook::find(&mut connection, "hook")
+        .await
+        .unwrap()
+        .unwrap()
+}
+
 #[tokio::test]
 async fn refuses_what_it_cannot_store_soon_and_stores_what_it_took() {
     let pool = pool(database().await);
-    let scope = {
-        let mut connection = pool.acquire().await.unwrap();
-        connection
-            .execute(
-                "INSERT INTO connections (name, kind, url, bot_username, created_at) VALUES ('gitlab', 'gitlab', 'http://x', 'bot', now());
-                 INSERT INTO groups (root_id, id, path, name, contact_group_id, created_at) VALUES (1, 1, 'acme', 'Acme', 1, now());
-                 INSERT INTO webhooks (root_id, name, group_id, connection_id, created_at) VALUES (1, 'hook', 1, 1, now())",
-            )
-            .await
-            .unwrap();
-        webhook::find(&mut connection, "hook")
-            .await
-            .unwrap()
-            .unwrap()
-    };
+    let scope = a_webhook(&pool).await;
     let (writer, tasks) = Writer::start(&pool, &Arc::new(Wake::new([])));
     let mut lock = PgConnection::connect_with(&pool.connect_options())
         .await
@@ -1760,6 +1766,86 @@ async fn refuses_what_it_cannot_store_soon_and_stores_what_it_took() {
     drop(writer);
     tasks.wait().await;
     pool.close().await;
+}
+
+/// A COPY's end is a packet of its own, which over TCP waits for the other side's delayed acknowledgement.
+#[tokio::test]
+async fn groups_are_copied_over_a_socket_and_inserted_over_tcp() {
+    let options = database().await;
+    let scope = a_webhook(&pool(options.clone())).await;
+    let postgres = options.get_socket().unwrap().join(".s.PGSQL.5432");
+    let folder = tempfile::tempdir().unwrap();
+    let unix = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let over_tcp = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(tcp.local_addr().unwrap().port())
+        .ssl_mode(PgSslMode::Disable)
+        .username(options.get_username())
+        .database(options.get_database().unwrap());
+    let over_unix = options.socket(folder.path());
+    let (sent_by_unix, sent_by_tcp) = (Arc::default(), Arc::default());
+    let (heard, path) = (Arc::clone(&sent_by_unix), postgres.clone());
+    drop(spawn(async move {
+        while let Ok((near, _)) = unix.accept().await {
+            drop(spawn(listen_in(near, path.clone(), Arc::clone(&heard))));
+        }
+    }));
+    let heard = Arc::clone(&sent_by_tcp);
+    drop(spawn(async move {
+        while let Ok((near, _)) = tcp.accept().await {
+            drop(spawn(listen_in(near, postgres.clone(), Arc::clone(&heard))));
+        }
+    }));
+    for (options, sent, statement) in [
+        (over_unix, sent_by_unix, "COPY deliveries"),
+        (over_tcp, sent_by_tcp, "INSERT INTO deliveries"),
+    ] {
+        let pool = pool(options);
+        let (writer, tasks) = Writer::start(&pool, &Arc::new(Wake::new([])));
+        let stores = (0..64).map(|_| writer.store(arrival(scope, 2), None));
+        for stored in join_all(stores).await {
+            assert!(matches!(stored, Ok(Stored::New(_))), "{stored:?}");
+        }
+        drop(writer);
+        tasks.wait().await;
+        let sent = sent.lock().unwrap().clone();
+        for known in ["COPY deliveries", "INSERT INTO deliveries"] {
+            let is_there = sent
+                .windows(known.len())
+                .any(|part| part == known.as_bytes());
+            assert_eq!(is_there, known == statement, "{known}, not {statement}");
+        }
+        pool.close().await;
+    }
+}
+
+/// Carries everything between somebody and Postgres, and keeps what he sends.
+async fn listen_in(
+    mut near: impl AsyncRead + AsyncWrite + Unpin,
+    postgres: PathBuf,
+    heard: Arc<Mutex<Vec<u8>>>,
+) {
+    let mut far = UnixStream::connect(postgres).await.unwrap();
+    let (mut up, mut down) = ([0; 16 << 10], [0; 16 << 10]);
+    loop {
+        let moved = tokio::select! {
+            read = near.read(&mut up) => match read {
+                Ok(length) if length > 0 => {
+                    heard.lock().unwrap().extend_from_slice(&up[..length]);
+                    far.write_all(&up[..length]).await
+                }
+                _ => return,
+            },
+            read = far.read(&mut down) => match read {
+                Ok(length) if length > 0 => near.write_all(&down[..length]).await,
+                _ => return,
+            },
+        };
+        if moved.is_err() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]

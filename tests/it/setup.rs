@@ -284,8 +284,10 @@ async fn what_is_set_up_serves_at_once_and_after_the_next_start() {
     let password = [("username", "mona"), ("password", "correct horse battery")];
     let signed_in = send(&site, "/users/sign_in", &password).await;
     assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
-    let gone = get(&site, address.clone()).await;
-    assert_eq!(gone.status, StatusCode::NOT_FOUND, "the set-up is over");
+    let over = get(&site, address.clone()).await;
+    assert_eq!(over.headers["location"], "/", "the set-up is over");
+    let over = send(&site, "/-/setup/group", &fields).await;
+    assert_eq!(over.headers["location"], "/", "the set-up is over");
 
     for file in ["config/liaison.toml", "config/gitlab.token"] {
         let mode = fs::metadata(site.path().join(file))

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use super::{
-    Cursor, Holder, StoreError, by_estimate, by_index,
+    Cursor, Holder, StoreError, by_both, by_estimate, by_index,
     cursor::Key,
     order::{Measure, Order},
     ranges::LAST,
@@ -381,7 +381,10 @@ impl Scan {
         sql.push_bind(self.holder.0.0);
         sql.push(" AND id = hit OFFSET 0) AS items");
         self.sorted(&mut sql);
-        let mut reading = by_estimate(connection).await?;
+        let mut reading = match before {
+            Some(_) => by_both(connection).await?,
+            None => by_estimate(connection).await?,
+        };
         let rows = sql
             .build_query_as()
             .persistent(false)
