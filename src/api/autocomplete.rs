@@ -216,7 +216,10 @@ async fn of_project(
         root: project.root,
         group: group.id,
         holder: group.contact_group,
-        issues: issue.map(|issue| (issue.id, group.id)).into_iter().collect(),
+        issues: issue
+            .map(|issue| (issue.id, group.id))
+            .into_iter()
+            .collect(),
     }))
 }
 
