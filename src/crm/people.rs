@@ -7,9 +7,7 @@ use sqlx::PgConnection;
 
 use super::{Crm, CrmError, error::Failure, watch::Decided};
 use crate::{
-    domain::{
-        ChatId, ConnectionId, Effect, EffectId, Lane, OperationId, PersonId, Queue, RootId, Via,
-    },
+    domain::{ChatId, ConnectionId, FollowUp, OperationId, PersonId, Queue, RootId, Via},
     queue::{self, NewEffect, Signal},
     rules::Refused,
     store::{
@@ -192,13 +190,8 @@ impl Crm {
     ) -> Result<Vec<Signal>, Failure> {
         let effects: Vec<NewEffect> = chats
             .iter()
-            .map(|&(chat, connection)| NewEffect {
-                id: EffectId(self.clock.id()),
-                delivery: None,
-                connection,
-                lane: Lane::of_chat(chat),
-                effect: Effect::SettleChat { chat },
-                lease: None,
+            .map(|&(chat, on)| {
+                NewEffect::following(FollowUp::look_at_chat(chat, on), None, &*self.clock)
             })
             .collect();
         if !effects.is_empty() {

@@ -157,6 +157,26 @@ pub struct FollowUp {
     pub effect: Effect,
 }
 
+impl FollowUp {
+    /// Returns a look at a chat over the connection that it is on.
+    pub fn look_at_chat(chat: ChatId, connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            lane: Lane::of_chat(chat),
+            effect: Effect::SettleChat { chat },
+        }
+    }
+
+    /// Returns a comparison of an item with the one of a portal that it is linked with.
+    pub fn look_at_portal_item(item: ItemId, connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            lane: Lane::of_portal_item(item),
+            effect: Effect::EqualizePortal { item },
+        }
+    }
+}
+
 /// What a reaction says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

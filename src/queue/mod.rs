@@ -26,7 +26,7 @@ pub use log::{
     replay, through,
 };
 pub use open::{Opening, open, open_lost};
-pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, is_waiting, take};
+pub use outbox::{Attempt, NewEffect, Pending, Verdict, enqueue, finish, take, waiting};
 pub use prune::{Backlog, Pruned, backlog, prune};
 pub use wake::{CHANNEL, Signal, Wake, listen, notify, notify_all, tell};
 

@@ -304,21 +304,27 @@ async fn record(connection: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
     Ok(())
 }
 
-/// Returns whether an effect waits in a lane that was not tried yet: it will see all that is committed until then.
-pub async fn is_waiting(
+/// Returns the lanes of a queue in which an effect waits that was not tried yet: it will see all that is committed until then.
+pub async fn waiting(
     connection: &mut PgConnection,
-    root: RootId,
     queue: Queue,
-    lane: Lane,
-) -> sqlx::Result<bool> {
-    let waits = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM effects WHERE root_id = $1 AND queue = $2 AND lane = $3 AND settled_at IS NULL AND attempts = 0) AS "waits!""#,
-        root.0,
+    lanes: &[(RootId, Lane)],
+) -> sqlx::Result<Vec<(RootId, Lane)>> {
+    let (roots, lanes): (Vec<i64>, Vec<i64>) =
+        lanes.iter().map(|(root, lane)| (root.0, lane.0)).unzip();
+    let waiting = sqlx::query!(
+        r#"SELECT root AS "root!: RootId", lane AS "lane!: Lane" FROM unnest($1::bigint[], $2::bigint[]) AS wanted (root, lane)
+           WHERE EXISTS (
+               SELECT FROM effects
+               WHERE effects.root_id = wanted.root AND queue = $3 AND effects.lane = wanted.lane AND settled_at IS NULL AND attempts = 0)"#,
+        &roots,
+        &lanes,
         queue.word(),
-        lane.0,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(waits)
+    Ok(waiting
+        .into_iter()
+        .map(|row| (row.root, row.lane))
+        .collect())
 }

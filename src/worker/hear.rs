@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     connector::messenger::{Calls, Messenger, Put},
-    domain::{ChatEvent, ChatId, Effect, EffectId, Heard, Lane, Queue, RootId},
+    domain::{ChatEvent, ChatId, Effect, EffectId, FollowUp, Heard, Lane, Queue, RootId},
     egress::Retry,
     queue::{
         self, Claimed, Delivery, InboxVerdict, NewEffect, QueueError, Release, Settled, Signal,
@@ -213,13 +213,12 @@ impl Hearing<'_> {
         connection: &mut PgConnection,
         chats: &[(RootId, ChatId)],
     ) -> Result<(), Trouble> {
-        let mut unseen = Vec::new();
-        for &(root, chat) in chats {
-            if !queue::is_waiting(connection, root, Queue::Call, Lane::of_chat(chat)).await? {
-                unseen.push((root, chat));
-            }
-        }
-        self.settle_chats(connection, &unseen).await
+        let looks = self.looks(chats).collect();
+        let delivery = Some(self.delivery.id);
+        self.worker
+            .have_looked_once(connection, looks, delivery)
+            .await?;
+        Ok(())
     }
 
     /// The same, whether or not looks wait already: for what is committed only with them.
@@ -228,12 +227,18 @@ impl Hearing<'_> {
         connection: &mut PgConnection,
         chats: &[(RootId, ChatId)],
     ) -> Result<(), Trouble> {
-        for &(root, chat) in chats {
-            let effect = self.effect(Lane::of_chat(chat), Effect::SettleChat { chat });
-            let now = self.worker.clock.now();
-            queue::enqueue(connection, root, vec![effect], now, self.worker.lease).await?;
-        }
+        let delivery = Some(self.delivery.id);
+        self.worker
+            .have_looked(connection, self.looks(chats), delivery)
+            .await?;
         Ok(())
+    }
+
+    fn looks(&self, chats: &[(RootId, ChatId)]) -> impl Iterator<Item = (RootId, FollowUp)> {
+        let on = self.remote.id;
+        chats
+            .iter()
+            .map(move |&(root, chat)| (root, FollowUp::look_at_chat(chat, on)))
     }
 
     /// Follows an invitation to talk alone; in any other room the bot has nothing to do.

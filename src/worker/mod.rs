@@ -10,6 +10,7 @@ mod deliver;
 mod group;
 mod hear;
 mod issue;
+mod look;
 mod lookup;
 mod member;
 mod message;

@@ -1,14 +1,14 @@
 //! The net under lost events: chats that nobody told anything of are looked at now and then.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
 use super::{Remote, Worker, trouble::Trouble};
 use crate::{
     connector::messenger::Messenger,
-    domain::{ChatId, Effect, EffectId, Lane, Queue, RootId},
-    queue::{self, NewEffect, Signal},
+    domain::{FollowUp, Queue},
+    queue::Signal,
     store::room,
 };
 
@@ -40,24 +40,10 @@ async fn look(
     let now = worker.clock.now();
     let mut tx = worker.pool.begin().await?;
     let due = room::due(&mut tx, remote.id, now - period, MANY).await?;
-    let mut by_root: BTreeMap<RootId, Vec<ChatId>> = BTreeMap::new();
-    for (root, chat) in &due {
-        by_root.entry(*root).or_default().push(*chat);
-    }
-    for (root, chats) in by_root {
-        let effects = chats
-            .into_iter()
-            .map(|chat| NewEffect {
-                id: EffectId(worker.clock.id()),
-                delivery: None,
-                connection: remote.id,
-                lane: Lane::of_chat(chat),
-                effect: Effect::SettleChat { chat },
-                lease: None,
-            })
-            .collect();
-        queue::enqueue(&mut tx, root, effects, now, worker.lease).await?;
-    }
+    let looks = due
+        .iter()
+        .map(|&(root, chat)| (root, FollowUp::look_at_chat(chat, remote.id)));
+    worker.have_looked(&mut tx, looks, None).await?;
     tx.commit().await?;
     if !due.is_empty() {
         worker.wake.announce(Signal::Work(Queue::Call, remote.id));

@@ -57,11 +57,8 @@ pub fn follow_ups(
     reachable: &[(PersonId, ConnectionId)],
     (by, via, operation): (Option<PersonId>, Via, OperationId),
 ) -> Vec<FollowUp> {
-    let chats = following.chats.iter().map(|&(chat, connection)| FollowUp {
-        connection,
-        lane: Lane::of_chat(chat),
-        effect: Effect::SettleChat { chat },
-    });
+    let chats = following.chats.iter();
+    let chats = chats.map(|&(chat, connection)| FollowUp::look_at_chat(chat, connection));
     let told = following.told.iter().flat_map(|(&person, told)| {
         told.iter().map(move |(what, items)| {
             let news = News {

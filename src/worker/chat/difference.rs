@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{MemberStanding, Orders, Remembered, Seen, Settling, Subject, WantedMember, room};
 use crate::{
     connector::messenger::{Calls, Put, Refusal},
-    domain::{Effect, EffectId, Lane, Queue},
+    domain::{FollowUp, Queue},
     queue::{self, NewEffect, Signal},
     store::{
         chat::Chat,
@@ -221,14 +221,8 @@ impl Settling<'_> {
 
     /// Returns the effect that goes on where this one had no time to.
     fn again(&self) -> NewEffect {
-        NewEffect {
-            id: EffectId(self.worker.clock.id()),
-            delivery: None,
-            connection: self.remote.id,
-            lane: Lane::of_chat(self.chat),
-            effect: Effect::SettleChat { chat: self.chat },
-            lease: None,
-        }
+        let look = FollowUp::look_at_chat(self.chat, self.remote.id);
+        NewEffect::following(look, None, &*self.worker.clock)
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
         bitrix24::{Client, PAGE, PortalItem},
         messenger::Messenger,
     },
-    domain::{Effect, EffectId, ItemId, Lane, Queue, RootId},
-    queue::{self, NewEffect, Signal},
+    domain::{FollowUp, ItemId, Queue, RootId},
+    queue::Signal,
     store::portal::{self, Watched},
     worker::{Remote, Worker, trouble::Trouble},
 };
@@ -36,22 +36,11 @@ pub(in crate::worker) async fn have_equalized(
     connection: &mut PgConnection,
     links: &[(RootId, ItemId)],
 ) -> Result<(), Trouble> {
-    for &(root, item) in links {
-        let lane = Lane::of_portal_item(item);
-        if queue::is_waiting(connection, root, Queue::Call, lane).await? {
-            continue;
-        }
-        let effect = NewEffect {
-            id: EffectId(worker.clock.id()),
-            delivery: None,
-            connection: remote.id,
-            lane,
-            effect: Effect::EqualizePortal { item },
-            lease: None,
-        };
-        let now = worker.clock.now();
-        queue::enqueue(connection, root, vec![effect], now, worker.lease).await?;
-    }
+    let looks = links
+        .iter()
+        .map(|&(root, item)| (root, FollowUp::look_at_portal_item(item, remote.id)))
+        .collect();
+    worker.have_looked_once(connection, looks, None).await?;
     Ok(())
 }
 
