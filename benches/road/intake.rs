@@ -46,7 +46,7 @@ pub(crate) async fn measure(stage: &Stage, only: &[&str]) -> anyhow::Result<()> 
     }
     let rate = |wanted: Kind| {
         let found = runs.iter().find(|(kind, _)| *kind == wanted);
-        found.map_or(f64::NAN, |(_, runs)| runs.iter().median(|run| run.rate))
+        found.map(|(_, runs)| runs.iter().median(|run| run.rate))
     };
     report::line(
         "\n## A. Intake: 64 connections, signed notes of 3,000 bytes, durable Postgres\n",
@@ -66,12 +66,18 @@ pub(crate) async fn measure(stage: &Stage, only: &[&str]) -> anyhow::Result<()> 
             runs.iter().median(|run| run.postgres),
         ))?;
     }
-    report::line(&format!(
-        "\nreceive / insert = {:.2}, receive / verify = {:.2}, verify / hello = {:.2}",
-        rate(Kind::Receive) / rate(Kind::Insert),
-        rate(Kind::Receive) / rate(Kind::Verify),
-        rate(Kind::Verify) / rate(Kind::Hello),
-    ))
+    let ratios: Vec<String> = [
+        (Kind::Receive, Kind::Insert),
+        (Kind::Receive, Kind::Verify),
+        (Kind::Verify, Kind::Hello),
+    ]
+    .into_iter()
+    .filter_map(|(one, other)| {
+        let ratio = rate(one)? / rate(other)?;
+        Some(format!("{} / {} = {ratio:.2}", one.word(), other.word()))
+    })
+    .collect();
+    report::line(&format!("\n{}", ratios.join(", ")))
 }
 
 async fn run(stage: &Stage, kind: Kind) -> anyhow::Result<Run> {

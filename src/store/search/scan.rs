@@ -9,6 +9,8 @@
 //! Whoever looks for a name in the order of names finds it far along the sort, where the names begin as the word that he typed. The walk starts
 //! anew there, and what is gathered is only what stands before these.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
@@ -161,10 +163,13 @@ impl Scan {
         if beginning.len() < wanted {
             return Ok(None);
         }
-        let mut rows = self.gather(connection, Some(word)).await?;
-        rows.extend(beginning);
+        let mut rows: Vec<Found<R>> = self.gather(connection, Some(word)).await?;
+        let before: HashSet<ItemId> = rows.iter().map(|found| found.cursor.id).collect();
+        // One that was given another name between the two reads stands there by now.
+        let beginning = beginning.into_iter();
+        rows.extend(beginning.filter(|found| !before.contains(&found.cursor.id)));
         rows.truncate(wanted);
-        Ok(Some(rows))
+        Ok((rows.len() == wanted).then_some(rows))
     }
 
     /// Returns about how many rows gathering would look at, those of other tenants included, as the statistics have it.
