@@ -1539,7 +1539,7 @@ impl Proxy {
                 tokio::select! {
                     () = stopping.cancelled() => return,
                     Some(()) = open.next() => {}
-                    near = listener.accept() => open.push(carry(near.unwrap().0, far.clone(), ways.clone())),
+                    near = listener.accept() => open.push(carry(near.unwrap().0, far.clone(), ways.clone(), Arc::default())),
                 }
             }
         }));
@@ -1553,7 +1553,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut near: UnixStream, far: std::path::PathBuf, mut way: watch::Receiver<Way>) {
+/// Carries everything between somebody and Postgres while the way is open, and keeps what he sends.
+async fn carry(
+    mut near: impl AsyncRead + AsyncWrite + Unpin,
+    far: PathBuf,
+    mut way: watch::Receiver<Way>,
+    heard: Arc<Mutex<Vec<u8>>>,
+) {
     let mut far = UnixStream::connect(far).await.unwrap();
     let (mut up, mut down) = ([0; 16 << 10], [0; 16 << 10]);
     loop {
@@ -1564,7 +1570,10 @@ async fn carry(mut near: UnixStream, far: std::path::PathBuf, mut way: watch::Re
         let moved = tokio::select! {
             _ = way.changed() => continue,
             read = near.read(&mut up) => match read {
-                Ok(length) if length > 0 => far.write_all(&up[..length]).await,
+                Ok(length) if length > 0 => {
+                    heard.lock().unwrap().extend_from_slice(&up[..length]);
+                    far.write_all(&up[..length]).await
+                }
                 _ => return,
             },
             read = far.read(&mut down) => match read {
@@ -1784,17 +1793,28 @@ async fn groups_are_copied_over_a_socket_and_inserted_over_tcp() {
         .username(options.get_username())
         .database(options.get_database().unwrap());
     let over_unix = options.socket(folder.path());
+    let way = watch::Sender::new(Way::Open);
     let (sent_by_unix, sent_by_tcp) = (Arc::default(), Arc::default());
-    let (heard, path) = (Arc::clone(&sent_by_unix), postgres.clone());
+    let (heard, path, open) = (Arc::clone(&sent_by_unix), postgres.clone(), way.subscribe());
     drop(spawn(async move {
         while let Ok((near, _)) = unix.accept().await {
-            drop(spawn(listen_in(near, path.clone(), Arc::clone(&heard))));
+            drop(spawn(carry(
+                near,
+                path.clone(),
+                open.clone(),
+                Arc::clone(&heard),
+            )));
         }
     }));
-    let heard = Arc::clone(&sent_by_tcp);
+    let (heard, open) = (Arc::clone(&sent_by_tcp), way.subscribe());
     drop(spawn(async move {
         while let Ok((near, _)) = tcp.accept().await {
-            drop(spawn(listen_in(near, postgres.clone(), Arc::clone(&heard))));
+            drop(spawn(carry(
+                near,
+                postgres.clone(),
+                open.clone(),
+                Arc::clone(&heard),
+            )));
         }
     }));
     for (options, sent, statement) in [
@@ -1817,34 +1837,6 @@ async fn groups_are_copied_over_a_socket_and_inserted_over_tcp() {
             assert_eq!(is_there, known == statement, "{known}, not {statement}");
         }
         pool.close().await;
-    }
-}
-
-/// Carries everything between somebody and Postgres, and keeps what he sends.
-async fn listen_in(
-    mut near: impl AsyncRead + AsyncWrite + Unpin,
-    postgres: PathBuf,
-    heard: Arc<Mutex<Vec<u8>>>,
-) {
-    let mut far = UnixStream::connect(postgres).await.unwrap();
-    let (mut up, mut down) = ([0; 16 << 10], [0; 16 << 10]);
-    loop {
-        let moved = tokio::select! {
-            read = near.read(&mut up) => match read {
-                Ok(length) if length > 0 => {
-                    heard.lock().unwrap().extend_from_slice(&up[..length]);
-                    far.write_all(&up[..length]).await
-                }
-                _ => return,
-            },
-            read = far.read(&mut down) => match read {
-                Ok(length) if length > 0 => near.write_all(&down[..length]).await,
-                _ => return,
-            },
-        };
-        if moved.is_err() {
-            return;
-        }
     }
 }
 
