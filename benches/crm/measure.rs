@@ -237,16 +237,6 @@ pub(crate) async fn search(pool: &PgPool) -> anyhow::Result<Vec<Figure>> {
                 asked.search = Some(text.clone());
                 let begun = Instant::now();
                 search::contacts(&mut connection, HERE, &asked).await?;
-                if begun.elapsed() > Duration::from_millis(50) {
-                    eprintln!(
-                        "SLOW {:?} {:?} {:?} {:?} {:?}",
-                        asked.search,
-                        asked.sort,
-                        asked.direction,
-                        asked.states,
-                        begun.elapsed()
-                    );
-                }
                 figure.times.push(begun.elapsed());
             }
         }

@@ -84,7 +84,7 @@ async fn by_estimate(
 /// the range before the place has less than some two entries for each row that matches, which is where that mostly takes less time.
 async fn by_both(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
     let mut reading = by_estimate(connection).await?;
-    reading.execute("SET LOCAL cpu_tuple_cost = 0.3").await?;
+    reading.execute("SET LOCAL cpu_tuple_cost = 1").await?;
     Ok(reading)
 }
 
