@@ -81,7 +81,7 @@ async fn by_estimate(
 
 /// Opens a read as [`by_estimate`] does, of what matches and stands before a place in the sort though most of what matches stands behind it.
 /// Postgres takes the two for independent, and would look at everything that matches. With rows this dear it asks both indexes first, where
-/// the range before the place has less than some two entries for each row that matches, which is where that mostly takes less time.
+/// the range before the place has less than some four entries for each row that matches, which is where that mostly takes less time.
 async fn by_both(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
     let mut reading = by_estimate(connection).await?;
     reading.execute("SET LOCAL cpu_tuple_cost = 1").await?;
