@@ -65,8 +65,7 @@ pub async fn known(
                         AND projects.checked_at > $5 AND (projects.path = $6 OR $7)
            JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
            JOIN groups AS holder ON holder.root_id = $1 AND holder.id = home.contact_group_id
-           -- The sum keeps the index of a project's issues out of it: as long as there are few, it looks as cheap as that of their numbers.
-           LEFT JOIN issues ON issues.root_id + 0 = $1 AND issues.project_id = projects.id AND issues.iid = $8
+           LEFT JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = $8
            WHERE webhooks.root_id = $1 AND webhooks.id = $3 AND (home.path = scope.path OR starts_with(home.path, scope.path || '/'))"#,
         root.0,
         on.0,

@@ -144,8 +144,7 @@ pub async fn surroundings(
                                  AND projects.checked_at >= $9 AND (projects.path = posted.path OR $11)
                LEFT JOIN groups AS home ON home.root_id = $1 AND home.id = projects.group_id
                LEFT JOIN groups AS holder ON holder.root_id = $1 AND holder.id = home.contact_group_id
-               -- The sum keeps the index of a project's issues out of it: as long as there are few, it looks as cheap as that of their numbers.
-               LEFT JOIN issues ON issues.root_id + 0 = $1 AND issues.project_id = projects.id AND issues.iid = posted.iid
+               LEFT JOIN issues ON issues.root_id = $1 AND issues.project_id = projects.id AND issues.iid = posted.iid
                LEFT JOIN comments ON comments.root_id = $1 AND comments.connection_id = $2 AND comments.remote_id = posted.remote_id
                LEFT JOIN identities ON identities.connection_id = $2 AND identities.remote_id = posted.actor
                LEFT JOIN people ON people.id = identities.person_id
@@ -290,7 +289,7 @@ pub async fn put_issues(
                FROM unnest($2::bigint[], $3::bigint[]) AS told (project_id, iid)
                CROSS JOIN LATERAL (
                    SELECT id FROM issues
-                   WHERE issues.root_id + 0 = $1 AND issues.project_id = told.project_id AND issues.iid = told.iid
+                   WHERE issues.root_id = $1 AND issues.project_id = told.project_id AND issues.iid = told.iid
                    LIMIT 1) AS known"#,
             root.0,
             &projects,

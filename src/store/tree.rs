@@ -214,7 +214,7 @@ pub async fn group_with_issues(
            LEFT JOIN LATERAL (
                SELECT issues.id, projects.group_id FROM groups AS home
                JOIN projects ON projects.root_id = home.root_id AND projects.group_id = home.id
-               JOIN issues ON issues.root_id + 0 = home.root_id AND issues.project_id = projects.id AND issues.iid = $2
+               JOIN issues ON issues.root_id = home.root_id AND issues.project_id = projects.id AND issues.iid = $2
                WHERE home.root_id = scope.root_id AND (home.id = scope.id OR starts_with(home.path, scope.path || '/')) AND $2::bigint IS NOT NULL
                ORDER BY issues.id LIMIT 100) AS found ON true
            WHERE lower(scope.path) = lower($1)"#,

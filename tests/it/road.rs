@@ -1,8 +1,9 @@
 //! From a comment to a change and an answer: the main job.
 
 use liaison::sandbox::Place;
+use sqlx::Executor;
 
-use crate::harness::{run, without_marker};
+use crate::harness::{database, pool, run, without_marker};
 
 #[tokio::test]
 async fn adds_contacts_and_says_what_happened_to_each_address() {
@@ -28,6 +29,25 @@ async fn adds_contacts_and_says_what_happened_to_each_address() {
         assert_eq!(world.issue_contacts(issue).await, ["ada@example.com"]);
     })
     .await;
+}
+
+/// Plans are made while tables are empty, and kept. Another index by which all issues of the project are read costs as little then.
+#[tokio::test]
+async fn an_issue_is_looked_up_by_its_number_however_few_there_are() {
+    let pool = pool(database().await);
+    let mut connection = pool.acquire().await.unwrap();
+    connection
+        .execute(
+            "PREPARE look_up (bigint, bigint, bigint) AS
+             SELECT id FROM issues WHERE root_id = $1 AND project_id = $2 AND iid = $3",
+        )
+        .await
+        .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar("EXPLAIN EXECUTE look_up (1, 2, 3)")
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    assert!(plan[0].contains("issues_iid_key"), "{plan:#?}");
 }
 
 #[tokio::test]

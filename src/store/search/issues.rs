@@ -66,7 +66,7 @@ pub async fn issues(
                    JOIN projects ON projects.root_id = $1 AND projects.group_id = home.id
                    CROSS JOIN LATERAL (
                        SELECT id, iid, title, state FROM issues
-                       WHERE root_id = $1 AND project_id = projects.id AND id < $3
+                       WHERE root_id = $1 AND project_id = projects.id AND id < $3 AND id > 0
                        ORDER BY root_id DESC, project_id DESC, id DESC LIMIT $4) AS found
                    WHERE scope.root_id = $1 AND scope.id = $2
                    ORDER BY found.id DESC LIMIT $4"#,
