@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection, PgPool, error::DatabaseError};
 
 use super::Problem;
-use crate::queue::{self, Arrival, Stored, Way};
+use crate::queue::{self, Arrival, Expected, Stored};
 
 /// Longest that a commit may take.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -19,8 +19,6 @@ pub(super) struct Committer {
     pool: PgPool,
     /// Its own, since a pool looks whether a connection still works each time it is given back. None until it is needed and after it failed.
     connection: Option<PgConnection>,
-    /// Whether Postgres is reached through a socket of this machine, and not over TCP.
-    is_local: bool,
     /// How many of the next groups are expected to hold repeats.
     wary: u8,
 }
@@ -34,9 +32,7 @@ enum Failure {
 
 impl Committer {
     pub(super) fn new(pool: &PgPool) -> Self {
-        let options = pool.connect_options();
         Self {
-            is_local: options.get_socket().is_some() || options.get_host().starts_with('/'),
             pool: pool.clone(),
             connection: None,
             wary: 0,
@@ -47,13 +43,11 @@ impl Committer {
     pub(super) async fn commit(&mut self, arrivals: &[Arrival]) -> Vec<Result<Stored, Problem>> {
         match self.store(arrivals).await {
             Ok(stored) => {
-                let repeated = stored
-                    .iter()
-                    .any(|stored| !matches!(stored, Stored::New(_)));
-                self.wary = if repeated {
-                    WARY
-                } else {
+                let is_new = |stored: &Stored| matches!(stored, Stored::New(_));
+                self.wary = if stored.iter().all(is_new) {
                     self.wary.saturating_sub(1)
+                } else {
+                    WARY
                 };
                 stored.into_iter().map(Ok).collect()
             }
@@ -86,17 +80,12 @@ impl Committer {
     /// Stores a group over a connection that works: the one that is there may have broken while nobody used it, and trackers do not send
     /// again by themselves. Storing twice is harmless, since a row that is there stays as it is.
     async fn store_once(&mut self, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
-        let way = if self.wary > 0 || !self.is_local {
-            Way::Insert
-        } else {
-            Way::Copy
-        };
         loop {
             // Taken out, so that one on which nobody waits for the end of something is closed.
             let stored = match self.connection.take() {
-                Some(connection) => self.store_over(connection, arrivals, way).await,
+                Some(connection) => self.store_over(connection, arrivals).await,
                 None => match PgConnection::connect_with(&self.pool.connect_options()).await {
-                    Ok(connection) => self.store_over(connection, arrivals, way).await,
+                    Ok(connection) => self.store_over(connection, arrivals).await,
                     Err(error) => Err(error),
                 },
             };
@@ -116,9 +105,13 @@ impl Committer {
         &mut self,
         mut connection: PgConnection,
         arrivals: &[Arrival],
-        way: Way,
     ) -> sqlx::Result<Vec<Stored>> {
-        let stored = queue::store(&mut connection, arrivals, way).await;
+        let expected = if self.wary > 0 {
+            Expected::Repeats
+        } else {
+            Expected::New
+        };
+        let stored = queue::store(&mut connection, arrivals, expected).await;
         if stored.is_ok() {
             self.connection = Some(connection);
         }

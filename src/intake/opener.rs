@@ -13,7 +13,7 @@ use crate::{
     queue::{self, Arrival, Opening, Signal, Stored, Wake},
 };
 
-/// Commits whose lanes may wait; writers wait then too.
+/// Commits whose lanes may wait; the writer waits then too.
 const WAITING: usize = 64;
 /// Pause after lanes were opened, in which further ones gather.
 const GATHER: Duration = Duration::from_millis(5);
@@ -37,7 +37,7 @@ impl Opener {
     /// Has lanes opened.
     pub(super) async fn open(&self, new: Vec<New>) {
         if !new.is_empty() {
-            // The opener ends after the writers.
+            // The opener ends after the writer.
             let _ = self.0.send(new).await;
         }
     }

@@ -13,11 +13,8 @@ use super::{
 };
 use crate::queue::{Arrival, Stored, Wake};
 
-/// Writers at work. A lane always has the same one, so that what arrives in order is committed in order, and two groups never hold
-/// the same lane or key.
-const WRITERS: usize = 2;
-/// Arrivals that may wait for each writer; more are refused.
-const WAITING: usize = 1024;
+/// Arrivals that may wait; more are refused.
+const WAITING: usize = 2048;
 /// Most arrivals of one commit.
 const GROUP: usize = 256;
 /// Most bytes of one commit's bodies.
@@ -32,35 +29,24 @@ struct Waiting {
     share: Option<OwnedSemaphorePermit>,
 }
 
-/// The entrance to the writers.
+/// The entrance to the writer. There is one, so that what arrives in order is committed in order, and no two groups hold the same lane or key:
+/// while it waits for a commit the next group gathers, and large groups cost least.
 #[derive(Debug, Clone)]
-pub struct Writer {
-    lanes: Arc<Vec<mpsc::Sender<Waiting>>>,
-}
+pub struct Writer(mpsc::Sender<Waiting>);
 
-/// The writers' tasks: they end when every [`Writer`] is dropped and all that waits is stored.
+/// The writer's tasks: they end when every [`Writer`] is dropped and all that waits is stored.
 pub type WriterTasks = TaskTracker;
 
 impl Writer {
-    /// Starts the writers.
+    /// Starts the writer.
     pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> (Self, WriterTasks) {
         let tasks = TaskTracker::new();
         let (opener, stored) = Opener::new();
         tasks.spawn(open_lanes(stored, pool.clone(), Arc::clone(wake)));
-        let lanes = (0..WRITERS)
-            .map(|_| {
-                let (sender, receiver) = mpsc::channel(WAITING);
-                tasks.spawn(write(receiver, Committer::new(pool), opener.clone()));
-                sender
-            })
-            .collect();
+        let (sender, receiver) = mpsc::channel(WAITING);
+        tasks.spawn(write(receiver, Committer::new(pool), opener));
         tasks.close();
-        (
-            Self {
-                lanes: Arc::new(lanes),
-            },
-            tasks,
-        )
+        (Self(sender), tasks)
     }
 
     /// Stores an arrival and returns what became of it, once that is durable.
@@ -73,17 +59,12 @@ impl Writer {
         share: Option<OwnedSemaphorePermit>,
     ) -> Result<Stored, Problem> {
         let (answer, stored) = oneshot::channel();
-        let writer = arrival.lane.0.unsigned_abs() % self.lanes.len().max(1) as u64;
-        let lane = usize::try_from(writer)
-            .ok()
-            .and_then(|writer| self.lanes.get(writer));
-        let lane = lane.ok_or(Problem::Unavailable)?;
-        lane.try_send(Waiting {
+        let waiting = Waiting {
             arrival,
             answer,
             share,
-        })
-        .map_err(|_| Problem::Unavailable)?;
+        };
+        self.0.try_send(waiting).map_err(|_| Problem::Unavailable)?;
         // Groups before this one may have waited long already. What is stored after all is a repeat when it is sent again.
         match tokio::time::timeout(PATIENCE, stored).await {
             Ok(Ok(stored)) => stored,
@@ -94,7 +75,7 @@ impl Writer {
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, mut committer: Committer, opener: Opener) {
     let mut group = Vec::with_capacity(GROUP);
-    while gather(&mut waiting, &mut group).await {
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
         while !group.is_empty() {
             let mut bytes = 0;
             let fits = group
@@ -108,20 +89,6 @@ async fn write(mut waiting: mpsc::Receiver<Waiting>, mut committer: Committer, o
             commit(std::mem::replace(&mut group, rest), &mut committer, &opener).await;
         }
     }
-}
-
-/// Waits for arrivals; returns false when there will be none any more.
-async fn gather(waiting: &mut mpsc::Receiver<Waiting>, group: &mut Vec<Waiting>) -> bool {
-    let some = waiting.recv_many(group, GROUP).await > 0;
-    // Requests that are here already come along, instead of making the next group: where nothing waits, this takes no time.
-    tokio::task::yield_now().await;
-    while group.len() < GROUP {
-        match waiting.try_recv() {
-            Ok(arrived) => group.push(arrived),
-            Err(_) => break,
-        }
-    }
-    some
 }
 
 async fn commit(mut group: Vec<Waiting>, committer: &mut Committer, opener: &Opener) {

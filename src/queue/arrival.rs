@@ -6,11 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Signal, copy::copy, log::replay, notify};
+use super::{Signal, block::pack, log::replay, notify};
 use crate::domain::{ConnectionId, DeliveryId, Lane, RootId, WebhookId};
-
-/// Fewest arrivals for which a `COPY` is worth its second round trip.
-const MANY: usize = 4;
 
 /// A delivery on its way into the inbox.
 #[derive(Debug, Clone)]
@@ -46,15 +43,17 @@ pub enum Stored {
     Revived(DeliveryId),
 }
 
-/// By which statement a group of arrivals is stored. It is stored right by either; the wrong one costs time.
+/// What a group of arrivals is expected to hold. It is stored right whatever it holds; a wrong guess costs time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// `COPY`, the cheaper one where nothing came before. Not over TCP: its end is sent apart from its data, which waits for the other side's
-    /// delayed acknowledgement, some 40 ms, since sqlx does not set `TCP_NODELAY`.
-    Copy,
-    /// `INSERT`, in one round trip, which leaves out what came before.
-    Insert,
+pub enum Expected {
+    /// Nothing that came before.
+    New,
+    /// Repeats, which are looked for first.
+    Repeats,
 }
+
+/// How often somebody else may store one of the arrivals at the same moment.
+const RACES: usize = 3;
 
 /// Stores a group of arrivals durably, with one commit; returns what became of each, in their order. [`super::open()`] has the new ones worked.
 ///
@@ -63,64 +62,89 @@ pub enum Way {
 pub async fn store(
     connection: &mut PgConnection,
     arrivals: &[Arrival],
-    way: Way,
+    expected: Expected,
 ) -> sqlx::Result<Vec<Stored>> {
-    if way == Way::Copy && arrivals.len() >= MANY {
-        match copy(connection, arrivals).await {
-            Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {}
-            copied => return copied.map(|()| all_new(arrivals)),
+    let mut repeats = HashMap::new();
+    let mut races = 0;
+    if expected == Expected::Repeats {
+        recognise(connection, arrivals, &mut repeats).await?;
+    }
+    loop {
+        let mut first = HashMap::new();
+        let fresh = arrivals.iter().filter(|arrival| {
+            let key = arrival.key();
+            !repeats.contains_key(&key) && *first.entry(key).or_insert(arrival.id) == arrival.id
+        });
+        let fresh: Vec<&Arrival> = fresh.collect();
+        match insert(connection, &fresh).await {
+            Err(sqlx::Error::Database(refusal))
+                if refusal.is_unique_violation() && races < RACES =>
+            {
+                races += 1;
+                recognise(connection, arrivals, &mut repeats).await?;
+            }
+            inserted => {
+                inserted?;
+                let stored = arrivals.iter().map(|arrival| {
+                    let key = arrival.key();
+                    let first = first.get(&key).copied().map(Stored::Repeat);
+                    match repeats.get(&key).copied().or(first) {
+                        // Its own row, perhaps since an earlier attempt was committed, though the answer to it was lost.
+                        Some(Stored::Repeat(id)) if id == arrival.id => Stored::New(id),
+                        Some(stored) => stored,
+                        None => Stored::New(arrival.id),
+                    }
+                });
+                return Ok(stored.collect());
+            }
         }
     }
-    let new = insert(connection, arrivals).await?;
-    if new.len() == arrivals.len() {
-        return Ok(all_new(arrivals));
+}
+
+/// Stores arrivals, all of them or none.
+///
+/// # Errors
+/// Fails with a unique violation where one came before: looking for repeats first would cost each of them a sixth more.
+async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::Result<()> {
+    if arrivals.is_empty() {
+        return Ok(());
     }
-    let repeats = recognise(connection, arrivals, &new).await?;
-    let stored = arrivals.iter().map(|arrival| {
-        let known = repeats.get(&(arrival.webhook, arrival.dedupe_key));
-        Ok(match known {
-            // Its own row: an earlier attempt was committed, though the answer to it was lost.
-            Some(Stored::Repeat(id)) if *id == arrival.id => Stored::New(*id),
-            Some(stored) if !new.contains(&arrival.id) => *stored,
-            // A repeat of a delivery that was pruned in between: the sender sends it again.
-            None if !new.contains(&arrival.id) => return Err(sqlx::Error::RowNotFound),
-            _ => Stored::New(arrival.id),
-        })
-    });
-    stored.collect()
-}
-
-fn all_new(arrivals: &[Arrival]) -> Vec<Stored> {
-    let new = arrivals.iter().map(|arrival| Stored::New(arrival.id));
-    new.collect()
-}
-
-/// Stores those arrivals that did not come before; returns which these are.
-async fn insert(
-    connection: &mut PgConnection,
-    arrivals: &[Arrival],
-) -> sqlx::Result<Vec<DeliveryId>> {
-    let column = Columns::of(arrivals.iter());
-    sqlx::query_scalar!(
-        r#"INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
-           -- A webhook that has moved to another root group takes what was on its way to it along.
-           SELECT coalesce((SELECT webhooks.root_id FROM webhooks WHERE webhooks.id = arrived.webhook_id), arrived.root_id),
-                  arrived.id, webhook_id, lane, dedupe_key, received_at, headers, body
-           FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[], $8::bytea[])
-               AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
-           ON CONFLICT (dedupe_key, webhook_id) DO NOTHING
-           RETURNING id AS "id: DeliveryId""#,
+    let (blocks, places) = pack(arrivals);
+    let column = Columns::of(arrivals);
+    let held_in: Vec<Uuid> = places.iter().map(|place| place.block).collect();
+    let from: Vec<i32> = places.iter().map(|place| place.from).collect();
+    let headers: Vec<i32> = places.iter().map(|place| place.headers).collect();
+    let bodies: Vec<i32> = places.iter().map(|place| place.body).collect();
+    let block_ids: Vec<Uuid> = blocks.iter().map(|block| block.id).collect();
+    let block_sizes: Vec<i32> = blocks.iter().map(|block| block.size).collect();
+    let contents: Vec<&[u8]> = blocks.iter().map(|block| &*block.content).collect();
+    sqlx::query!(
+        "WITH block AS (
+             INSERT INTO delivery_blocks (id, size, content) SELECT * FROM unnest($11::uuid[], $12::integer[], $13::bytea[]))
+         INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size)
+         -- A webhook that has moved to another root group takes what was on its way to it along.
+         SELECT coalesce((SELECT webhooks.root_id FROM webhooks WHERE webhooks.id = arrived.webhook_id), arrived.root_id),
+                arrived.id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size
+         FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[],
+                     $7::uuid[], $8::integer[], $9::integer[], $10::integer[])
+             AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size)",
         &column.roots,
         &column.ids,
         &column.webhooks,
         &column.lanes,
         &column.dedupe_keys as &[&[u8]],
         &column.received,
-        &column.headers as &[&str],
-        &column.bodies as &[&[u8]],
+        &held_in,
+        &from,
+        &headers,
+        &bodies,
+        &block_ids,
+        &block_sizes,
+        &contents as &[&[u8]],
     )
-    .fetch_all(connection)
-    .await
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 #[derive(Default)]
@@ -131,12 +155,10 @@ struct Columns<'a> {
     lanes: Vec<i64>,
     dedupe_keys: Vec<&'a [u8]>,
     received: Vec<DateTime<Utc>>,
-    headers: Vec<&'a str>,
-    bodies: Vec<&'a [u8]>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(arrivals: impl Iterator<Item = &'a Arrival>) -> Self {
+    fn of(arrivals: &[&'a Arrival]) -> Self {
         let mut columns = Self::default();
         for arrival in arrivals {
             columns.roots.push(arrival.root.0);
@@ -145,8 +167,6 @@ impl<'a> Columns<'a> {
             columns.lanes.push(arrival.lane.0);
             columns.dedupe_keys.push(&arrival.dedupe_key);
             columns.received.push(arrival.received_at);
-            columns.headers.push(&arrival.headers);
-            columns.bodies.push(&arrival.body);
         }
         columns
     }
@@ -154,14 +174,22 @@ impl<'a> Columns<'a> {
 
 type RepeatKey = (WebhookId, [u8; 16]);
 
-/// Finds the deliveries that arrivals repeat, and takes up again those whose work had died.
+impl Arrival {
+    const fn key(&self) -> RepeatKey {
+        (self.webhook, self.dedupe_key)
+    }
+}
+
+/// Finds further deliveries that arrivals repeat, and takes up again those whose work had died.
 async fn recognise(
     connection: &mut PgConnection,
     arrivals: &[Arrival],
-    new: &[DeliveryId],
-) -> sqlx::Result<HashMap<RepeatKey, Stored>> {
-    let repeats = arrivals.iter().filter(|arrival| !new.contains(&arrival.id));
-    let column = Columns::of(repeats);
+    repeats: &mut HashMap<RepeatKey, Stored>,
+) -> sqlx::Result<()> {
+    let unknown = arrivals
+        .iter()
+        .filter(|arrival| !repeats.contains_key(&arrival.key()));
+    let column = Columns::of(&unknown.collect::<Vec<_>>());
     let known = sqlx::query!(
         r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.webhook_id AS "webhook: WebhookId",
                   deliveries.dedupe_key, (deliveries.state = 'dead' OR EXISTS (
@@ -173,7 +201,6 @@ async fn recognise(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut found = HashMap::new();
     for row in known {
         let revived = if row.dead {
             replay(connection, row.id).await?
@@ -189,8 +216,8 @@ async fn recognise(
             Stored::Revived(row.id)
         };
         if let Ok(key) = row.dedupe_key.try_into() {
-            found.insert((row.webhook, key), stored);
+            repeats.insert((row.webhook, key), stored);
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Claimed, QueueError};
+use super::{
+    Claimed, QueueError,
+    block::{Blocks, Place},
+};
 use crate::domain::{DeliveryId, HookEvent, Lane, RootId, WebhookId};
 
 /// Bytes of a lane's bodies after which no further one is read.
@@ -78,19 +81,23 @@ pub async fn read(
 ) -> sqlx::Result<HashMap<(RootId, Lane), VecDeque<Delivery>>> {
     let roots: Vec<i64> = claimed.iter().map(|claimed| claimed.root.0).collect();
     let lanes: Vec<i64> = claimed.iter().map(|claimed| claimed.lane.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT mine.root_id AS "root!: RootId", mine.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
-                  waiting.headers, waiting.body, waiting.attempts, waiting.received_at,
-                  (SELECT events FROM webhooks WHERE webhooks.root_id = mine.root_id AND webhooks.id = waiting.webhook_id) AS events
-           FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
-           -- No more than fits into memory: the first, and others up to some bytes.
-           CROSS JOIN LATERAL (
-               SELECT *, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before FROM (
-                   SELECT * FROM deliveries
-                   WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
-                   ORDER BY deliveries.id LIMIT $3) AS first) AS waiting
-           WHERE waiting.before < $4
-           ORDER BY mine.root_id, mine.lane, waiting.id"#,
+    let mut rows = sqlx::query!(
+        r#"SELECT waiting.root_id AS "root!: RootId", waiting.lane AS "lane!: Lane", waiting.id AS "id: DeliveryId", waiting.webhook_id AS "webhook: WebhookId",
+                  waiting.block_id, waiting.block_from, waiting.headers_size, waiting.body_size, waiting.attempts, waiting.received_at,
+                  block.size AS "block_size?", block.content AS "block_content?",
+                  (SELECT events FROM webhooks WHERE webhooks.root_id = waiting.root_id AND webhooks.id = waiting.webhook_id) AS events
+           FROM (
+               SELECT waiting.*, row_number() OVER (PARTITION BY block_id) = 1 AS brings_block
+               FROM unnest($1::bigint[], $2::bigint[]) AS mine (root_id, lane)
+               -- No more than fits into memory: the first, and others up to some bytes.
+               CROSS JOIN LATERAL (
+                   SELECT *, sum(body_size) OVER (ORDER BY id) - body_size AS before FROM (
+                       SELECT * FROM deliveries
+                       WHERE deliveries.root_id = mine.root_id AND deliveries.lane = mine.lane AND settled_at IS NULL
+                       ORDER BY deliveries.id LIMIT $3) AS first) AS waiting
+               WHERE waiting.before < $4) AS waiting
+           LEFT JOIN LATERAL (SELECT size, content FROM delivery_blocks WHERE waiting.brings_block AND delivery_blocks.id = waiting.block_id LIMIT 1) AS block ON true
+           ORDER BY waiting.root_id, waiting.lane, waiting.id"#,
         &roots,
         &lanes,
         i64::try_from(per_lane).unwrap_or(i64::MAX),
@@ -98,8 +105,21 @@ pub async fn read(
     )
     .fetch_all(pool)
     .await?;
+    let mut blocks = Blocks::default();
+    for row in &mut rows {
+        if let (Some(size), Some(content)) = (row.block_size, row.block_content.take()) {
+            blocks.add(row.block_id, size, content);
+        }
+    }
     let mut by_lane: HashMap<(RootId, Lane), VecDeque<Delivery>> = HashMap::new();
     for row in rows {
+        let place = Place {
+            block: row.block_id,
+            from: row.block_from,
+            headers: row.headers_size,
+            body: row.body_size,
+        };
+        let (headers, body) = blocks.sent(place);
         by_lane
             .entry((row.root, row.lane))
             .or_default()
@@ -112,8 +132,8 @@ pub async fn read(
                         .filter_map(|word| HookEvent::from_word(word))
                         .collect()
                 }),
-                headers: row.headers,
-                body: row.body,
+                headers: String::from_utf8_lossy(headers).into_owned(),
+                body: body.to_vec(),
                 attempts: row.attempts,
                 received_at: row.received_at,
             });

@@ -5,7 +5,10 @@ use serde::Serialize;
 use sqlx::{Connection, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::inbox::revive;
+use super::{
+    block::{self, Place},
+    inbox::revive,
+};
 use crate::domain::{ConnectionId, DeliveryId, Effect, Queue, RootId, WebhookId};
 
 /// One line of the log.
@@ -164,15 +167,25 @@ pub async fn bodies(
 ) -> sqlx::Result<Vec<(DeliveryId, Vec<u8>)>> {
     let ids: Vec<Uuid> = deliveries.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT id AS "id: DeliveryId", body FROM deliveries
-           WHERE root_id = $1 AND id = ANY($2) AND length(body) <= $3"#,
+        r#"SELECT id AS "id: DeliveryId", block_id, block_from, headers_size, body_size FROM deliveries
+           WHERE root_id = $1 AND id = ANY($2) AND body_size <= $3"#,
         root.0,
         &ids,
         longest,
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.body)).collect())
+    let places = rows.iter().map(|row| Place {
+        block: row.block_id,
+        from: row.block_from,
+        headers: row.headers_size,
+        body: row.body_size,
+    });
+    let places: Vec<Place> = places.collect();
+    let blocks = block::read(pool, &places).await?;
+    let bodies = rows.iter().zip(places);
+    let bodies = bodies.map(|(row, place)| (row.id, blocks.sent(place).1.to_vec()));
+    Ok(bodies.collect())
 }
 
 /// Returns the tenant and the webhook that a delivery came through.
@@ -192,7 +205,7 @@ pub async fn through(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<(Root
 pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<DeliveryLog>> {
     let row = sqlx::query!(
         r#"SELECT deliveries.root_id AS "root: RootId", webhook_id AS "webhook_id: WebhookId", webhooks.name AS webhook, received_at,
-                  deliveries.state, outcome, attempts, headers, body
+                  deliveries.state, outcome, attempts, block_id, block_from, headers_size, body_size
            FROM groups AS root
            JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id = $1
            JOIN webhooks ON webhooks.root_id = deliveries.root_id AND webhooks.id = deliveries.webhook_id
@@ -202,6 +215,14 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
     .fetch_optional(pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let place = Place {
+        block: row.block_id,
+        from: row.block_from,
+        headers: row.headers_size,
+        body: row.body_size,
+    };
+    let blocks = block::read(pool, &[place]).await?;
+    let (headers, body) = blocks.sent(place);
     let effects = effects(pool, id).await?;
     let dead_effects = effects
         .iter()
@@ -218,8 +239,8 @@ pub async fn delivery(pool: &PgPool, id: DeliveryId) -> sqlx::Result<Option<Deli
             attempts: row.attempts,
             dead_effects: i64::try_from(dead_effects).unwrap_or(i64::MAX),
         },
-        headers: serde_json::from_str(&row.headers).unwrap_or_default(),
-        body: String::from_utf8_lossy(&row.body).into_owned(),
+        headers: serde_json::from_slice(headers).unwrap_or_default(),
+        body: String::from_utf8_lossy(body).into_owned(),
         effects,
     }))
 }

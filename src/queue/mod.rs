@@ -7,7 +7,7 @@
 //! Nothing here knows what the work means.
 
 mod arrival;
-mod copy;
+mod block;
 mod follow;
 mod inbox;
 mod lane;
@@ -17,7 +17,7 @@ mod outbox;
 mod prune;
 mod wake;
 
-pub use arrival::{Arrival, Stored, Way, store};
+pub use arrival::{Arrival, Expected, Stored, store};
 pub use follow::follow;
 pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};

@@ -16,7 +16,8 @@ pub struct Pruned {
     pub effects: u64,
 }
 
-/// Removes deliveries and effects that arrived before `before` and are settled. Dead ones stay, for somebody to look at.
+/// Removes deliveries and effects that arrived before `before` and are settled, and the blocks of which no delivery is left. Dead ones
+/// stay, for somebody to look at.
 pub async fn prune(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<Pruned> {
     let mut pruned = Pruned::default();
     let before = first_id_of(before);
@@ -55,9 +56,20 @@ pub async fn prune(pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<Pruned>
         pruned.effects += effects;
         pruned.deliveries += deliveries;
         if effects + deliveries == 0 {
-            return Ok(pruned);
+            break;
         }
     }
+    // A block is as new as the newest of its deliveries.
+    sqlx::query!(
+        "WITH kept AS MATERIALIZED (
+             SELECT block_id FROM groups AS root JOIN deliveries ON deliveries.root_id = root.id AND deliveries.id < $1
+             WHERE root.root_id = root.id)
+         DELETE FROM delivery_blocks WHERE id < $1 AND NOT EXISTS (SELECT FROM kept WHERE kept.block_id = delivery_blocks.id)",
+        before,
+    )
+    .execute(pool)
+    .await?;
+    Ok(pruned)
 }
 
 /// Returns the least id of a moment (UUID version 7: 48 bits of milliseconds come first).

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
-    harness::{PATIENCE, SEALING_KEY, database, headers, pool, recorded_log},
+    harness::{PATIENCE, SEALING_KEY, bodies, database, headers, pool, recorded_log},
     observed::Observed,
     portal::{
         ACCOUNT, APPLICATION_TOKEN, BOT, BOT_TOKEN, Fate, Item, MEMBER, Portal, SECRET, State,
@@ -342,11 +342,7 @@ async fn events_come_as_forms_and_are_believed_from_one_portal() {
         StatusCode::ACCEPTED
     );
     world.quiet().await;
-    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM deliveries")
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
-    for body in stored {
+    for (_, body) in bodies(&world.pool).await {
         let body = String::from_utf8(body).unwrap();
         assert!(
             body.contains(MEMBER) && !body.contains(APPLICATION_TOKEN),

@@ -1074,7 +1074,7 @@ async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
         world.start_service(&[Role::Process]).await;
         let stored: Vec<_> = (2..9).map(|key| arrival(ids, claimed, key)).collect();
         let mut connection = world.pool.acquire().await.unwrap();
-        queue::store(&mut connection, &stored, queue::Way::Copy)
+        queue::store(&mut connection, &stored, queue::Expected::New)
             .await
             .unwrap();
         for arrival in stored {
@@ -1092,7 +1092,7 @@ async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
         .execute(&mut *connection)
         .await
         .unwrap();
-        queue::store(&mut connection, &later, queue::Way::Copy)
+        queue::store(&mut connection, &later, queue::Expected::New)
             .await
             .unwrap();
         queue::open_lost(&world.pool).await.unwrap();

@@ -15,7 +15,7 @@ use liaison::{
     cluster::{self, Cluster},
     config::{self, Config, Overrides},
     crypto::SealingKey,
-    domain::{Clock, ContactDraft, DeliveryId, SystemClock},
+    domain::{Clock, ContactDraft, DeliveryId, RootId, SystemClock},
     egress::{Answer, Call, Egress, Limits},
     queue::{self, DeliveryLog, DeliverySummary, LogFilter},
     sandbox::{Demo, HookOwner, NewHook, Note, Sandbox},
@@ -27,6 +27,7 @@ use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 use url::Url;
+use uuid::Uuid;
 
 /// Longest that anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -467,17 +468,26 @@ impl World {
 
     /// Waits until the delivery of a comment's version is stored; returns the newest one's id.
     pub(crate) async fn delivery_of(&self, comment: u64) -> DeliveryId {
-        let about = format!(
-            "FROM deliveries WHERE webhook_id = (SELECT id FROM webhooks WHERE name = 'acme-gitlab') AND convert_from(body, 'UTF8')::jsonb @> '{{\"object_kind\": \"note\", \"object_attributes\": {{\"id\": {comment}}}}}'"
-        );
-        self.until(&format!("EXISTS (SELECT {about})")).await;
-        let newest = format!("SELECT id {about} ORDER BY id DESC LIMIT 1");
-        DeliveryId(
-            sqlx::query_scalar(AssertSqlSafe(newest))
-                .fetch_one(&self.pool)
-                .await
-                .unwrap(),
-        )
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            for line in self.deliveries().await {
+                let body = self.delivery(line.id).await.body;
+                let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+                let is_note = body["object_kind"] == "note";
+                if line.webhook == "acme-gitlab"
+                    && is_note
+                    && body["object_attributes"]["id"] == comment
+                {
+                    return line.id;
+                }
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "no delivery of comment {comment}: {:#?}",
+                self.deliveries().await
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until a delivery is no longer pending; returns its line of the log.
@@ -567,10 +577,26 @@ pub(crate) fn without_marker(body: &str) -> String {
         .to_owned()
 }
 
+/// The bodies of all deliveries as they came, in the order of arrival.
+pub(crate) async fn bodies(pool: &PgPool) -> Vec<(DeliveryId, Vec<u8>)> {
+    let stored: Vec<(i64, Uuid)> = sqlx::query_as("SELECT root_id, id FROM deliveries")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    let mut bodies = Vec::new();
+    for (root, id) in stored {
+        let ids = [DeliveryId(id)];
+        let read = queue::bodies(pool, RootId(root), &ids, i32::MAX).await;
+        bodies.extend(read.unwrap());
+    }
+    bodies.sort_unstable_by_key(|(id, _)| id.0);
+    bodies
+}
+
 /// Stores arrivals and has the new ones worked, as the receiver does.
 pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
     let mut connection = pool.acquire().await.unwrap();
-    let stored = queue::store(&mut connection, arrivals, queue::Way::Copy)
+    let stored = queue::store(&mut connection, arrivals, queue::Expected::New)
         .await
         .unwrap();
     let new = arrivals

@@ -73,9 +73,10 @@ const TENANTS: &str = r"
     VALUES (1000, 1, 'acme', 1000, 1, now()), (1000, 2, 'support', 1001, 1, now()), (3000, 3, 'initech', 3000, 1, now());
     INSERT INTO comments (root_id, connection_id, remote_id, issue_id, version, commands, reply_id, reply_lines, is_internal, reply_internal, reply_names)
     VALUES (1000, 1, '900', 1, now(), '[]', '00000000-0000-0000-0000-0000000000c1', '[]', false, false, false);
-    INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body, state, settled_at) VALUES
-        (1000, '00000000-0000-0000-0000-0000000000d1', 2, 7, '\x01', now(), '{}', '{}', 'pending', NULL),
-        (1000, '00000000-0000-0000-0000-0000000000d2', 1, 8, '\x02', now(), '{}', '{}', 'done', now());
+    INSERT INTO delivery_blocks (id, size, content) VALUES ('00000000-0000-0000-0000-0000000000d2', 4, '{}{}');
+    INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size, state, settled_at) VALUES
+        (1000, '00000000-0000-0000-0000-0000000000d1', 2, 7, '\x01', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'pending', NULL),
+        (1000, '00000000-0000-0000-0000-0000000000d2', 1, 8, '\x02', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'done', now());
     INSERT INTO effects (root_id, id, delivery_id, connection_id, queue, lane, payload, created_at)
     SELECT 1000, ('00000000-0000-0000-0000-0000000000e' || n)::uuid, '00000000-0000-0000-0000-0000000000d2', 1, 'reply', n,
            jsonb_build_object('kind', 'reply', 'on', jsonb_build_object('project', (100 + n)::text, 'issue', 1, 'comment', '900', 'discussion', NULL),
@@ -691,7 +692,7 @@ async fn a_delivery_that_comes_while_its_webhook_moves_is_not_lost() {
     assert!(
         matches!(arrive(&pool, &[again]).await[..], [queue::Stored::Repeat(first)] if first == arrival.id)
     );
-    // So it is in a group, which goes another way, with a repeat among them and without.
+    // So it is in a group, with a repeat among them and without.
     let group = |first: u8| -> Vec<_> {
         let keys = first..first + 5;
         keys.map(|key| queue::Arrival {

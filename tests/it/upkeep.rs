@@ -41,6 +41,13 @@ async fn settled_work_is_forgotten_after_its_time_and_dead_work_stays() {
         let left = world.deliveries().await;
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].state, "dead");
+        let body = world.delivery(left[0].id).await.body;
+        assert_eq!(body, r#"{"object_kind": "note", "user": {}}"#);
+        assert_eq!(
+            world.count("delivery_blocks").await,
+            1,
+            "the others' bodies"
+        );
         assert_eq!(world.count("effect_attempts").await, 0);
         // What was changed is no part of the log.
         assert_eq!(
