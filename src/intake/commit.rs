@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgPool, error::DatabaseError};
+use sqlx::{PgConnection, PgPool, error::DatabaseError};
 
-use super::Problem;
+use super::{Problem, own::Own};
 use crate::queue::{self, Arrival, Expected, Stored};
 
 /// Longest that a commit may take.
@@ -16,9 +16,7 @@ const WARY: u8 = 16;
 
 /// Stores groups.
 pub(super) struct Committer {
-    pool: PgPool,
-    /// Its own, since a pool looks whether a connection still works each time it is given back. None until it is needed and after it failed.
-    connection: Option<PgConnection>,
+    own: Own,
     /// How many of the next groups are expected to hold repeats.
     wary: u8,
 }
@@ -33,8 +31,7 @@ enum Failure {
 impl Committer {
     pub(super) fn new(pool: &PgPool) -> Self {
         Self {
-            pool: pool.clone(),
-            connection: None,
+            own: Own::like(pool),
             wary: 0,
         }
     }
@@ -81,13 +78,9 @@ impl Committer {
     /// again by themselves. Storing twice is harmless, since a row that is there stays as it is.
     async fn store_once(&mut self, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
         loop {
-            // Taken out, so that one on which nobody waits for the end of something is closed.
-            let stored = match self.connection.take() {
-                Some(connection) => self.store_over(connection, arrivals).await,
-                None => match PgConnection::connect_with(&self.pool.connect_options()).await {
-                    Ok(connection) => self.store_over(connection, arrivals).await,
-                    Err(error) => Err(error),
-                },
+            let stored = match self.own.take().await {
+                Ok(connection) => self.store_over(connection, arrivals).await,
+                Err(error) => Err(error),
             };
             match stored {
                 Err(sqlx::Error::Io(error)) => tracing::debug!(%error, "a connection broke"),
@@ -113,7 +106,7 @@ impl Committer {
         };
         let stored = queue::store(&mut connection, arrivals, expected).await;
         if stored.is_ok() {
-            self.connection = Some(connection);
+            self.own.keep(connection);
         }
         stored
     }

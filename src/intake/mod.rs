@@ -5,6 +5,7 @@ mod book;
 mod commit;
 mod matrix;
 mod opener;
+mod own;
 mod problem;
 mod receive;
 mod tally;

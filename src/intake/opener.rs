@@ -4,10 +4,9 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::sync::mpsc;
 
-use super::{Problem, commit::COMMIT_TIMEOUT};
+use super::{Problem, commit::COMMIT_TIMEOUT, own::Own};
 use crate::{
     domain::{ConnectionId, Queue},
     queue::{self, Arrival, Opening, Signal, Stored, Wake},
@@ -62,14 +61,14 @@ pub(super) fn new_in(arrivals: &[Arrival], results: &[Result<Stored, Problem>]) 
 /// Opens lanes until every [`Opener`] is dropped and all that came is open.
 pub(super) async fn open_lanes(
     mut commits: mpsc::Receiver<Vec<New>>,
-    pool: PgPool,
+    mut own: Own,
     wake: Arc<Wake>,
 ) {
     let mut gathered = Vec::with_capacity(WAITING);
     while commits.recv_many(&mut gathered, WAITING).await > 0 {
         let new: HashSet<New> = gathered.drain(..).flatten().collect();
         let openings: Vec<Opening> = new.iter().map(|(_, opening)| *opening).collect();
-        let opened = tokio::time::timeout(COMMIT_TIMEOUT, open(&pool, &openings)).await;
+        let opened = tokio::time::timeout(COMMIT_TIMEOUT, open(&mut own, &openings)).await;
         if opened.is_err() {
             tracing::warn!(
                 lanes = openings.len(),
@@ -84,9 +83,16 @@ pub(super) async fn open_lanes(
     }
 }
 
-async fn open(pool: &PgPool, openings: &[Opening]) {
-    while let Err(error) = queue::open(pool, openings).await {
+async fn open(own: &mut Own, openings: &[Opening]) {
+    while let Err(error) = open_once(own, openings).await {
         tracing::debug!(%error, "lanes could not be opened yet");
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+async fn open_once(own: &mut Own, openings: &[Opening]) -> sqlx::Result<()> {
+    let mut connection = own.take().await?;
+    queue::open(&mut connection, openings).await?;
+    own.keep(connection);
+    Ok(())
 }

@@ -10,6 +10,7 @@ use super::{
     Problem,
     commit::{COMMIT_TIMEOUT, Committer},
     opener::{Opener, new_in, open_lanes},
+    own::Own,
 };
 use crate::queue::{Arrival, Stored, Wake};
 
@@ -42,7 +43,7 @@ impl Writer {
     pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> (Self, WriterTasks) {
         let tasks = TaskTracker::new();
         let (opener, stored) = Opener::new();
-        tasks.spawn(open_lanes(stored, pool.clone(), Arc::clone(wake)));
+        tasks.spawn(open_lanes(stored, Own::like(pool), Arc::clone(wake)));
         let (sender, receiver) = mpsc::channel(WAITING);
         tasks.spawn(write(receiver, Committer::new(pool), opener));
         tasks.close();

@@ -117,22 +117,27 @@ async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::R
     let bodies: Vec<i32> = places.iter().map(|place| place.body).collect();
     let block_ids: Vec<Uuid> = blocks.iter().map(|block| block.id).collect();
     let block_sizes: Vec<i32> = blocks.iter().map(|block| block.size).collect();
+    // They are sorted by webhook within each root.
+    let mut hooks = column.webhooks.clone();
+    hooks.dedup();
     let contents: Vec<&[u8]> = blocks.iter().map(|block| &*block.content).collect();
     sqlx::query!(
         "WITH block AS (
-             INSERT INTO delivery_blocks (id, size, content) SELECT * FROM unnest($11::uuid[], $12::integer[], $13::bytea[]))
+             INSERT INTO delivery_blocks (id, size, content) SELECT * FROM unnest($11::uuid[], $12::integer[], $13::bytea[])),
+         hook AS MATERIALIZED (SELECT id, root_id FROM webhooks WHERE id = ANY($14))
          INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size)
          -- A webhook that has moved to another root group takes what was on its way to it along.
-         SELECT coalesce((SELECT webhooks.root_id FROM webhooks WHERE webhooks.id = arrived.webhook_id), arrived.root_id),
-                arrived.id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size
-         FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[],
+         SELECT coalesce(hook.root_id, arrived.root_id), arrived.id, webhook_id, lane, dedupe_key, received_at,
+                block_id, block_from, headers_size, body_size
+         FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[], $6::timestamptz[],
                      $7::uuid[], $8::integer[], $9::integer[], $10::integer[])
-             AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size)",
+             AS arrived (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size)
+         LEFT JOIN hook ON hook.id = arrived.webhook_id",
         &column.roots,
         &column.ids,
         &column.webhooks,
         &column.lanes,
-        &column.dedupe_keys as &[&[u8]],
+        &column.dedupe_keys,
         &column.received,
         &held_in,
         &from,
@@ -141,6 +146,7 @@ async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::R
         &block_ids,
         &block_sizes,
         &contents as &[&[u8]],
+        &hooks,
     )
     .execute(connection)
     .await?;
@@ -148,24 +154,26 @@ async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::R
 }
 
 #[derive(Default)]
-struct Columns<'a> {
+struct Columns {
     roots: Vec<i64>,
     ids: Vec<Uuid>,
     webhooks: Vec<i64>,
     lanes: Vec<i64>,
-    dedupe_keys: Vec<&'a [u8]>,
+    dedupe_keys: Vec<Uuid>,
     received: Vec<DateTime<Utc>>,
 }
 
-impl<'a> Columns<'a> {
-    fn of(arrivals: &[&'a Arrival]) -> Self {
+impl Columns {
+    fn of(arrivals: &[&Arrival]) -> Self {
         let mut columns = Self::default();
         for arrival in arrivals {
             columns.roots.push(arrival.root.0);
             columns.ids.push(arrival.id.0);
             columns.webhooks.push(arrival.webhook.0);
             columns.lanes.push(arrival.lane.0);
-            columns.dedupe_keys.push(&arrival.dedupe_key);
+            columns
+                .dedupe_keys
+                .push(Uuid::from_bytes(arrival.dedupe_key));
             columns.received.push(arrival.received_at);
         }
         columns
@@ -194,10 +202,10 @@ async fn recognise(
         r#"SELECT DISTINCT deliveries.id AS "id: DeliveryId", deliveries.webhook_id AS "webhook: WebhookId",
                   deliveries.dedupe_key, (deliveries.state = 'dead' OR EXISTS (
                       SELECT FROM effects WHERE effects.delivery_id = deliveries.id AND effects.state = 'dead')) AS "dead!"
-           FROM unnest($1::bigint[], $2::bytea[]) AS arrived (webhook_id, dedupe_key)
+           FROM unnest($1::bigint[], $2::uuid[]) AS arrived (webhook_id, dedupe_key)
            JOIN deliveries USING (webhook_id, dedupe_key)"#,
         &column.webhooks,
-        &column.dedupe_keys as &[&[u8]],
+        &column.dedupe_keys,
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -215,9 +223,7 @@ async fn recognise(
             }
             Stored::Revived(row.id)
         };
-        if let Ok(key) = row.dedupe_key.try_into() {
-            repeats.insert((row.webhook, key), stored);
-        }
+        repeats.insert((row.webhook, row.dedupe_key.into_bytes()), stored);
     }
     Ok(())
 }

@@ -44,15 +44,16 @@ pub(super) fn pack(arrivals: &[&Arrival]) -> (Vec<Block>, Vec<Place>) {
     let mut places = Vec::with_capacity(arrivals.len());
     let mut rest = arrivals;
     while !rest.is_empty() {
+        let size = |arrival: &&Arrival| arrival.headers.len() + arrival.body.len();
         let mut bytes = 0;
         let fits = rest.iter().take_while(|arrival| {
-            bytes += arrival.headers.len() + arrival.body.len();
+            bytes += size(arrival);
             bytes <= LARGEST
         });
         let (together, others) = rest.split_at(fits.count().max(1));
         let newest = together.iter().map(|arrival| arrival.id.0).max();
         let block = newest.unwrap_or_default();
-        let mut joined = BytesMut::new();
+        let mut joined = BytesMut::with_capacity(together.iter().map(size).sum());
         for arrival in together {
             places.push(Place {
                 block,

@@ -1,6 +1,6 @@
 //! Opening the lanes of what has arrived, after it is stored: lanes follow from deliveries and need not be as durable.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::follow::gather;
 use crate::domain::{ConnectionId, Lane, RootId, WebhookId};
@@ -17,17 +17,17 @@ pub struct Opening {
 }
 
 /// Has the lanes of stored deliveries worked. Until then nobody looks for them but [`open_lost`].
-pub async fn open(pool: &PgPool, openings: &[Opening]) -> sqlx::Result<()> {
-    if open_current(pool, openings).await? {
+pub async fn open(connection: &mut PgConnection, openings: &[Opening]) -> sqlx::Result<()> {
+    if open_current(connection, openings).await? {
         // Stored for a root group that their webhook has left.
-        gather(&mut *pool.acquire().await?).await?;
-        open_current(pool, openings).await?;
+        gather(connection).await?;
+        open_current(connection, openings).await?;
     }
     Ok(())
 }
 
 /// Opens lanes in the root groups where the webhooks are now; returns whether that is another one for any of them.
-async fn open_current(pool: &PgPool, openings: &[Opening]) -> sqlx::Result<bool> {
+async fn open_current(connection: &mut PgConnection, openings: &[Opening]) -> sqlx::Result<bool> {
     let roots: Vec<i64> = openings.iter().map(|opening| opening.root.0).collect();
     let webhooks: Vec<i64> = openings.iter().map(|opening| opening.webhook.0).collect();
     let lanes: Vec<i64> = openings.iter().map(|opening| opening.lane.0).collect();
@@ -53,7 +53,7 @@ async fn open_current(pool: &PgPool, openings: &[Opening]) -> sqlx::Result<bool>
         &webhooks,
         &lanes,
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 

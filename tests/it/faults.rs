@@ -18,7 +18,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, arrive, run, run_with, spawn, without_marker,
+    BOT_TOKEN, PATIENCE, SIGNING_TOKEN, Setup, World, arrive, run, run_with, spawn, store,
+    without_marker,
 };
 
 const ALL: [Role; 4] = [Role::Receive, Role::Process, Role::Deliver, Role::Web];
@@ -1073,10 +1074,7 @@ async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
             .unwrap();
         world.start_service(&[Role::Process]).await;
         let stored: Vec<_> = (2..9).map(|key| arrival(ids, claimed, key)).collect();
-        let mut connection = world.pool.acquire().await.unwrap();
-        queue::store(&mut connection, &stored, queue::Expected::New)
-            .await
-            .unwrap();
+        store(&world.pool, &stored).await;
         for arrival in stored {
             assert_eq!(world.outcome_of(arrival.id).await.state, "ignored");
         }
@@ -1089,12 +1087,10 @@ async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
         sqlx::query(
             "ALTER TABLE deliveries ALTER COLUMN next_at SET DEFAULT now() + interval '1 hour'",
         )
-        .execute(&mut *connection)
+        .execute(&world.pool)
         .await
         .unwrap();
-        queue::store(&mut connection, &later, queue::Expected::New)
-            .await
-            .unwrap();
+        store(&world.pool, &later).await;
         queue::open_lost(&world.pool).await.unwrap();
         assert_eq!(
             world
@@ -1103,11 +1099,11 @@ async fn what_a_receiver_stored_before_it_was_killed_is_worked_by_the_others() {
             1
         );
         sqlx::query("DELETE FROM deliveries WHERE lane = 44")
-            .execute(&mut *connection)
+            .execute(&world.pool)
             .await
             .unwrap();
         sqlx::query("DELETE FROM lanes WHERE lane = 44")
-            .execute(&mut *connection)
+            .execute(&world.pool)
             .await
             .unwrap();
     })

@@ -595,17 +595,23 @@ pub(crate) async fn bodies(pool: &PgPool) -> Vec<(DeliveryId, Vec<u8>)> {
 
 /// Stores arrivals and has the new ones worked, as the receiver does.
 pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
-    let mut connection = pool.acquire().await.unwrap();
-    let stored = queue::store(&mut connection, arrivals, queue::Expected::New)
-        .await
-        .unwrap();
+    let stored = store(pool, arrivals).await;
     let new = arrivals
         .iter()
         .zip(&stored)
         .filter(|(_, stored)| matches!(stored, queue::Stored::New(_)));
     let openings: Vec<_> = new.map(|(arrival, _)| opening(arrival)).collect();
-    queue::open(pool, &openings).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    queue::open(&mut connection, &openings).await.unwrap();
     stored
+}
+
+/// Stores arrivals and has nothing worked.
+pub(crate) async fn store(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
+    let mut connection = pool.acquire().await.unwrap();
+    queue::store(&mut connection, arrivals, queue::Expected::New)
+        .await
+        .unwrap()
 }
 
 /// Returns what has an arrival worked.

@@ -488,14 +488,14 @@ async fn somebody_is_woken_for_a_dead_delivery_that_is_sent_again_twice_at_once(
         let id = delivery_id(&world.post_plain("dead", 900_001).await);
         let arrivals = {
             let (root, webhook) = world.webhook("acme-gitlab").await;
-            let key: Vec<u8> = sqlx::query_scalar(
+            let key: Uuid = sqlx::query_scalar(
                 "UPDATE deliveries SET state = 'dead', settled_at = now() RETURNING dedupe_key",
             )
             .fetch_one(&world.pool)
             .await
             .unwrap();
             [0, 1].map(|_| Arrival {
-                dedupe_key: key.clone().try_into().unwrap(),
+                dedupe_key: key.into_bytes(),
                 ..arrival((root, webhook), 1)
             })
         };
@@ -1834,14 +1834,15 @@ async fn bodies_from_before_there_were_blocks_are_kept() {
         "DROP TABLE delivery_blocks;
          ALTER TABLE deliveries DROP COLUMN block_id, DROP COLUMN block_from, DROP COLUMN headers_size, DROP COLUMN body_size,
              ADD COLUMN headers text NOT NULL, ADD COLUMN body bytea NOT NULL;
-         ALTER TABLE deliveries ALTER COLUMN body SET COMPRESSION lz4, ALTER COLUMN body SET STORAGE MAIN;
+         ALTER TABLE deliveries ALTER COLUMN body SET COMPRESSION lz4, ALTER COLUMN body SET STORAGE MAIN,
+             ALTER COLUMN dedupe_key TYPE bytea USING decode(replace(dedupe_key::text, '-', ''), 'hex');
          INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, headers, body)
-         SELECT 1, ('00000000-0000-0000-0000-00000000000' || n)::uuid, 1, 1, n::text::bytea, now(), '{}', convert_to(repeat('x', n * 1000), 'UTF8')
+         SELECT 1, ('00000000-0000-0000-0000-00000000000' || n)::uuid, 1, 1, decode(repeat('0' || n, 16), 'hex'), now(), '{}', convert_to(repeat('x', n * 1000), 'UTF8')
          FROM generate_series(0, 3) AS n",
     )
     .await
     .unwrap();
-    let blocks = include_str!("../../migrations/20261128000009_delivery_blocks.sql");
+    let blocks = include_str!("../../migrations/20261128000010_delivery_blocks.sql");
     pool.execute(blocks).await.unwrap();
     let stored = bodies(&pool).await;
     let lengths: Vec<usize> = stored.iter().map(|(_, body)| body.len()).collect();

@@ -75,8 +75,8 @@ const TENANTS: &str = r"
     VALUES (1000, 1, '900', 1, now(), '[]', '00000000-0000-0000-0000-0000000000c1', '[]', false, false, false);
     INSERT INTO delivery_blocks (id, size, content) VALUES ('00000000-0000-0000-0000-0000000000d2', 4, '{}{}');
     INSERT INTO deliveries (root_id, id, webhook_id, lane, dedupe_key, received_at, block_id, block_from, headers_size, body_size, state, settled_at) VALUES
-        (1000, '00000000-0000-0000-0000-0000000000d1', 2, 7, '\x01', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'pending', NULL),
-        (1000, '00000000-0000-0000-0000-0000000000d2', 1, 8, '\x02', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'done', now());
+        (1000, '00000000-0000-0000-0000-0000000000d1', 2, 7, '00000000-0000-0000-0000-000000000001', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'pending', NULL),
+        (1000, '00000000-0000-0000-0000-0000000000d2', 1, 8, '00000000-0000-0000-0000-000000000002', now(), '00000000-0000-0000-0000-0000000000d2', 0, 2, 2, 'done', now());
     INSERT INTO effects (root_id, id, delivery_id, connection_id, queue, lane, payload, created_at)
     SELECT 1000, ('00000000-0000-0000-0000-0000000000e' || n)::uuid, '00000000-0000-0000-0000-0000000000d2', 1, 'reply', n,
            jsonb_build_object('kind', 'reply', 'on', jsonb_build_object('project', (100 + n)::text, 'issue', 1, 'comment', '900', 'discussion', NULL),
