@@ -164,6 +164,7 @@ pub fn matrix(
         bot: declared.bot.clone(),
         federate: declared.federate,
         members_invite: declared.members_invite,
+        web_client: declared.web_client.clone(),
     };
     Ok(matrix::Client::new(egress, settings, clock))
 }

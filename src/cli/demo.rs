@@ -353,6 +353,7 @@ url = "{messenger}"
 token = "{service_token}"
 admin_token = "{admin_token}"
 members_invite = true
+web_client = "{messenger}"
 bot = "liaison"
 {people}
 [[group]]

@@ -394,6 +394,7 @@ kind = "matrix"
 url = "https://matrix.example.com"
 token = "t"
 bot = "@liaison:example.com"
+web_client = "ftp://chat.example.com"
 [[connection]]
 name = "gitlab"
 kind = "gitlab"
@@ -420,9 +421,10 @@ signing_token = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="
         let problems = load_text(text, &[]).unwrap_err();
         for (place, part) in [
             ("FILE:6: ", "local part"),
-            ("FILE:13: ", "matrix only"),
-            ("FILE:26: ", "a has it already"),
-            ("FILE:28: ", "do not sign"),
+            ("FILE:7: ", "https://"),
+            ("FILE:14: ", "matrix only"),
+            ("FILE:27: ", "a has it already"),
+            ("FILE:29: ", "do not sign"),
         ] {
             assert!(
                 problems

@@ -219,6 +219,10 @@ pub struct Connection {
     /// Matrix: whether everybody in a room may invite others, and not only who is responsible.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub members_invite: bool,
+    /// Matrix: address of the web client in which links to chats open, one that shows rooms at `#/room/` as Element does. Without it they
+    /// lead to matrix.to, where everybody chooses his own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web_client: Option<Url>,
 }
 
 impl Connection {

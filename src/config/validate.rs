@@ -214,6 +214,7 @@ fn validate_matrix(connection: &Connection, index: usize, problems: &mut Problem
             ("admin_token", connection.admin_token.is_some()),
             ("federate", connection.federate),
             ("members_invite", connection.members_invite),
+            ("web_client", connection.web_client.is_some()),
         ] {
             if given {
                 problems.push((at(key), "is for the kind matrix only".into()));
@@ -227,6 +228,14 @@ fn validate_matrix(connection: &Connection, index: usize, problems: &mut Problem
         problems.push((
             at("bot"),
             "must be the local part of the bot's user id (\"liaison\" for @liaison:example.com), of lower-case letters, digits, ., _, = and -".into(),
+        ));
+    }
+    if let Some(client) = &connection.web_client
+        && !matches!(client.scheme(), "http" | "https")
+    {
+        problems.push((
+            at("web_client"),
+            "must begin with http:// or https://".into(),
         ));
     }
     if let Some(Err(error)) = connection.admin_token.as_ref().map(Secret::resolve) {

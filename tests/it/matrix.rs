@@ -95,6 +95,15 @@ async fn a_chat_is_made_once_and_led_by_its_admin() {
         link.starts_with("https://matrix.to/#/%21") && link.ends_with("?via=hs.test"),
         "{link}"
     );
+    let element = homeserver.client_with(&service, |settings| {
+        settings.web_client = Some("https://chat.example.com/".parse().unwrap());
+    });
+    let linked = element.create_chat(&new).await.unwrap().unwrap();
+    assert_eq!(linked.remote_id, first.remote_id);
+    assert_eq!(
+        linked.url.unwrap(),
+        link.replace("https://matrix.to/#/", "https://chat.example.com/#/room/")
+    );
 
     let members = client.members(&first.remote_id).await.unwrap().unwrap();
     let mut seen: Vec<_> = members

@@ -282,6 +282,7 @@ impl Homeserver {
             bot: service.bot.clone(),
             federate: false,
             members_invite: false,
+            web_client: None,
         };
         change(&mut settings);
         let clock = Arc::new(SystemClock::default());

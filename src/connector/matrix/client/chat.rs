@@ -3,6 +3,7 @@
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::{CallError, Client, Denied, Request};
 use crate::{
@@ -66,7 +67,7 @@ impl Client {
         }
         let server = server_of(self.bot_id().await?).unwrap_or_default();
         Ok(Ok(RemoteChat {
-            url: Some(link(&room, server)),
+            url: Some(link(&room, server, self.settings.web_client.as_ref())),
             remote_id: room,
         }))
     }
@@ -211,9 +212,16 @@ impl Client {
     }
 }
 
-/// Returns the address of a room for people. Ids of rooms since version 12 name no server, so it is said where the room is found.
-fn link(room: &str, server: &str) -> String {
+/// Returns the address of a room for people, in a web client or where they choose one. Ids of rooms since version 12 name no server, so it is
+/// said where the room is found.
+fn link(room: &str, server: &str, client: Option<&Url>) -> String {
     let encoded: String = url::form_urlencoded::byte_serialize(room.as_bytes()).collect();
     let via: String = url::form_urlencoded::byte_serialize(server.as_bytes()).collect();
-    format!("https://matrix.to/#/{encoded}?via={via}")
+    match client {
+        Some(client) => {
+            let client = client.as_str().trim_end_matches('/');
+            format!("{client}/#/room/{encoded}?via={via}")
+        }
+        None => format!("https://matrix.to/#/{encoded}?via={via}"),
+    }
 }

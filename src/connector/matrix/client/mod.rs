@@ -57,6 +57,8 @@ pub struct Settings {
     pub federate: bool,
     /// Whether everybody in a room may invite, and not only who leads it.
     pub members_invite: bool,
+    /// Address of the web client in which links to rooms open, instead of matrix.to.
+    pub web_client: Option<Url>,
 }
 
 /// A homeserver as the bot sees it.

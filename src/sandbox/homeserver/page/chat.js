@@ -3,7 +3,9 @@
 import { render } from "./markdown.js";
 
 const element = (id) => document.getElementById(id);
-const chosen = { as: null, room: null };
+// A link to a chat names it behind the #, as links for Element do.
+const linked = location.hash.match(/^#\/room\/([^?]+)/);
+const chosen = { as: null, room: linked && decodeURIComponent(linked[1]) };
 let shown = null;
 
 const examples = ["!crm observers", "!crm add_observers @rita", "!crm remove_observers @rita", "!crm responsible @dan", "!crm help"];
