@@ -158,20 +158,15 @@ async fn a_file_is_checked_and_imported() {
         .unwrap();
         let browser = Browser::start().await;
         sign_in(world, &browser, world.demo.mona).await;
-        visit(world, &browser, "/groups/acme/-/crm/import?kind=contact").await;
-        // The file is chosen once.
-        browser.type_into("#file", file.to_str().unwrap()).await;
         for (button, said) in [
             ("check", "Checked, nothing saved. It would be: 1 created"),
             ("import", "Imported: 1 created"),
         ] {
+            visit(world, &browser, "/groups/acme/-/crm/import?kind=contact").await;
+            browser.type_into("#file", file.to_str().unwrap()).await;
             browser.click(&format!("button[value={button}]")).await;
             browser.shows(said).await;
         }
-        std::fs::write(&file, "Shoe size\n44\n").unwrap();
-        browser.type_into("#file", file.to_str().unwrap()).await;
-        browser.click("button[value=check]").await;
-        browser.shows("Nothing was imported: ").await;
         visit(world, &browser, CONTACTS).await;
         browser.shows("zoe@example.com").await;
     })

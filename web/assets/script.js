@@ -146,10 +146,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = false;
   later = setTimeout(refresh, 2000);
 });
-// What was wrong with a form is shown as other answers are.
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (detail.xhr.status === 422) detail.shouldSwap = true;
-});
 listen();
 document.addEventListener("visibilitychange", () => {
   listen();
