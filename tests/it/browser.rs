@@ -158,13 +158,29 @@ async fn a_file_is_checked_and_imported() {
         .unwrap();
         let browser = Browser::start().await;
         sign_in(world, &browser, world.demo.mona).await;
+        visit(world, &browser, "/groups/acme/-/crm/import?kind=contact").await;
+        // The file is chosen once.
+        browser.type_into("#file", file.to_str().unwrap()).await;
+        browser.cut_off(true).await;
+        browser.click("button[value=check]").await;
+        browser.shows("No answer came.").await;
+        browser.cut_off(false).await;
         for (button, said) in [
             ("check", "Checked, nothing saved. It would be: 1 created"),
             ("import", "Imported: 1 created"),
         ] {
-            visit(world, &browser, "/groups/acme/-/crm/import?kind=contact").await;
-            browser.type_into("#file", file.to_str().unwrap()).await;
             browser.click(&format!("button[value={button}]")).await;
+            browser.shows(said).await;
+        }
+        browser.shows_no("No answer came.").await;
+        // What is wrong with another one is said at the same place: by the page itself, or by the one that came instead.
+        for (content, said) in [
+            ("Shoe size\n44\n".to_owned(), "Nothing was imported: "),
+            ("x".repeat(33 << 20), "That is too much at once"),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            browser.type_into("#file", file.to_str().unwrap()).await;
+            browser.click("button[value=check]").await;
             browser.shows(said).await;
         }
         visit(world, &browser, CONTACTS).await;

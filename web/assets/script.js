@@ -146,6 +146,16 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = false;
   later = setTimeout(refresh, 2000);
 });
+// What comes of a form whose fields stay is shown above it: a report, or the page that came instead of one.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target.id !== "came") return;
+  detail.shouldSwap = true;
+  if (!detail.serverResponse.includes('id="came"')) detail.selectOverride = "main > *";
+});
+document.addEventListener("htmx:sendError", ({ detail }) => {
+  const said = document.getElementById("no-answer");
+  if (detail.target.id === "came") detail.target.replaceChildren(said.content.cloneNode(true));
+});
 listen();
 document.addEventListener("visibilitychange", () => {
   listen();

@@ -263,6 +263,14 @@ impl Browser {
         .await;
     }
 
+    /// Cuts the browser off from the network, or connects it again.
+    pub(super) async fn cut_off(&self, is_off: bool) {
+        self.chromium("Network.enable", json!({})).await;
+        let conditions = json!({ "offline": is_off, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.chromium("Network.emulateNetworkConditions", conditions)
+            .await;
+    }
+
     /// Sets the size of the window and whether the system is dark.
     pub(super) async fn look(&self, (width, height): (u32, u32), is_dark: bool) {
         let size =
