@@ -1,5 +1,7 @@
 //! What the types cannot say: names that refer to each other, and values that must fit.
 
+use url::Url;
+
 use super::{Config, Connection, Group, Secret, Webhook, source::Step};
 use crate::{
     crypto::SigningKey,
@@ -26,12 +28,8 @@ fn path(steps: &[&str], indices: &[usize]) -> Vec<Step> {
 /// Returns every problem with its place.
 pub(super) fn validate(config: &Config) -> Problems {
     let mut problems = Problems::new();
-    if !matches!(config.server.public_url.scheme(), "http" | "https") {
-        problems.push((
-            path(&["server", "public_url"], &[]),
-            "must begin with http:// or https://".into(),
-        ));
-    }
+    let place = path(&["server", "public_url"], &[]);
+    web_address(&config.server.public_url, place, &mut problems);
     validate_numbers(config, &mut problems);
     validate_provider(config, &mut problems);
     for (index, connection) in config.connection.iter().enumerate() {
@@ -182,9 +180,7 @@ fn validate_connection(
         let keys = [&["connection[]"], keys].concat();
         problems.push((path(&keys, &[index]), problem));
     }
-    if !matches!(connection.url.scheme(), "http" | "https") {
-        problems.push((at("url"), "must begin with http:// or https://".into()));
-    }
+    web_address(&connection.url, at("url"), problems);
     if connection.bot.is_empty() {
         problems.push((at("bot"), "must be the bot's username, without @".into()));
     }
@@ -230,16 +226,17 @@ fn validate_matrix(connection: &Connection, index: usize, problems: &mut Problem
             "must be the local part of the bot's user id (\"liaison\" for @liaison:example.com), of lower-case letters, digits, ., _, = and -".into(),
         ));
     }
-    if let Some(client) = &connection.web_client
-        && !matches!(client.scheme(), "http" | "https")
-    {
-        problems.push((
-            at("web_client"),
-            "must begin with http:// or https://".into(),
-        ));
+    if let Some(client) = &connection.web_client {
+        web_address(client, at("web_client"), problems);
     }
     if let Some(Err(error)) = connection.admin_token.as_ref().map(Secret::resolve) {
         problems.push((at("admin_token"), error.to_string()));
+    }
+}
+
+fn web_address(url: &Url, at: Vec<Step>, problems: &mut Problems) {
+    if !matches!(url.scheme(), "http" | "https") {
+        problems.push((at, "must begin with http:// or https://".into()));
     }
 }
 
