@@ -16,6 +16,10 @@ use crate::{
 const WAITING: usize = 64;
 /// Pause after lanes were opened, in which further ones gather.
 const GATHER: Duration = Duration::from_millis(5);
+/// That pause after many were opened: a statement costs as much as opening some dozens of lanes by it.
+const GATHER_MANY: Duration = Duration::from_millis(20);
+/// How many are many.
+const MANY: usize = 16;
 /// Pause before lanes that could not be opened are tried again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -79,7 +83,12 @@ pub(super) async fn open_lanes(
         for connection in connections {
             wake.announce(Signal::Work(Queue::Inbox, connection));
         }
-        tokio::time::sleep(GATHER).await;
+        let pause = if openings.len() < MANY {
+            GATHER
+        } else {
+            GATHER_MANY
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

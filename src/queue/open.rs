@@ -31,14 +31,18 @@ async fn open_current(connection: &mut PgConnection, openings: &[Opening]) -> sq
     let roots: Vec<i64> = openings.iter().map(|opening| opening.root.0).collect();
     let webhooks: Vec<i64> = openings.iter().map(|opening| opening.webhook.0).collect();
     let lanes: Vec<i64> = openings.iter().map(|opening| opening.lane.0).collect();
+    let mut hooks = webhooks.clone();
+    hooks.sort_unstable();
+    hooks.dedup();
     // A lane that nobody has leased at this moment, when the deliveries are committed already, is removed by nobody who has not leased it
     // after it, and he sees them: it is left as it is. One that is leased is locked without being changed: whoever is about to remove it is
     // waited for, and it is made anew.
     sqlx::query_scalar!(
-        r#"WITH arrived AS MATERIALIZED (
-               SELECT webhooks.root_id, webhooks.connection_id, arrived.lane, webhooks.root_id <> arrived.root_id AS has_moved
+        r#"WITH hook AS MATERIALIZED (SELECT id, root_id, connection_id FROM webhooks WHERE id = ANY($4)),
+           arrived AS MATERIALIZED (
+               SELECT hook.root_id, hook.connection_id, arrived.lane, hook.root_id <> arrived.root_id AS has_moved
                FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS arrived (root_id, webhook_id, lane)
-               CROSS JOIN LATERAL (SELECT root_id, connection_id FROM webhooks WHERE id = arrived.webhook_id LIMIT 1) AS webhooks),
+               JOIN hook ON hook.id = arrived.webhook_id),
            opened AS (
                INSERT INTO lanes (root_id, queue, lane, connection_id, ready_at)
                -- In one order for all who lock several lanes, so that they cannot wait for each other in a circle.
@@ -52,6 +56,7 @@ async fn open_current(connection: &mut PgConnection, openings: &[Opening]) -> sq
         &roots,
         &webhooks,
         &lanes,
+        &hooks,
     )
     .fetch_one(connection)
     .await
