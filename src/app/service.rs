@@ -95,6 +95,9 @@ pub enum StartError {
     /// The TLS backend does not start.
     #[error("outbound calls cannot be set up")]
     Egress(#[from] reqwest::Error),
+    /// The system has no thread for the writer of deliveries.
+    #[error("there is no thread for what arrives: {0}")]
+    Thread(#[source] std::io::Error),
     /// The socket is not usable.
     #[error("the listening socket cannot be used")]
     Listen(#[from] std::io::Error),
@@ -145,7 +148,7 @@ impl Service {
         let retain = TimeDelta::days(i64::from(config.queue.retain_days));
         let stop_serving = CancellationToken::new();
         let serving = TaskTracker::new();
-        let (writer, writing) = Writer::start(&parts.pool, &wake);
+        let (writer, writing) = Writer::start(&parts.pool, &wake).map_err(StartError::Thread)?;
         let pool = parts.pool.clone();
         let mut routes = Health { pool }.router();
         if has(Role::Receive) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, error::DatabaseError};
+use sqlx::{PgPool, error::DatabaseError};
 
 use super::{Problem, own::Own};
-use crate::queue::{self, Arrival, Expected, Stored};
+use crate::queue::{self, Arrival, Expected, Press, Stored};
 
 /// Longest that a commit may take.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -17,6 +17,7 @@ const WARY: u8 = 16;
 /// Stores groups.
 pub(super) struct Committer {
     own: Own,
+    press: Press,
     /// How many of the next groups are expected to hold repeats.
     wary: u8,
 }
@@ -32,6 +33,7 @@ impl Committer {
     pub(super) fn new(pool: &PgPool) -> Self {
         Self {
             own: Own::like(pool),
+            press: Press::default(),
             wary: 0,
         }
     }
@@ -78,11 +80,7 @@ impl Committer {
     /// again by themselves. Storing twice is harmless, since a row that is there stays as it is.
     async fn store_once(&mut self, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
         loop {
-            let stored = match self.own.take().await {
-                Ok(connection) => self.store_over(connection, arrivals).await,
-                Err(error) => Err(error),
-            };
-            match stored {
+            match self.store_over(arrivals).await {
                 Err(sqlx::Error::Io(error)) => tracing::debug!(%error, "a connection broke"),
                 Err(sqlx::Error::Database(error)) if is_away(&*error) => {
                     tracing::debug!(%error, "Postgres is away");
@@ -94,21 +92,16 @@ impl Committer {
     }
 
     /// Stores a group and keeps the connection if it can be used again.
-    async fn store_over(
-        &mut self,
-        mut connection: PgConnection,
-        arrivals: &[Arrival],
-    ) -> sqlx::Result<Vec<Stored>> {
+    async fn store_over(&mut self, arrivals: &[Arrival]) -> sqlx::Result<Vec<Stored>> {
         let expected = if self.wary > 0 {
             Expected::Repeats
         } else {
             Expected::New
         };
-        let stored = queue::store(&mut connection, arrivals, expected).await;
-        if stored.is_ok() {
-            self.own.keep(connection);
-        }
-        stored
+        let mut connection = self.own.take().await?;
+        let stored = queue::store(&mut connection, &mut self.press, arrivals, expected).await?;
+        self.own.keep(connection);
+        Ok(stored)
     }
 
     async fn one_by_one(&mut self, arrivals: &[Arrival]) -> Vec<Result<Stored, Problem>> {

@@ -21,12 +21,12 @@ use super::{
     Intake, Problem,
     body::{Read, read},
     book::Entry,
-    receive::{is_json, kept},
+    receive::{Kept, is_json},
 };
 use crate::{
     connector::{VerifyError, matrix, messenger::Parcel},
     domain::{ConnectionKind, DeliveryId, Lane},
-    queue::{Arrival, Stored},
+    queue::{Arrival, Sent, Stored},
     telemetry,
 };
 
@@ -163,11 +163,11 @@ async fn take_proven(
         share: _share,
     } = read(body, length, &intake.budget).await?;
     let parcels = unpack(entry, id, &bytes)?;
-    let headers = kept(&matrix::KEPT_HEADERS, &head.headers);
+    let headers = Kept(&matrix::KEPT_HEADERS, &head.headers);
     // The order of ids is the order in the transaction.
     let mut lanes: Vec<(Lane, Vec<Arrival>)> = Vec::new();
     for parcel in parcels {
-        let arrival = arrival(intake, entry, parcel, headers.clone());
+        let arrival = arrival(intake, entry, &parcel, &headers);
         match lanes.iter_mut().find(|(lane, _)| *lane == arrival.lane) {
             Some((_, waiting)) => waiting.push(arrival),
             None => lanes.push((arrival.lane, vec![arrival])),
@@ -204,7 +204,7 @@ fn unpack(entry: &Entry, id: &str, body: &Bytes) -> Result<Vec<Parcel>, Refused>
     Ok(parcels)
 }
 
-fn arrival(intake: &Intake, entry: &Entry, parcel: Parcel, headers: String) -> Arrival {
+fn arrival(intake: &Intake, entry: &Entry, parcel: &Parcel, headers: &Kept<'_>) -> Arrival {
     Arrival {
         id: DeliveryId(intake.clock.id()),
         root: entry.root,
@@ -213,7 +213,6 @@ fn arrival(intake: &Intake, entry: &Entry, parcel: Parcel, headers: String) -> A
         lane: parcel.routing.lane,
         dedupe_key: parcel.routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers,
-        body: parcel.body,
+        sent: Sent::new(headers, &parcel.body),
     }
 }

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     connector::{Malformed, VerifyError, hook},
     domain::{Clock, DeliveryId},
-    queue::{Arrival, Stored},
+    queue::{Arrival, Sent, Stored},
     telemetry,
 };
 
@@ -143,6 +143,8 @@ async fn take(
         tracing::warn!(%error, webhook, "a delivery was refused");
         Problem::Malformed
     })?;
+    // Not kept while the delivery waits.
+    drop(head);
     let stored = intake.writer.store(arrival, body.share).await;
     tracing::debug!(?stored, "received");
     stored
@@ -167,8 +169,10 @@ fn arrival(
         lane: routing.lane,
         dedupe_key: routing.dedupe_key,
         received_at: intake.clock.now(),
-        headers: kept(hook::kept_headers(entry.kind), headers),
-        body: hook::stored_body(entry.kind, body),
+        sent: Sent::new(
+            &Kept(hook::kept_headers(entry.kind), headers),
+            &hook::stored_body(entry.kind, body),
+        ),
     })
 }
 
@@ -180,13 +184,8 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Returns those of some headers that are there, as a JSON object.
-pub(super) fn kept(names: &[&'static str], headers: &HeaderMap) -> String {
-    serde_json::to_string(&Kept(names, headers)).unwrap_or_else(|_| "{}".to_owned())
-}
-
-/// The headers that are kept, as an object.
-struct Kept<'a>(&'a [&'static str], &'a HeaderMap);
+/// Those of some headers that are there, as an object.
+pub(super) struct Kept<'a>(pub &'a [&'static str], pub &'a HeaderMap);
 
 impl Serialize for Kept<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,9 +1,12 @@
 //! Grouped commits: requests that wait at the same time share one transaction, and each is answered after it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::{
+    runtime,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -39,15 +42,28 @@ pub struct Writer(mpsc::Sender<Waiting>);
 pub type WriterTasks = TaskTracker;
 
 impl Writer {
-    /// Starts the writer.
-    pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> (Self, WriterTasks) {
+    /// Starts the writer on a thread of its own: among all other tasks it would wait behind requests that arrive meanwhile, and Postgres would
+    /// wait for it.
+    ///
+    /// # Errors
+    /// Fails where the system has no thread for it.
+    pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> io::Result<(Self, WriterTasks)> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let tasks = TaskTracker::new();
         let (opener, stored) = Opener::new();
-        tasks.spawn(open_lanes(stored, Own::like(pool), Arc::clone(wake)));
+        let opening = open_lanes(stored, Own::like(pool), Arc::clone(wake));
+        tasks.spawn_on(opening, runtime.handle());
         let (sender, receiver) = mpsc::channel(WAITING);
-        tasks.spawn(write(receiver, Committer::new(pool), opener));
+        let writing = write(receiver, Committer::new(pool), opener);
+        tasks.spawn_on(writing, runtime.handle());
         tasks.close();
-        (Self(sender), tasks)
+        let until_done = tasks.clone();
+        thread::Builder::new()
+            .name("intake".to_owned())
+            .spawn(move || runtime.block_on(until_done.wait()))?;
+        Ok((Self(sender), tasks))
     }
 
     /// Stores an arrival and returns what became of it, once that is durable.
@@ -75,19 +91,19 @@ impl Writer {
 }
 
 async fn write(mut waiting: mpsc::Receiver<Waiting>, mut committer: Committer, opener: Opener) {
-    let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
-        while !group.is_empty() {
+    let mut gathered = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut gathered, GROUP).await > 0 {
+        while !gathered.is_empty() {
             let mut bytes = 0;
-            let fits = group
+            let fits = gathered
                 .iter()
-                .take_while(|waiting| {
-                    bytes += waiting.arrival.body.len();
+                .take_while(|waiting: &&Waiting| {
+                    bytes += waiting.arrival.sent.bytes().len();
                     bytes <= GROUP_BYTES
                 })
                 .count();
-            let rest = group.split_off(fits.max(1));
-            commit(std::mem::replace(&mut group, rest), &mut committer, &opener).await;
+            let group = gathered.drain(..fits.max(1)).collect();
+            commit(group, &mut committer, &opener).await;
         }
     }
 }
@@ -108,6 +124,8 @@ async fn commit(mut group: Vec<Waiting>, committer: &mut Committer, opener: &Ope
         .unzip();
     let results = committer.commit(&arrivals).await;
     let new = new_in(&arrivals, &results);
+    // Before their senders go on: what comes next finds the memory free.
+    drop(arrivals);
     for ((answer, _share), result) in answers.into_iter().zip(results) {
         // A sender that went away needs no answer.
         let _ = answer.send(result);

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Signal, block::pack, log::replay, notify};
+use super::{Signal, block::Press, log::replay, notify};
 use crate::domain::{ConnectionId, DeliveryId, Lane, RootId, WebhookId};
 
 /// A delivery on its way into the inbox.
@@ -26,10 +27,41 @@ pub struct Arrival {
     pub dedupe_key: [u8; 16],
     /// When it arrived.
     pub received_at: DateTime<Utc>,
-    /// A JSON object of the headers that are kept.
-    pub headers: String,
-    /// The body as it came.
-    pub body: bytes::Bytes,
+    /// What came.
+    pub sent: Sent,
+}
+
+/// Headers and body of a delivery, one behind the other.
+///
+/// They are copied, while they are in the processor's caches: a part of a connection's buffer would keep it from being filled again.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    bytes: Vec<u8>,
+    headers: usize,
+}
+
+impl Sent {
+    /// Puts a body behind the headers that are kept, as a JSON object; behind an empty one where they cannot be written so.
+    pub fn new(headers: &impl Serialize, body: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(HEADERS + body.len());
+        if serde_json::to_writer(&mut bytes, headers).is_err() {
+            bytes.clear();
+            bytes.extend_from_slice(b"{}");
+        }
+        let headers = bytes.len();
+        bytes.extend_from_slice(body);
+        Self { bytes, headers }
+    }
+
+    /// Returns both.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns how many bytes the headers have, and how many the body behind them.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.headers, self.bytes.len().saturating_sub(self.headers))
+    }
 }
 
 /// What became of an arrival.
@@ -52,6 +84,8 @@ pub enum Expected {
     Repeats,
 }
 
+/// Bytes of the headers that are kept, mostly.
+const HEADERS: usize = 512;
 /// How often somebody else may store one of the arrivals at the same moment.
 const RACES: usize = 3;
 
@@ -61,6 +95,7 @@ const RACES: usize = 3;
 /// not use the connection again.
 pub async fn store(
     connection: &mut PgConnection,
+    press: &mut Press,
     arrivals: &[Arrival],
     expected: Expected,
 ) -> sqlx::Result<Vec<Stored>> {
@@ -76,7 +111,7 @@ pub async fn store(
             !repeats.contains_key(&key) && *first.entry(key).or_insert(arrival.id) == arrival.id
         });
         let fresh: Vec<&Arrival> = fresh.collect();
-        match insert(connection, &fresh).await {
+        match insert(connection, press, &fresh).await {
             Err(sqlx::Error::Database(refusal))
                 if refusal.is_unique_violation() && races < RACES =>
             {
@@ -105,11 +140,15 @@ pub async fn store(
 ///
 /// # Errors
 /// Fails with a unique violation where one came before: looking for repeats first would cost each of them a sixth more.
-async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::Result<()> {
+async fn insert(
+    connection: &mut PgConnection,
+    press: &mut Press,
+    arrivals: &[&Arrival],
+) -> sqlx::Result<()> {
     if arrivals.is_empty() {
         return Ok(());
     }
-    let (blocks, places) = pack(arrivals);
+    let (blocks, places) = press.pack(arrivals);
     let column = Columns::of(arrivals);
     let held_in: Vec<Uuid> = places.iter().map(|place| place.block).collect();
     let from: Vec<i32> = places.iter().map(|place| place.from).collect();
@@ -120,7 +159,7 @@ async fn insert(connection: &mut PgConnection, arrivals: &[&Arrival]) -> sqlx::R
     // They are sorted by webhook within each root.
     let mut hooks = column.webhooks.clone();
     hooks.dedup();
-    let contents: Vec<&[u8]> = blocks.iter().map(|block| &*block.content).collect();
+    let contents: Vec<&[u8]> = blocks.iter().map(|block| block.content).collect();
     sqlx::query!(
         "WITH block AS (
              INSERT INTO delivery_blocks (id, size, content) SELECT * FROM unnest($11::uuid[], $12::integer[], $13::bytea[])),

@@ -1,10 +1,11 @@
 //! What came with deliveries, headers and bodies, in blocks: those that are stored by one commit are pressed together. What one sender sends is
 //! much alike, and several deliveries take little more room than one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use lz4_flex::block::{compress, decompress};
+use lz4_flex::block::{
+    CompressTable, compress_into_with_table, decompress, get_maximum_output_size,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -16,13 +17,13 @@ const LARGEST: usize = 64 << 10;
 
 /// Headers and bodies of some deliveries, one behind the other.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block {
+pub(super) struct Block<'a> {
     /// The newest of the deliveries.
     pub(super) id: Uuid,
     /// Bytes of what it holds.
     pub(super) size: i32,
     /// An LZ4 block of that if it is shorter, else that itself.
-    pub(super) content: Bytes,
+    pub(super) content: &'a [u8],
 }
 
 /// Where a delivery's headers and, behind them, its body are.
@@ -38,51 +39,95 @@ pub(super) struct Place {
     pub(super) body: i32,
 }
 
-/// Puts arrivals into blocks; returns the place of each, in their order.
-pub(super) fn pack(arrivals: &[&Arrival]) -> (Vec<Block>, Vec<Place>) {
-    let mut blocks = Vec::new();
-    let mut places = Vec::with_capacity(arrivals.len());
-    let mut rest = arrivals;
-    while !rest.is_empty() {
-        let size = |arrival: &&Arrival| arrival.headers.len() + arrival.body.len();
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|arrival| {
-            bytes += size(arrival);
-            bytes <= LARGEST
-        });
-        let (together, others) = rest.split_at(fits.count().max(1));
-        let newest = together.iter().map(|arrival| arrival.id.0).max();
-        let block = newest.unwrap_or_default();
-        let mut joined = BytesMut::with_capacity(together.iter().map(size).sum());
-        for arrival in together {
-            places.push(Place {
-                block,
-                from: length(&joined),
-                headers: length(arrival.headers.as_bytes()),
-                body: length(&arrival.body),
-            });
-            joined.put_slice(arrival.headers.as_bytes());
-            joined.put_slice(&arrival.body);
-        }
-        blocks.push(press(block, joined.freeze()));
-        rest = others;
-    }
-    (blocks, places)
+/// Puts deliveries into blocks, in memory that it keeps for those that come next: as much as the largest group took.
+#[derive(Default)]
+pub struct Press {
+    /// What goes into one block.
+    joined: Vec<u8>,
+    /// What came out for all of them.
+    pressed: Vec<u8>,
+    table: CompressTable,
 }
 
-fn press(id: Uuid, joined: Bytes) -> Block {
-    let pressed = (joined.len() <= LARGEST).then(|| compress(&joined));
-    let shorter = pressed.filter(|pressed| pressed.len() < joined.len());
-    Block {
-        id,
-        size: length(&joined),
-        content: shorter.map_or(joined, Bytes::from),
+impl Press {
+    /// Puts arrivals into blocks; returns the place of each, in their order.
+    pub(super) fn pack<'a>(&'a mut self, arrivals: &[&'a Arrival]) -> (Vec<Block<'a>>, Vec<Place>) {
+        let mut end = 0;
+        let mut places = Vec::with_capacity(arrivals.len());
+        let mut contents = Vec::new();
+        let mut rest = arrivals;
+        while let [first, ..] = rest {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|arrival| {
+                bytes += arrival.sent.bytes().len();
+                bytes <= LARGEST
+            });
+            let (together, others) = rest.split_at(fits.count().max(1));
+            let newest = together.iter().map(|arrival| arrival.id.0).max();
+            let block = newest.unwrap_or_default();
+            let mut from = 0;
+            for arrival in together {
+                let (headers, body) = arrival.sent.sizes();
+                places.push(Place {
+                    block,
+                    from: length(from),
+                    headers: length(headers),
+                    body: length(body),
+                });
+                from += headers + body;
+            }
+            let content = if from > LARGEST {
+                Content::AsItCame(first.sent.bytes())
+            } else {
+                let range = self.press(end, together);
+                end = range.end;
+                Content::Pressed(range)
+            };
+            contents.push((block, from, content));
+            rest = others;
+        }
+        let blocks = contents.into_iter().map(|(id, size, content)| Block {
+            id,
+            size: length(size),
+            content: match content {
+                Content::AsItCame(bytes) => bytes,
+                Content::Pressed(range) => self.pressed.get(range).unwrap_or_default(),
+            },
+        });
+        (blocks.collect(), places)
     }
+
+    /// Presses what came with some arrivals, and puts it behind what is there already; returns where it is.
+    fn press(&mut self, start: usize, together: &[&Arrival]) -> Range<usize> {
+        self.joined.clear();
+        for arrival in together {
+            self.joined.extend_from_slice(arrival.sent.bytes());
+        }
+        let (size, most) = (
+            self.joined.len(),
+            get_maximum_output_size(self.joined.len()),
+        );
+        if self.pressed.len() < start + most {
+            self.pressed.resize(start + most, 0);
+        }
+        let room = self.pressed.get_mut(start..).unwrap_or_default();
+        let pressed = compress_into_with_table(&self.joined, room, &mut self.table);
+        let shorter = pressed.ok().filter(|pressed| *pressed < size);
+        if let (None, Some(room)) = (shorter, room.get_mut(..size)) {
+            room.copy_from_slice(&self.joined);
+        }
+        start..start + shorter.unwrap_or(size)
+    }
+}
+
+enum Content<'a> {
+    AsItCame(&'a [u8]),
+    Pressed(Range<usize>),
 }
 
 /// Deliveries are far shorter than this type allows.
-fn length(bytes: &[u8]) -> i32 {
-    i32::try_from(bytes.len()).unwrap_or(i32::MAX)
+fn length(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
 /// Reads the blocks of some places.
@@ -140,7 +185,7 @@ fn bytes(size: i32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Sent, *};
     use crate::domain::{Clock, ConnectionId, DeliveryId, Lane, ManualClock, RootId, WebhookId};
 
     fn arrivals(bodies: Vec<Vec<u8>>) -> Vec<Arrival> {
@@ -153,8 +198,7 @@ mod tests {
             lane: Lane(1),
             dedupe_key: [0; 16],
             received_at: clock.now(),
-            headers: format!("{{\"length\":\"{}\"}}", body.len()),
-            body: body.into(),
+            sent: Sent::new(&serde_json::json!({ "length": body.len() }), &body),
         };
         bodies.into_iter().map(arrival).collect()
     }
@@ -179,6 +223,8 @@ mod tests {
                 "x".repeat(2000)
             )
         };
+        // What one group leaves in it does not come out with the next.
+        let mut press = Press::default();
         let alike: Vec<Vec<u8>> = (0..40).map(|n| note(n).into_bytes()).collect();
         for (bodies, count) in [
             (vec![], 0),
@@ -198,7 +244,7 @@ mod tests {
             ),
         ] {
             let arrivals = arrivals(bodies);
-            let (blocks, places) = pack(&arrivals.iter().collect::<Vec<_>>());
+            let (blocks, places) = press.pack(&arrivals.iter().collect::<Vec<_>>());
             assert_eq!((blocks.len(), places.len()), (count, arrivals.len()));
             let mut read = Blocks::default();
             for block in blocks {
@@ -210,7 +256,7 @@ mod tests {
                     arrival.id.0 <= place.block,
                     "a block is as new as its newest"
                 );
-                let sent = (arrival.headers.as_bytes(), &*arrival.body);
+                let sent = arrival.sent.bytes().split_at(arrival.sent.sizes().0);
                 assert_eq!(read.sent(place), sent);
             }
         }
@@ -221,9 +267,9 @@ mod tests {
         let note = |n: u64| [noise(2900, 7), noise(16, n)].concat();
         let pressed = |count: u64| {
             let arrivals = arrivals((0..count).map(note).collect());
-            pack(&arrivals.iter().collect::<Vec<_>>()).0[0]
-                .content
-                .len()
+            let mut press = Press::default();
+            let (blocks, _) = press.pack(&arrivals.iter().collect::<Vec<_>>());
+            blocks[0].content.len()
         };
         assert!(pressed(20) < pressed(1) + 20 * 50);
     }
@@ -231,7 +277,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_empty() {
         let arrivals = arrivals(vec![vec![b'x'; 500]]);
-        let (blocks, places) = pack(&[&arrivals[0]]);
+        let mut press = Press::default();
+        let (blocks, places) = press.pack(&[&arrivals[0]]);
         let (id, size, nothing) = (blocks[0].id, blocks[0].size, (&[][..], &[][..]));
         let mut read = Blocks::default();
         assert_eq!(read.sent(places[0]), nothing, "no such block");

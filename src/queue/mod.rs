@@ -17,7 +17,8 @@ mod outbox;
 mod prune;
 mod wake;
 
-pub use arrival::{Arrival, Expected, Stored, store};
+pub use arrival::{Arrival, Expected, Sent, Stored, store};
+pub use block::Press;
 pub use follow::follow;
 pub use inbox::{Delivery, InboxVerdict, Settled, read, settle};
 pub use lane::{Claim, Claimed, Release, UnderWay, claim, next_ready, release, repair, take_over};

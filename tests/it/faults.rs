@@ -932,8 +932,7 @@ fn arrival(world_ids: (i64, i64, i64), claimed: Claimed, key: u8) -> queue::Arri
         lane: claimed.lane,
         dedupe_key: [key; 16],
         received_at: clock.now(),
-        headers: "{}".into(),
-        body: bytes::Bytes::from_static(b"{\"object_kind\":\"push\"}"),
+        sent: queue::Sent::new(&serde_json::json!({}), b"{\"object_kind\":\"push\"}"),
     }
 }
 

@@ -609,9 +609,14 @@ pub(crate) async fn arrive(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<qu
 /// Stores arrivals and has nothing worked.
 pub(crate) async fn store(pool: &PgPool, arrivals: &[queue::Arrival]) -> Vec<queue::Stored> {
     let mut connection = pool.acquire().await.unwrap();
-    queue::store(&mut connection, arrivals, queue::Expected::New)
-        .await
-        .unwrap()
+    queue::store(
+        &mut connection,
+        &mut queue::Press::default(),
+        arrivals,
+        queue::Expected::New,
+    )
+    .await
+    .unwrap()
 }
 
 /// Returns what has an arrival worked.

@@ -31,7 +31,7 @@ use liaison::{
     domain::{Clock, DeliveryId, Lane, RootId, SystemClock, WebhookId},
     egress::Answer,
     intake::{Problem, Writer},
-    queue::{self, Arrival, Signal, Stored, Wake},
+    queue::{self, Arrival, Sent, Signal, Stored, Wake},
     sandbox::Fault,
     server,
     store::{
@@ -1723,7 +1723,7 @@ async fn a_webhook(pool: &PgPool) -> (RootId, WebhookId) {
 async fn refuses_what_it_cannot_store_soon_and_stores_what_it_took() {
     let pool = pool(database().await);
     let scope = a_webhook(&pool).await;
-    let (writer, tasks) = Writer::start(&pool, &Arc::new(Wake::new([])));
+    let (writer, tasks) = Writer::start(&pool, &Arc::new(Wake::new([]))).unwrap();
     let mut lock = PgConnection::connect_with(&pool.connect_options())
         .await
         .unwrap();
@@ -1772,7 +1772,10 @@ async fn repeats_leave_no_bodies_and_do_not_mix_up_those_of_others() {
     let scope = a_webhook(&pool).await;
     let with_body = |n: u8| Arrival {
         dedupe_key: [n; 16],
-        body: Bytes::from(format!("{{\"n\": {n}, \"same\": \"{}\"}}", "x".repeat(500))),
+        sent: Sent::new(
+            &json!({}),
+            format!("{{\"n\": {n}, \"same\": \"{}\"}}", "x".repeat(500)).as_bytes(),
+        ),
         ..arrival(scope, 1)
     };
     let first: Vec<_> = (1..=3).map(with_body).collect();
@@ -1794,7 +1797,7 @@ async fn repeats_leave_no_bodies_and_do_not_mix_up_those_of_others() {
     let new = [&first[..], &second[..1], &second[4..]].concat();
     let mut sent: Vec<_> = new
         .iter()
-        .map(|arrival| (arrival.id, arrival.body.to_vec()))
+        .map(|arrival| (arrival.id, arrival.sent.bytes()[2..].to_vec()))
         .collect();
     sent.sort_unstable_by_key(|(id, _)| id.0);
     assert_eq!(bodies(&pool).await, sent);
@@ -2095,7 +2098,6 @@ fn arrival((root, webhook): (RootId, WebhookId), lane: i64) -> Arrival {
         lane: Lane(lane),
         dedupe_key: *id.as_bytes(),
         received_at: clock.now(),
-        headers: "{}".to_owned(),
-        body: Bytes::from_static(b"{}"),
+        sent: Sent::new(&json!({}), b"{}"),
     }
 }

@@ -677,8 +677,7 @@ async fn a_delivery_that_comes_while_its_webhook_moves_is_not_lost() {
         lane: liaison::domain::Lane(77),
         dedupe_key: [7; 16],
         received_at: clock.now(),
-        headers: "{}".into(),
-        body: "{}".into(),
+        sent: queue::Sent::new(&serde_json::json!({}), b"{}"),
     };
     assert!(matches!(
         arrive(&pool, std::slice::from_ref(&arrival)).await[..],
