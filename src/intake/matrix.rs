@@ -173,6 +173,8 @@ async fn take_proven(
             None => lanes.push((arrival.lane, vec![arrival])),
         }
     }
+    // Each has its own copy.
+    drop(bytes);
     let stored = lanes.into_iter().map(|(_, arrivals)| async {
         // One by one: were a later one stored and an earlier one not, they would be worked in the wrong order.
         for arrival in arrivals {

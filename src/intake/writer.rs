@@ -4,7 +4,7 @@ use std::{io, sync::Arc, thread, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{
-    runtime,
+    runtime::{self, Runtime},
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
 };
 use tokio_util::task::TaskTracker;
@@ -48,10 +48,20 @@ impl Writer {
     /// # Errors
     /// Fails where the system has no thread for it.
     pub fn start(pool: &PgPool, wake: &Arc<Wake>) -> io::Result<(Self, WriterTasks)> {
+        let tasks = TaskTracker::new();
+        let until_done = tasks.clone();
+        let (hand_over, handed) = std::sync::mpsc::channel::<Runtime>();
+        // Before its runtime is made, which could not be dropped among the tasks of another one if there were no thread for it.
+        thread::Builder::new()
+            .name("intake".to_owned())
+            .spawn(move || {
+                handed
+                    .recv()
+                    .map(|runtime| runtime.block_on(until_done.wait()))
+            })?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let tasks = TaskTracker::new();
         let (opener, stored) = Opener::new();
         let opening = open_lanes(stored, Own::like(pool), Arc::clone(wake));
         tasks.spawn_on(opening, runtime.handle());
@@ -59,10 +69,8 @@ impl Writer {
         let writing = write(receiver, Committer::new(pool), opener);
         tasks.spawn_on(writing, runtime.handle());
         tasks.close();
-        let until_done = tasks.clone();
-        thread::Builder::new()
-            .name("intake".to_owned())
-            .spawn(move || runtime.block_on(until_done.wait()))?;
+        // The thread waits for it.
+        let _ = hand_over.send(runtime);
         Ok((Self(sender), tasks))
     }
 
